@@ -1,0 +1,163 @@
+import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { isCode } from './errors.ts';
+import { type MountInfo, mountInfo } from './mounts.ts';
+import { killQuietly } from './processes.ts';
+
+/** Where the control groups of this machine are. A hybrid machine (controllers on v1) counts as version 1. */
+export interface CgroupLayout {
+  version: 1 | 2;
+  /** Version 2: the mount point under the empty key. Version 1: controller name (also `name=systemd`) to its mount point. */
+  mounts: Map<string, string>;
+}
+
+/** Finds the cgroup file systems. @throws Error when none is mounted */
+export function detectCgroups(mounts: MountInfo[] = mountInfo()): CgroupLayout {
+  const v1 = new Map<string, string>();
+  let v2: string | undefined;
+  for (const { fsType, mountPoint, superOptions } of mounts) {
+    if (fsType === 'cgroup2') v2 ??= mountPoint;
+    if (fsType !== 'cgroup') continue;
+    for (const option of superOptions) {
+      if (v1Controllers.has(option) || option.startsWith('name=')) v1.set(option, mountPoint);
+    }
+  }
+  if ([...v1.keys()].some((name) => !name.startsWith('name='))) return { version: 1, mounts: v1 };
+  if (v2 === undefined) throw new Error('find control groups: no cgroup file system is mounted');
+  return { version: 2, mounts: new Map([['', v2]]) };
+}
+
+const v1Controllers = new Set(
+  'blkio cpu cpuacct cpuset devices freezer hugetlb memory misc net_cls net_prio perf_event pids rdma'.split(
+    ' ',
+  ),
+);
+
+/** The directories of cgroup `path` ("/kubepods/x"), one for each hierarchy, whether they exist or not. */
+export function cgroupDirs(layout: CgroupLayout, path: string): string[] {
+  return [...new Set(layout.mounts.values())].map((mountPoint) => `${mountPoint}${cgroupPath(path)}`);
+}
+
+/** The directory of cgroup `path` in the hierarchy of one v1 controller; in version 2 the only one. */
+export function cgroupDir(layout: CgroupLayout, path: string, controller: string): string | undefined {
+  const mountPoint = layout.mounts.get(layout.version === 2 ? '' : controller);
+  return mountPoint === undefined ? undefined : `${mountPoint}${cgroupPath(path)}`;
+}
+
+function cgroupPath(path: string): string {
+  if (!path.startsWith('/') || path.split('/').includes('..')) {
+    throw new RangeError(`cgroup path ${JSON.stringify(path)}: must be absolute and without ".."`);
+  }
+  return path === '/' ? '' : path.replace(/\/+$/, '');
+}
+
+/** `mkdir -p` of the cgroup in every hierarchy. */
+export function cgroupCreate(layout: CgroupLayout, path: string): void {
+  for (const dir of cgroupDirs(layout, path)) mkdirSync(dir, { recursive: true });
+}
+
+/** Pids in the cgroup and in the groups below it; empty when it does not exist. */
+export function cgroupPids(layout: CgroupLayout, path: string): number[] {
+  const pids = new Set<number>();
+  for (const dir of cgroupDirs(layout, path)) {
+    for (const group of withDescendants(dir)) {
+      for (const pid of readLines(`${group}/cgroup.procs`)) pids.add(Number(pid));
+    }
+  }
+  return [...pids];
+}
+
+/** SIGKILL to every process in the cgroup and below (cgroup.kill where the kernel has it). */
+export function cgroupKill(layout: CgroupLayout, path: string): void {
+  for (const pid of cgroupPids(layout, path)) killQuietly(pid, 'SIGKILL');
+}
+
+/**
+ * Removes the cgroup and the groups below it in every hierarchy; missing ones are fine.
+ * @returns false when a process still keeps one of them
+ */
+export function cgroupRemove(layout: CgroupLayout, path: string): boolean {
+  let clean = true;
+  for (const dir of cgroupDirs(layout, path)) {
+    for (const group of withDescendants(dir).reverse()) {
+      try {
+        rmdirSync(group);
+      } catch (error) {
+        if (isCode(error, 'EBUSY')) clean = false;
+        else if (!isCode(error, 'ENOENT')) throw error;
+      }
+    }
+  }
+  return clean;
+}
+
+/** Times that the kernel's OOM killer struck in this group: memory.events (v2) or memory.oom_control (v1), key oom_kill. */
+export function cgroupOomKills(layout: CgroupLayout, path: string): number {
+  const dir = cgroupDir(layout, path, 'memory');
+  if (dir === undefined) return 0;
+  const files = layout.version === 2 ? ['memory.events'] : ['memory.oom_control'];
+  return Number(
+    files
+      .flatMap((file) => readLines(`${dir}/${file}`))
+      .find((l) => l.startsWith('oom_kill '))
+      ?.split(' ')[1] ?? 0,
+  );
+}
+
+export interface CgroupUsage {
+  /** CPU time used by all tasks so far, nanoseconds. */
+  cpuUsageNs: bigint;
+  memoryUsageBytes: bigint;
+  /** Usage less inactive file pages, as the kubelet counts it. */
+  memoryWorkingSetBytes: bigint;
+}
+
+/** Usage of one cgroup, undefined when it does not exist. */
+export function cgroupUsage(layout: CgroupLayout, path: string): CgroupUsage | undefined {
+  const memory = cgroupDir(layout, path, 'memory');
+  const cpu = cgroupDir(layout, path, 'cpuacct');
+  const usage =
+    memory && readLines(`${memory}/${layout.version === 2 ? 'memory.current' : 'memory.usage_in_bytes'}`)[0];
+  if (usage === undefined || usage === '') return undefined;
+  const inactiveKey = layout.version === 2 ? 'inactive_file' : 'total_inactive_file';
+  const inactive = BigInt(keyed(`${memory}/memory.stat`, inactiveKey) ?? 0);
+  const memoryUsageBytes = BigInt(usage);
+  return {
+    memoryUsageBytes,
+    memoryWorkingSetBytes: memoryUsageBytes > inactive ? memoryUsageBytes - inactive : 0n,
+    cpuUsageNs:
+      layout.version === 2
+        ? BigInt(keyed(`${cpu}/cpu.stat`, 'usage_usec') ?? 0) * 1000n
+        : BigInt(readLines(`${cpu}/cpuacct.usage`)[0] ?? 0),
+  };
+}
+
+function keyed(file: string, key: string): string | undefined {
+  return readLines(file)
+    .find((line) => line.startsWith(`${key} `))
+    ?.slice(key.length + 1);
+}
+
+function withDescendants(dir: string): string[] {
+  const groups = [dir];
+  for (let i = 0; i < groups.length; i++) {
+    try {
+      for (const entry of readdirSync(groups[i]!, { withFileTypes: true })) {
+        if (entry.isDirectory()) groups.push(`${groups[i]}/${entry.name}`);
+      }
+    } catch (error) {
+      if (!isCode(error, 'ENOENT')) throw error;
+    }
+  }
+  return groups;
+}
+
+/** Lines of a small kernel file; none when the group is gone (ENODEV: it went while the file was open). */
+function readLines(file: string): string[] {
+  try {
+    const text = readFileSync(file, 'latin1');
+    return text === '' ? [] : text.replace(/\n$/, '').split('\n');
+  } catch (error) {
+    if (isCode(error, 'ENOENT', 'ENODEV')) return [];
+    throw error;
+  }
+}

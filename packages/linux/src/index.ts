@@ -1,0 +1,45 @@
+// For applications.
+export {
+  type CgroupLayout,
+  type CgroupUsage,
+  cgroupCreate,
+  cgroupDir,
+  cgroupDirs,
+  cgroupKill,
+  cgroupOomKills,
+  cgroupPids,
+  cgroupRemove,
+  cgroupUsage,
+  detectCgroups,
+} from './cgroups.ts';
+export { CodedError, errnoInfo, isCode, SyscallError } from './errors.ts';
+export { FileLock } from './file-lock.ts';
+// For the other packages of the project.
+export { AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, libcAsync, libcCall, libcTry } from './libc.ts';
+export { type MountInfo, type MountOptions, MS, mount, mountInfo, unmount, unmountAsync } from './mounts.ts';
+export {
+  createPinnedNamespaces,
+  inNetns,
+  isNamespace,
+  type NamespaceKind,
+  type NamespacePins,
+  namespaceId,
+  processNamespacePath,
+  type SyncFunction,
+  setHostname,
+  sysctlGet,
+  sysctlPath,
+  sysctlSet,
+  threadNetnsIds,
+  unpinNamespace,
+} from './namespaces.ts';
+export {
+  findProcess,
+  isAlive,
+  killQuietly,
+  type ProcessId,
+  processTree,
+  signalProcess,
+} from './processes.ts';
+export { NETLINK, NetlinkSocket } from './sockets.ts';
+export { UndoStack } from './undo-stack.ts';

@@ -1,0 +1,82 @@
+import koffi from 'koffi';
+import { SyscallError } from './errors.ts';
+
+const libc = koffi.load('libc.so.6');
+
+const fns = {
+  unshare: libc.func('int unshare(int flags)'),
+  setns: libc.func('int setns(int fd, int nstype)'),
+  sethostname: libc.func('int sethostname(const char *name, size_t len)'),
+  mount: libc.func(
+    'int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)',
+  ),
+  umount2: libc.func('int umount2(const char *target, int flags)'),
+  socket: libc.func('int socket(int domain, int type, int protocol)'),
+  bind: libc.func('int bind(int fd, const void *addr, unsigned int len)'),
+  setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int len)'),
+  getsockname: libc.func('int getsockname(int fd, void *addr, void *len)'),
+  send: libc.func('long send(int fd, const void *buf, size_t len, int flags)'),
+  recv: libc.func('long recv(int fd, void *buf, size_t len, int flags)'),
+  poll: libc.func('int poll(void *fds, unsigned long n, int timeout)'),
+  flock: libc.func('int flock(int fd, int op)'),
+  mknodat: libc.func('int mknodat(int dirfd, const char *path, unsigned int mode, unsigned long dev)'),
+  fchownat: libc.func(
+    'int fchownat(int dirfd, const char *path, unsigned int uid, unsigned int gid, int flags)',
+  ),
+  fchmodat: libc.func('int fchmodat(int dirfd, const char *path, unsigned int mode, int flags)'),
+  mkdirat: libc.func('int mkdirat(int dirfd, const char *path, unsigned int mode)'),
+  symlinkat: libc.func('int symlinkat(const char *target, int dirfd, const char *path)'),
+  linkat: libc.func(
+    'int linkat(int olddirfd, const char *oldpath, int newdirfd, const char *newpath, int flags)',
+  ),
+  unlinkat: libc.func('int unlinkat(int dirfd, const char *path, int flags)'),
+  utimensat: libc.func('int utimensat(int dirfd, const char *path, const void *times, int flags)'),
+  lsetxattr: libc.func(
+    'int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)',
+  ),
+  lgetxattr: libc.func('long lgetxattr(const char *path, const char *name, void *value, size_t size)'),
+  syncfs: libc.func('int syncfs(int fd)'),
+  syscall3: libc.func('syscall', 'long', ['long', 'long', 'long', 'long']),
+  openat2: libc.func('syscall', 'long', ['long', 'int', 'str', 'void *', 'size_t']),
+  if_nametoindex: libc.func('unsigned int if_nametoindex(const char *name)'),
+};
+
+type Fns = typeof fns;
+export type LibcName = keyof Fns;
+
+/** Calls a libc function and throws {@link SyscallError} when it returns a negative number. `path` is for the error text. */
+export function libcCall(name: LibcName, path: string | undefined, ...args: unknown[]): number {
+  for (;;) {
+    const result = Number(fns[name](...args));
+    if (result >= 0) return result;
+    const errno = koffi.errno();
+    if (errno !== EINTR) throw new SyscallError(name, errno, path);
+  }
+}
+
+/** As {@link libcCall} without the throw: the result, or the negated errno. For hot paths that expect EAGAIN. */
+export function libcTry(name: LibcName, ...args: unknown[]): number {
+  for (;;) {
+    const result = Number(fns[name](...args));
+    if (result >= 0) return result;
+    const errno = koffi.errno();
+    if (errno !== EINTR) return -errno;
+  }
+}
+
+/**
+ * Runs a blocking libc function in libuv's thread pool. A failed call resolves to -1: the pool thread's errno is
+ * not readable here, so callers learn the reason in another way.
+ */
+export function libcAsync(name: LibcName, ...args: unknown[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fns[name].async(...args, (error: Error | null, result: unknown) =>
+      error === null ? resolve(Number(result)) : reject(error),
+    );
+  });
+}
+
+const EINTR = 4;
+export const AT_FDCWD = -100;
+export const AT_SYMLINK_NOFOLLOW = 0x100;
+export const AT_REMOVEDIR = 0x200;

@@ -1,0 +1,117 @@
+import { closeSync } from 'node:fs';
+import { SyscallError } from './errors.ts';
+import { libcAsync, libcCall, libcTry } from './libc.ts';
+
+// include/uapi/linux/netlink.h, include/linux/socket.h
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_RCVBUF = 8;
+const SO_RCVBUFFORCE = 33;
+const SOL_NETLINK = 270;
+const NETLINK_ADD_MEMBERSHIP = 1;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const NETLINK_GET_STRICT_CHK = 12;
+const MSG_PEEK = 0x2;
+const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
+const EAGAIN = 11;
+const POLLIN = 1;
+
+/** Protocol numbers of socket(AF_NETLINK, …): include/uapi/linux/netlink.h. */
+export const NETLINK = { ROUTE: 0, NETFILTER: 12, GENERIC: 16, KOBJECT_UEVENT: 15 } as const;
+
+/** A netlink socket in the network namespace where the thread stood when it was opened. */
+export class NetlinkSocket implements Disposable {
+  readonly fd: number;
+  #closed = false;
+  #buffer = Buffer.allocUnsafe(64 * 1024);
+
+  /** @param protocol one of {@link NETLINK} @param groups multicast groups to join (numbers, not masks) */
+  constructor(protocol: number, groups: readonly number[] = []) {
+    this.fd = libcCall('socket', undefined, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+    try {
+      const address = Buffer.alloc(12);
+      address.writeUInt16LE(AF_NETLINK, 0);
+      libcCall('bind', undefined, this.fd, address, address.length);
+      for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK]) {
+        // Old kernels lack some of these; the socket works without.
+        libcTry('setsockopt', this.fd, SOL_NETLINK, option, int(1), 4);
+      }
+      for (const group of groups) {
+        libcCall('setsockopt', undefined, this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int(group), 4);
+      }
+    } catch (error) {
+      closeSync(this.fd);
+      throw error;
+    }
+  }
+
+  /** Sends one datagram; the kernel handles the request before this returns (blocking). */
+  send(message: Buffer): void {
+    libcCall('send', undefined, this.fd, message, message.length, 0);
+  }
+
+  /** {@link send} in the thread pool, for requests that the kernel takes long over (link deletion). Keep `message` unchanged. */
+  async sendAsync(message: Buffer): Promise<void> {
+    const sent = await libcAsync('send', this.fd, message, message.length, 0);
+    if (sent < 0) throw new Error('send netlink message: failed in the thread pool');
+  }
+
+  /** Waits for one datagram (blocking) and returns a copy of it, however long. */
+  receive(): Buffer {
+    return this.#receive(0)!;
+  }
+
+  /** One datagram, or undefined when none is there. */
+  receiveNow(): Buffer | undefined {
+    return this.#receive(MSG_DONTWAIT);
+  }
+
+  #receive(flags: number): Buffer | undefined {
+    for (;;) {
+      const size = libcTry('recv', this.fd, this.#buffer, this.#buffer.length, flags | MSG_PEEK | MSG_TRUNC);
+      if (size === -EAGAIN) return undefined;
+      if (size < 0) throw new SyscallError('recv', -size);
+      if (size > this.#buffer.length) {
+        this.#buffer = Buffer.allocUnsafe(size);
+        continue;
+      }
+      const got = libcCall('recv', undefined, this.fd, this.#buffer, this.#buffer.length, flags);
+      return Buffer.from(this.#buffer.subarray(0, got));
+    }
+  }
+
+  /** Receive buffer in bytes (SO_RCVBUFFORCE where allowed), for monitors and large transactions. */
+  setReceiveBuffer(bytes: number): void {
+    if (libcTry('setsockopt', this.fd, SOL_SOCKET, SO_RCVBUFFORCE, int(bytes), 4) < 0) {
+      libcTry('setsockopt', this.fd, SOL_SOCKET, SO_RCVBUF, int(bytes), 4);
+    }
+  }
+
+  /** Resolves to true when a datagram is there, to false after `timeoutMs`. Waits in the thread pool. */
+  async waitReadable(timeoutMs: number): Promise<boolean> {
+    const pollfd = Buffer.alloc(8);
+    pollfd.writeInt32LE(this.fd, 0);
+    pollfd.writeInt16LE(POLLIN, 4);
+    return (await libcAsync('poll', pollfd, 1, timeoutMs)) > 0;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    closeSync(this.fd);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function int(value: number): Buffer {
+  const buffer = Buffer.alloc(4);
+  buffer.writeInt32LE(value);
+  return buffer;
+}
