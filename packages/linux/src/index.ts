@@ -41,5 +41,6 @@ export {
   processTree,
   signalProcess,
 } from './processes.ts';
+export { inNetnsOfSocket } from './socket-netns.ts';
 export { NETLINK, NetlinkSocket } from './sockets.ts';
 export { UndoStack } from './undo-stack.ts';
