@@ -68,8 +68,11 @@ export interface LinkCommon {
   txQueueLength?: number;
 }
 
-/** The second end of a veth pair; in the namespace of the connection unless `netnsFd` says otherwise. */
-export type VethPeer = Omit<LinkCommon, 'masterIndex'>;
+/**
+ * The second end of a veth pair; in the namespace of the connection unless `netnsFd` says otherwise. It can be neither up
+ * nor in a bridge from the start: the kernel configures it before it joins the two ends (ENOTCONN).
+ */
+export type VethPeer = Omit<LinkCommon, 'masterIndex' | 'up'>;
 
 /** A link to be made. */
 export type LinkSpec =
