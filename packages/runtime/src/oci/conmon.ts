@@ -1,0 +1,114 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { CriError } from '../errors.ts';
+import type { OciRuntime } from './runtimes.ts';
+
+export interface ConmonOptions {
+  conmonPath: string;
+  runtime: OciRuntime;
+  containerId: string;
+  /** Directory with config.json; conmon keeps its control and attach sockets here too. */
+  bundle: string;
+  /** Where the pid of the container's init is written. */
+  pidFile: string;
+  /** Pid of conmon itself. */
+  conmonPidFile: string;
+  /** The exit code is written to `EXIT_DIR/CONTAINER_ID` when the container ends. */
+  exitDir: string;
+  socketDir: string;
+  /** CRI log file; undefined for none. */
+  logPath: string | undefined;
+  terminal: boolean;
+  stdin: boolean;
+  stdinOnce: boolean;
+}
+
+/**
+ * Creates a container under conmon, which owns its stdio, log and exit code from here on and outlives the daemon.
+ * @returns the pid of the container's init, which waits to be started
+ * @throws CriError with the OCI runtime's own text
+ */
+export async function createUnderConmon(options: ConmonOptions): Promise<number> {
+  // conmon reports on this pipe: {"data": PID} or {"data": -1, "message": "…"} (conmon(8), _OCI_SYNCPIPE).
+  const child = spawn(options.conmonPath, conmonArguments(options), {
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    cwd: options.bundle,
+    env: { PATH: process.env.PATH ?? '', _OCI_SYNCPIPE: '3' },
+  });
+  const exit = exitOf(child);
+  const stderr = readAll(child.stderr as Readable);
+  // The pipe stays open in conmon for as long as the container lives: the first line is the answer.
+  const report = await firstLine(child.stdio[3] as Readable);
+  const answer = parseReport(report);
+  if (answer !== undefined && answer.data > 0) return answer.data;
+  const reason =
+    runtimeMessage(answer?.message ?? '') || (await stderr).trim() || `conmon exited with ${await exit}`;
+  throw new CriError('failed-precondition', `create container with ${options.runtime.name}: ${reason}`);
+}
+
+function conmonArguments(options: ConmonOptions): string[] {
+  const { runtime } = options;
+  const log = options.logPath === undefined ? 'off' : `k8s-file:${options.logPath}`;
+  return [
+    ...['--api-version', '1', '--cid', options.containerId, '--cuuid', options.containerId],
+    ...['--runtime', runtime.path, '--runtime-arg', '--root', '--runtime-arg', runtime.root],
+    ...['--bundle', options.bundle, '--container-pidfile', options.pidFile],
+    ...['--conmon-pidfile', options.conmonPidFile, '--exit-dir', options.exitDir],
+    ...['--socket-dir-path', options.socketDir, '--full-attach', '--log-path', log, '--log-level', 'error'],
+    ...(options.terminal ? ['--terminal'] : []),
+    ...(options.stdin ? ['--stdin'] : []),
+    ...(options.stdin && !options.stdinOnce ? ['--leave-stdin-open'] : []),
+  ];
+}
+
+function parseReport(report: string): { data: number; message?: string } | undefined {
+  try {
+    return JSON.parse(report) as { data: number; message?: string };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The message out of an OCI runtime's error lines: `time="…" level=error msg="…"` (runc), JSON log lines, or plain text.
+ */
+export function runtimeMessage(text: string): string {
+  const messages = text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => {
+      if (line.startsWith('{')) {
+        try {
+          return String((JSON.parse(line) as { msg?: unknown }).msg ?? line);
+        } catch {
+          return line;
+        }
+      }
+      const quoted = /\bmsg="((?:[^"\\]|\\.)*)"/.exec(line)?.[1];
+      return quoted === undefined ? line : quoted.replace(/\\(.)/g, '$1');
+    });
+  return messages.join('; ').replace(/^(runc|crun) create failed: /, '');
+}
+
+/** Text up to the first newline, or all of it; the stream is closed then. */
+async function firstLine(stream: Readable): Promise<string> {
+  let text = '';
+  for await (const chunk of stream) {
+    text += (chunk as Buffer).toString('utf8');
+    if (text.includes('\n')) break;
+  }
+  return text.split('\n')[0]!;
+}
+
+async function readAll(stream: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function exitOf(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve, reject) => {
+    child.once('error', (cause) => reject(new CriError('internal', 'start conmon', { cause })));
+    child.once('exit', resolve);
+  });
+}

@@ -1,0 +1,139 @@
+import { spawn } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { isCode, killQuietly, processTree } from '@amphipod/linux';
+import { CriError } from '../errors.ts';
+import { runtimeMessage } from './conmon.ts';
+import type { OciRuntime } from './runtimes.ts';
+import type { OciProcess } from './spec.ts';
+
+/** Each output stream of ExecSync is cut here; the command goes on (api.proto, ExecSync). */
+const maxOutputBytes = 16 * 1024 * 1024;
+
+export interface ExecResult {
+  stdout: Buffer;
+  stderr: Buffer;
+  exitCode: number;
+}
+
+export interface ExecOptions {
+  process: OciProcess;
+  /** Path prefix for the files of this exec; they are removed at the end. */
+  scratch: string;
+  /** 0: no limit. */
+  timeoutMs: number;
+  signal: AbortSignal;
+}
+
+/**
+ * Runs a command in a running container and collects its output: `runc exec`.
+ * @throws CriError deadline-exceeded after `timeoutMs` (the command and its children are killed), cancelled, or
+ * failed-precondition when the command cannot be started
+ */
+export async function execSync(runtime: OciRuntime, containerId: string, options: ExecOptions): Promise<ExecResult> {
+  const { scratch, timeoutMs, signal } = options;
+  const files = { process: `${scratch}.json`, pid: `${scratch}.pid`, log: `${scratch}.log` };
+  writeFileSync(files.process, JSON.stringify(options.process));
+  try {
+    const child = spawn(
+      runtime.path,
+      ['--root', runtime.root, '--log', files.log, '--log-format', 'json']
+        .concat(['exec', '--process', files.process, '--pid-file', files.pid, containerId]),
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    let stopped: CriError | undefined;
+    const stop = (reason: CriError) => {
+      stopped ??= reason;
+      const pid = readPid(files.pid);
+      // The command first: its children would be adopted by the container's init and live on.
+      if (pid !== undefined) for (const member of processTree(pid)) killQuietly(member, 'SIGKILL');
+      child.kill('SIGKILL');
+    };
+    const timer =
+      timeoutMs > 0 &&
+      setTimeout(() => stop(new CriError('deadline-exceeded', `exec in ${containerId}: timeout of ${timeoutMs} ms`)), timeoutMs);
+    const onAbort = () => stop(new CriError('cancelled', `exec in ${containerId}: cancelled`));
+    signal.addEventListener('abort', onAbort);
+    try {
+      const result = await collect(child);
+      if (stopped !== undefined) throw stopped;
+      if (readPid(files.pid) === undefined) {
+        const text = runtimeMessage(readText(files.log)) || result.stderr.toString('utf8').trim();
+        throw new CriError('failed-precondition', `exec in ${containerId}: ${text}`);
+      }
+      return result;
+    } finally {
+      if (timer !== false) clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+    }
+  } finally {
+    for (const file of Object.values(files)) rmSync(file, { force: true });
+  }
+}
+
+async function collect(child: ReturnType<typeof spawn>): Promise<ExecResult> {
+  const stdout = new CappedOutput(child.stdout as Readable);
+  const stderr = new CappedOutput(child.stderr as Readable);
+  const { promise: exited, resolve, reject } = Promise.withResolvers<number>();
+  child.once('error', (cause) => reject(new CriError('internal', 'start the OCI runtime', { cause })));
+  child.once('exit', (code) => resolve(code ?? 255));
+  const exitCode = await exited;
+  // A process left in the background may hold the pipes open; what the command itself wrote is in them already.
+  await Promise.all([stdout.drained(), stderr.drained()]);
+  return { exitCode, stdout: stdout.take(), stderr: stderr.take() };
+}
+
+class CappedOutput {
+  readonly #stream: Readable;
+  readonly #chunks: Buffer[] = [];
+  #bytes = 0;
+  #lastDataAt = 0;
+  #ended = false;
+
+  constructor(stream: Readable) {
+    this.#stream = stream;
+    stream.on('data', (chunk: Buffer) => {
+      this.#lastDataAt = performance.now();
+      const rest = maxOutputBytes - this.#bytes;
+      if (rest <= 0) return;
+      this.#chunks.push(chunk.length > rest ? chunk.subarray(0, rest) : chunk);
+      this.#bytes += Math.min(chunk.length, rest);
+    });
+    stream.on('close', () => {
+      this.#ended = true;
+    });
+  }
+
+  /** Waits for the end of the stream, or for 100 ms of silence after the command ended. */
+  async drained(): Promise<void> {
+    this.#lastDataAt = performance.now();
+    while (!this.#ended && performance.now() - this.#lastDataAt < 100) {
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, 20);
+        this.#stream.once('close', () => {
+          clearTimeout(timer);
+          resolve(undefined);
+        });
+      });
+    }
+    this.#stream.destroy();
+  }
+
+  take(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+}
+
+function readPid(file: string): number | undefined {
+  const pid = Number.parseInt(readText(file), 10);
+  return pid > 0 ? pid : undefined;
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return '';
+    throw error;
+  }
+}

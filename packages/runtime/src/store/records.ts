@@ -1,0 +1,79 @@
+import type { ProcessId } from '@amphipod/linux';
+import type { ContainerConfig, PodSandboxConfig } from '../gen/api.ts';
+
+/** How a pod or container uses one kind of namespace (runtime.v1 NamespaceMode, named). */
+export type NamespaceMode = 'pod' | 'container' | 'node' | 'target';
+
+/**
+ * creating: being made or, after a crash, half made; never shown over CRI.
+ * ready: usable. notready: stopped, or its init died; what is left to undo is in the other fields.
+ */
+export type SandboxState = 'creating' | 'ready' | 'notready';
+
+/** Everything about a pod sandbox that must survive a restart of the daemon. */
+export interface SandboxRecord {
+  id: string;
+  /** `NAME_NAMESPACE_UID_ATTEMPT`, unique among the sandboxes that exist. */
+  name: string;
+  state: SandboxState;
+  /** Nanoseconds since 1970. */
+  createdAtNs: bigint;
+  runtimeHandler: string;
+  namespaces: { network: 'pod' | 'node'; ipc: 'pod' | 'node'; pid: 'pod' | 'container' | 'node' };
+  /** Parent of the containers' cgroups, absolute. */
+  cgroupParent: string;
+  /** True when the parent is ours to remove: no cgroup_parent was given. */
+  ownsCgroupParent: boolean;
+  /** Name of the CNI network that addList was started for, so that its undo is due; undefined when there is none or it is undone. */
+  network?: string | undefined;
+  /** Pod addresses without prefix length, the primary one first. */
+  ips: string[];
+  /** The init that holds the pod's PID namespace, where there is one. */
+  init?: ProcessId | undefined;
+  /** Kernel boot that made the namespaces; another one means that they are gone. */
+  bootId: string;
+}
+
+/**
+ * creating: see SandboxState. created: as CRI. starting: the OCI runtime is at work.
+ * running, exited: as CRI. unknown: the process cannot be found and left no exit code.
+ */
+export type ContainerState = 'creating' | 'created' | 'starting' | 'running' | 'exited' | 'unknown';
+
+/** Everything about a container that must survive a restart of the daemon. */
+export interface ContainerRecord {
+  id: string;
+  sandboxId: string;
+  /** `CONTAINER_POD_NAMESPACE_UID_ATTEMPT`, unique among the containers that exist. */
+  name: string;
+  state: ContainerState;
+  createdAtNs: bigint;
+  startedAtNs: bigint;
+  finishedAtNs: bigint;
+  exitCode: number;
+  reason: string;
+  message: string;
+  imageId: string;
+  /** Repository digest of the image where it has one, else its id. */
+  imageRef: string;
+  /** What the user wrote: name with tag or digest. */
+  imageName: string;
+  runtimeHandler: string;
+  cgroupPath: string;
+  /** Absolute, or empty when no log was asked for. */
+  logPath: string;
+  stopSignal: string;
+  user: { uid: number; gid: number; groups: number[] };
+  process?: ProcessId | undefined;
+  bootId: string;
+}
+
+/** A record with the configuration it was made from, which is kept byte-exact. */
+export interface Sandbox extends SandboxRecord {
+  readonly config: PodSandboxConfig;
+}
+
+/** See {@link Sandbox}. */
+export interface Container extends ContainerRecord {
+  readonly config: ContainerConfig;
+}

@@ -1,0 +1,111 @@
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { ContainerConfig, PodSandboxConfig } from '../gen/api.ts';
+import type { Container, Sandbox } from './records.ts';
+
+const schema = `
+CREATE TABLE IF NOT EXISTS sandboxes (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, config BLOB NOT NULL, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS containers (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, config BLOB NOT NULL, record TEXT NOT NULL);
+`;
+
+interface Codec<Config> {
+  encode(config: Config): { finish(): Uint8Array };
+  decode(bytes: Uint8Array): Config;
+}
+
+/** What the daemon knows of pods and containers: in memory for reading, in SQLite for the next start. */
+export class Store implements Disposable {
+  readonly sandboxes: Table<PodSandboxConfig, Sandbox>;
+  readonly containers: Table<ContainerConfig, Container>;
+  readonly #database: DatabaseSync;
+
+  /** @param path the database file, or ":memory:" */
+  constructor(path: string) {
+    this.#database = new DatabaseSync(path);
+    // NORMAL in WAL mode: a killed daemon loses nothing, a power cut at most the last moments.
+    this.#database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=5000;');
+    this.#database.exec(schema);
+    this.sandboxes = new Table(this.#database, 'sandboxes', PodSandboxConfig);
+    this.containers = new Table(this.#database, 'containers', ContainerConfig);
+  }
+
+  /** Containers of one sandbox, oldest first. */
+  containersOf(sandboxId: string): Container[] {
+    return this.containers.list().filter((container) => container.sandboxId === sandboxId);
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close();
+  }
+}
+
+/** One kind of record. Reads come from memory; each write is in the database before it returns. */
+export class Table<Config, Row extends { id: string; name: string; readonly config: Config }> {
+  readonly #rows = new Map<string, Row>();
+  readonly #codec: Codec<Config>;
+  readonly #insert: StatementSync;
+  readonly #update: StatementSync;
+  readonly #delete: StatementSync;
+
+  constructor(database: DatabaseSync, table: 'sandboxes' | 'containers', codec: Codec<Config>) {
+    this.#codec = codec;
+    this.#insert = database.prepare(`INSERT INTO ${table} (id, name, config, record) VALUES (?, ?, ?, ?)`);
+    this.#update = database.prepare(`UPDATE ${table} SET record = ? WHERE id = ?`);
+    this.#delete = database.prepare(`DELETE FROM ${table} WHERE id = ?`);
+    for (const row of database.prepare(`SELECT config, record FROM ${table} ORDER BY rowid`).iterate()) {
+      const record = parseRecord(row.record as string) as Row;
+      this.#rows.set(record.id, { ...record, config: codec.decode(row.config as Uint8Array) });
+    }
+  }
+
+  /** All rows, oldest first. */
+  list(): Row[] {
+    return [...this.#rows.values()];
+  }
+
+  get(id: string): Row | undefined {
+    return this.#rows.get(id);
+  }
+
+  /**
+   * The row whose id is, or begins with, `idOrPrefix`.
+   * @returns undefined when there is none or more than one
+   */
+  find(idOrPrefix: string): Row | undefined {
+    const exact = this.#rows.get(idOrPrefix);
+    if (exact !== undefined || idOrPrefix === '' || idOrPrefix.length >= 64) return exact;
+    let found: Row | undefined;
+    for (const row of this.#rows.values()) {
+      if (!row.id.startsWith(idOrPrefix)) continue;
+      if (found !== undefined) return undefined;
+      found = row;
+    }
+    return found;
+  }
+
+  add(row: Row): void {
+    const { config, ...record } = row;
+    this.#insert.run(row.id, row.name, this.#codec.encode(config).finish(), formatRecord(record));
+    this.#rows.set(row.id, row);
+  }
+
+  /** Changes fields of a row in place and saves it. */
+  update(row: Row, changes: Partial<Omit<Row, 'id' | 'name' | 'config'>>): void {
+    Object.assign(row, changes);
+    const { config: _, ...record } = row;
+    this.#update.run(formatRecord(record), row.id);
+  }
+
+  remove(id: string): void {
+    this.#delete.run(id);
+    this.#rows.delete(id);
+  }
+}
+
+/** JSON in which fields named `…Ns` are bigints. */
+function formatRecord(record: object): string {
+  return JSON.stringify(record, (_, value) => (typeof value === 'bigint' ? String(value) : value));
+}
+
+function parseRecord(text: string): unknown {
+  return JSON.parse(text, (key, value) => (key.endsWith('Ns') ? BigInt(value as string) : value));
+}
