@@ -94,10 +94,9 @@ class FollowedFile implements AsyncDisposable {
 
   /** Looks whether there is something to read: more of this file, or a new file in its place. */
   async advance(): Promise<boolean> {
-    const [current, named] = await Promise.all([
-      this.#handle!.stat(),
-      stat(this.#path).catch(() => undefined),
-    ]);
+    // In this order: once another file has the name, nothing more is written to this one.
+    const named = await stat(this.#path).catch(() => undefined);
+    const current = await this.#handle!.stat();
     if (current.size > this.#position) return true;
     if (current.size < this.#position) {
       this.#restart();
