@@ -41,5 +41,24 @@ export {
   processTree,
   signalProcess,
 } from './processes.ts';
+export {
+  chmodAt,
+  chownAt,
+  createFileAt,
+  linkAt,
+  lstatAt,
+  mkdirAt,
+  mknodAt,
+  openBeneath,
+  openDirInRoot,
+  openRootDir,
+  pathAt,
+  removeTreeAt,
+  setFileAttributes,
+  setXattr,
+  setXattrAt,
+  symlinkAt,
+  utimesAt,
+} from './rooted.ts';
 export { NETLINK, NetlinkSocket } from './sockets.ts';
 export { UndoStack } from './undo-stack.ts';
