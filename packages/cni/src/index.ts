@@ -34,4 +34,5 @@ export {
   type PluginRequest,
 } from './plugin.ts';
 export type { Dns, Result, ResultInterface, ResultIp, ResultRoute } from './result.ts';
+export { processIo, runPlugin, type SkelIo, type SkelOptions } from './skel.ts';
 export { isAtLeast, newestVersion, specVersions } from './versions.ts';
