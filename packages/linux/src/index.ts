@@ -41,6 +41,7 @@ export {
   processTree,
   signalProcess,
 } from './processes.ts';
+export { setSendBuffer } from './socket-buffers.ts';
 export { inNetnsOfSocket } from './socket-netns.ts';
 export { NETLINK, NetlinkSocket } from './sockets.ts';
 export { UndoStack } from './undo-stack.ts';

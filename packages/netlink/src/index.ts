@@ -37,6 +37,32 @@ export {
   tryParseIp,
 } from './ip.ts';
 export { formatMac, parseMac } from './mac.ts';
+export type {
+  NftExpression,
+  NftExpressionOf,
+  NftRegister,
+  NftVerdict,
+} from './nft/expression-types.ts';
+export { nftListChains, nftListElements, nftListRules, nftListSets, nftListTables } from './nft/list.ts';
+export { Nft, nftTransaction, openNft, openNftIn } from './nft/nft.ts';
+export type {
+  NftBaseChain,
+  NftChain,
+  NftElement,
+  NftElements,
+  NftFamily,
+  NftHook,
+  NftMap,
+  NftOp,
+  NftRule,
+  NftRuleSpec,
+  NftSet,
+  NftTable,
+  NftTableRef,
+} from './nft/objects.ts';
+export * as nft from './nft/rules.ts';
+export type { NftSelector } from './nft/selectors.ts';
+export type { NftValue, NftValueType } from './nft/value-types.ts';
 export {
   type Address,
   type AddressOptions,
@@ -80,33 +106,6 @@ export { routeAdd, routeAppend, routeDel, routeList, routeReplace } from './rtnl
 export type { NextHop, Route, RouteSpec, RouteType } from './rtnl/route-types.ts';
 export { openRtnl, openRtnlIn, Rtnl } from './rtnl/rtnl.ts';
 
-// ── nftables ─────────────────────────────────────────────────────────────────────────────────────────────
-export declare class Nft implements Disposable {
-  close(): void;
-  [Symbol.dispose](): void;
-}
-export declare function openNft(): Nft;
-export declare function openNftIn(netns: string | number): Nft;
-export type NftFamily = 'ip' | 'ip6' | 'inet' | 'arp' | 'bridge' | 'netdev';
-export interface NftTableRef {
-  family: NftFamily;
-  table: string;
-}
-export interface NftBaseChain {
-  type: 'filter' | 'nat' | 'route';
-  hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting' | 'ingress' | 'egress';
-  priority: number;
-  policy?: 'accept' | 'drop';
-  device?: string;
-}
-export declare function nftTransaction(conn: Nft, ops: readonly NftOp[]): void;
-/** Plain data: `{ op: 'add', object: 'chain', family: 'ip', table: 't', chain: 'c', base: {…} }`; details follow with nft/. */
-export type NftOp = {
-  op: 'add' | 'create' | 'insert' | 'replace' | 'delete' | 'destroy' | 'flush';
-} & NftTableRef & {
-    object: string;
-  };
-
 // ── conntrack ────────────────────────────────────────────────────────────────────────────────────────────
 export interface ConntrackFilter {
   family: IpFamily;
@@ -117,4 +116,4 @@ export interface ConntrackFilter {
   src?: IpAddress;
 }
 /** Deletes matching flows, gives their number. */
-export declare function conntrackFlush(conn: Nft, filter: ConntrackFilter): number;
+export declare function conntrackFlush(conn: import('./nft/nft.ts').Nft, filter: ConntrackFilter): number;
