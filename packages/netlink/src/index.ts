@@ -1,6 +1,5 @@
-import type { IpAddress, IpFamily } from './ip.ts';
-
 // ── transport ────────────────────────────────────────────────────────────────────────────────────────────
+
 export { AttributeReader, MessageWriter } from './attributes.ts';
 export {
   NetlinkConn,
@@ -9,6 +8,7 @@ export {
   type NetlinkTrace,
   type NetlinkTransport,
 } from './conn.ts';
+export { type ConntrackFilter, type ConntrackFlow, conntrackFlush, conntrackList } from './conntrack.ts';
 export { NetlinkError } from './errors.ts';
 export {
   broadcastOf,
@@ -105,15 +105,3 @@ export {
 export { routeAdd, routeAppend, routeDel, routeList, routeReplace } from './rtnl/route.ts';
 export type { NextHop, Route, RouteSpec, RouteType } from './rtnl/route-types.ts';
 export { openRtnl, openRtnlIn, Rtnl } from './rtnl/rtnl.ts';
-
-// ── conntrack ────────────────────────────────────────────────────────────────────────────────────────────
-export interface ConntrackFilter {
-  family: IpFamily;
-  protocol?: number;
-  /** Of the original direction. */
-  dst?: IpAddress;
-  dstPort?: number;
-  src?: IpAddress;
-}
-/** Deletes matching flows, gives their number. */
-export declare function conntrackFlush(conn: import('./nft/nft.ts').Nft, filter: ConntrackFilter): number;
