@@ -63,6 +63,7 @@ export {
   utimesAt,
 } from './rooted.ts';
 
+export { setSendBuffer } from './socket-buffers.ts';
 export { inNetnsOfSocket } from './socket-netns.ts';
 
 export { NETLINK, NetlinkSocket } from './sockets.ts';
