@@ -91,6 +91,8 @@ export class MessageWriter {
 
   /** A string with the closing zero that the kernel expects. */
   string(type: number, value: string): void {
+    // The kernel would see only what is before it: another name than the caller meant.
+    if (value.includes('\0')) throw new RangeError(`write netlink attribute ${type}: text with a zero byte`);
     const size = Buffer.byteLength(value);
     const at = this.#attribute(type, size + 1);
     this.#buffer.write(value, at, size);
