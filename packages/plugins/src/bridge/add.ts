@@ -25,6 +25,7 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
     undo.defer('remove gateway addresses', () => {
       // Undone after the port is gone; ports that are left need the gateway.
       if (addedGateways.length === 0 || hasPorts(host.rtnl, bridge.ifIndex)) return;
+      host.memory.gateways.delete(bridge.ifIndex);
       for (const cidr of addedGateways) addrDel(host.rtnl, bridge.ifIndex, cidr);
     });
     const veth = createVeth(host.rtnl, pod, undo, {
@@ -70,7 +71,7 @@ async function addAddresses(setting: Setting): Promise<Result> {
   const result = completeGateways(fromIpam, config);
   if (config.isGateway) {
     const { forceAddress } = config;
-    setUpGateways(host.rtnl, bridge, result, { forceAddress, added: setting.addedGateways });
+    setUpGateways(host, bridge, result, { forceAddress, added: setting.addedGateways });
   }
   await configureInterface(pod, result, {
     ifIndex: veth.pod.ifIndex,
@@ -101,7 +102,8 @@ async function untilPortIsUp(rtnl: Rtnl, { ifIndex }: Link): Promise<void> {
 }
 
 function describe({ request, config, host, bridge, veth }: Setting, layer3: Result): Result {
-  const { mac } = linkGet(host.rtnl, bridge.ifIndex);
+  // With a gateway on it the bridge was given its address for good, else it may have taken that of the new port.
+  const { mac } = config.isGateway ? bridge : linkGet(host.rtnl, bridge.ifIndex);
   return {
     interfaces: [
       { name: bridge.name, mac },
