@@ -1,0 +1,120 @@
+/** The part of an OCI image configuration that a runtime needs, under the names of the image spec (config.md, "config"). */
+export interface OciImageConfig {
+  User?: string;
+  ExposedPorts?: Record<string, unknown>;
+  Env?: string[];
+  Entrypoint?: string[];
+  Cmd?: string[];
+  Volumes?: Record<string, unknown>;
+  WorkingDir?: string;
+  Labels?: Record<string, string>;
+  StopSignal?: string;
+}
+
+/** An image in the store. */
+export interface Image {
+  /** Digest of the image configuration, `sha256:…`. */
+  id: string;
+  /** Canonical names with tag: `docker.io/library/busybox:latest`. */
+  repoTags: string[];
+  /** Canonical names with digest of the manifest or index: `docker.io/library/busybox@sha256:…`. */
+  repoDigests: string[];
+  /** Bytes of configuration and layers as they came over the wire. */
+  sizeBytes: bigint;
+  /** Never to be removed by garbage collection (the kubelet's). */
+  pinned: boolean;
+  config: OciImageConfig;
+  /** Annotations of the manifest. */
+  annotations?: Record<string, string>;
+}
+
+/** A platform as image indexes name it: Go's words for operating system and architecture. */
+export interface Platform {
+  os: string;
+  architecture: string;
+  variant?: string;
+}
+
+/** Credentials for one registry, as in CRI's AuthConfig. */
+export interface RegistryAuth {
+  username?: string;
+  password?: string;
+  /** base64 of `username:password`. */
+  auth?: string;
+  /** Refresh token: exchanged for bearer tokens. */
+  identityToken?: string;
+  /** Bearer token, sent as it is. */
+  registryToken?: string;
+  /** The credentials are only used for this registry, when given. */
+  serverAddress?: string;
+}
+
+/** How far one layer is. */
+export interface LayerProgress {
+  /** Digest of the layer's blob. */
+  digest: string;
+  doneBytes: number;
+  totalBytes: number;
+  state: 'waiting' | 'downloading' | 'unpacking' | 'done' | 'exists';
+}
+
+export interface PullOptions {
+  auth?: RegistryAuth;
+  /** Default: this machine's. */
+  platform?: Platform;
+  signal?: AbortSignal;
+  onProgress?: (progress: LayerProgress) => void;
+}
+
+/** Something on disk to load images from. */
+export interface LoadSource {
+  kind: 'oci-layout' | 'oci-archive' | 'docker-archive';
+  path: string;
+  /**
+   * The name to give when the source holds one image; the name of the image to take when it holds several.
+   */
+  reference?: string;
+}
+
+export interface LoadOptions {
+  platform?: Platform;
+  signal?: AbortSignal;
+  onProgress?: (progress: LayerProgress) => void;
+}
+
+/** Where the writable part of a root file system goes; both on one file system, made when missing. */
+export interface RootfsMount {
+  upperDir: string;
+  workDir: string;
+  target: string;
+}
+
+/** A store of images under one directory. */
+export interface ImageStore extends AsyncDisposable {
+  /** Downloads what is missing and unpacks it. When it resolves, the image is on disk (synced). @throws ImageError */
+  pull(reference: string, options?: PullOptions): Promise<Image>;
+  /** Takes in the images of an archive or layout. @throws ImageError */
+  load(source: LoadSource, options?: LoadOptions): Promise<Image[]>;
+  list(): Image[];
+  /** By id (`sha256:…` or hex), unambiguous hex prefix, name with tag, name with digest, or short name. */
+  find(reference: string): Image | undefined;
+  /**
+   * Removes the image under all its names at once; a missing one is fine. What only it used is deleted, unless an owner
+   * holds it (see {@link acquire}): then when the last one lets go.
+   */
+  remove(reference: string): Promise<void>;
+  setPinned(id: string, pinned: boolean): void;
+  /** Disk use of blobs and unpacked layers, from running totals. */
+  usage(): { usedBytes: bigint; inodesUsed: bigint };
+  /** Directories of the unpacked layers, top layer first; also of a removed image that is still held. @throws ImageError not-found */
+  lowerDirs(id: string): string[];
+  /** Mounts the image's layers with a writable layer above (`mount -t overlay`). @throws ImageError not-found, SyscallError */
+  mountRootfs(id: string, mount: RootfsMount): void;
+  /** Keeps the image's layers until `ownerId` releases them, over restarts too. @throws ImageError not-found */
+  acquire(id: string, ownerId: string): void;
+  /** Lets go of all images that `ownerId` holds, or of one of them. Unknown owners are fine. */
+  release(ownerId: string, id?: string): void;
+  /** Everybody who holds an image: to compare with the containers that exist. */
+  owners(): { ownerId: string; imageId: string }[];
+  close(): Promise<void>;
+}
