@@ -33,6 +33,7 @@ export {
   threadNetnsIds,
   unpinNamespace,
 } from './namespaces.ts';
+export { openInRoot, readFileInRoot } from './open-in-root.ts';
 export {
   findProcess,
   isAlive,
@@ -41,5 +42,28 @@ export {
   processTree,
   signalProcess,
 } from './processes.ts';
+
+export {
+  chmodAt,
+  chownAt,
+  createFileAt,
+  linkAt,
+  lstatAt,
+  mkdirAt,
+  mknodAt,
+  openBeneath,
+  openDirInRoot,
+  openRootDir,
+  pathAt,
+  removeTreeAt,
+  setFileAttributes,
+  setXattr,
+  setXattrAt,
+  symlinkAt,
+  utimesAt,
+} from './rooted.ts';
+
+export { inNetnsOfSocket } from './socket-netns.ts';
+
 export { NETLINK, NetlinkSocket } from './sockets.ts';
 export { UndoStack } from './undo-stack.ts';

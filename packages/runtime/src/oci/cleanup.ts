@@ -19,7 +19,8 @@ export async function cleanUpContainer(
     await sleep(waitMs);
   }
   const left = cgroupPids(cgroups, cgroupPath);
-  if (left.length > 0) throw new Error(`remove cgroup ${cgroupPath}: processes ${left.join(', ')} do not end`);
+  if (left.length > 0)
+    throw new Error(`remove cgroup ${cgroupPath}: processes ${left.join(', ')} do not end`);
   rmSync(`${runtime.root}/${containerId}`, { recursive: true, force: true });
 }
 

@@ -30,15 +30,25 @@ export interface ExecOptions {
  * @throws CriError deadline-exceeded after `timeoutMs` (the command and its children are killed), cancelled, or
  * failed-precondition when the command cannot be started
  */
-export async function execSync(runtime: OciRuntime, containerId: string, options: ExecOptions): Promise<ExecResult> {
+export async function execSync(
+  runtime: OciRuntime,
+  containerId: string,
+  options: ExecOptions,
+): Promise<ExecResult> {
   const { scratch, timeoutMs, signal } = options;
   const files = { process: `${scratch}.json`, pid: `${scratch}.pid`, log: `${scratch}.log` };
   writeFileSync(files.process, JSON.stringify(options.process));
   try {
     const child = spawn(
       runtime.path,
-      ['--root', runtime.root, '--log', files.log, '--log-format', 'json']
-        .concat(['exec', '--process', files.process, '--pid-file', files.pid, containerId]),
+      ['--root', runtime.root, '--log', files.log, '--log-format', 'json'].concat([
+        'exec',
+        '--process',
+        files.process,
+        '--pid-file',
+        files.pid,
+        containerId,
+      ]),
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     let stopped: CriError | undefined;
@@ -51,7 +61,10 @@ export async function execSync(runtime: OciRuntime, containerId: string, options
     };
     const timer =
       timeoutMs > 0 &&
-      setTimeout(() => stop(new CriError('deadline-exceeded', `exec in ${containerId}: timeout of ${timeoutMs} ms`)), timeoutMs);
+      setTimeout(
+        () => stop(new CriError('deadline-exceeded', `exec in ${containerId}: timeout of ${timeoutMs} ms`)),
+        timeoutMs,
+      );
     const onAbort = () => stop(new CriError('cancelled', `exec in ${containerId}: cancelled`));
     signal.addEventListener('abort', onAbort);
     try {

@@ -22,7 +22,10 @@ export function runtimeFor(runtimes: OciRuntimes, handler: string): OciRuntime {
   const found = handler === '' ? runtimes.default : runtimes.byName.get(handler);
   if (found !== undefined) return found;
   const known = [...runtimes.byName.keys()].map((name) => `"${name}"`).join(', ');
-  throw new CriError('invalid-argument', `find runtime handler ${JSON.stringify(handler)}: unknown; known are ${known}`);
+  throw new CriError(
+    'invalid-argument',
+    `find runtime handler ${JSON.stringify(handler)}: unknown; known are ${known}`,
+  );
 }
 
 /** The first directory of `path` that holds an executable `program`, joined; undefined when none does. */

@@ -23,7 +23,10 @@ export interface OciProcess {
   selinuxLabel?: string;
 }
 
-export type OciCapabilities = Record<'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient', string[]>;
+export type OciCapabilities = Record<
+  'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient',
+  string[]
+>;
 
 export interface OciMount {
   destination: string;

@@ -11,7 +11,9 @@ export async function startCreated(runtime: OciRuntime, containerId: string): Pr
 /** Runs the OCI runtime with `args` to its end. @throws CriError failed-precondition with its error text */
 export async function runRuntime(runtime: OciRuntime, args: string[]): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<number | null>();
-  const child = spawn(runtime.path, ['--root', runtime.root, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(runtime.path, ['--root', runtime.root, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
@@ -20,5 +22,8 @@ export async function runRuntime(runtime: OciRuntime, args: string[]): Promise<v
   child.once('close', resolve);
   const code = await promise;
   if (code === 0) return;
-  throw new CriError('failed-precondition', `${args[0]} with ${runtime.name}: ${runtimeMessage(stderr) || `exit ${code}`}`);
+  throw new CriError(
+    'failed-precondition',
+    `${args[0]} with ${runtime.name}: ${runtimeMessage(stderr) || `exit ${code}`}`,
+  );
 }
