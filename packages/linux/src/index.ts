@@ -45,6 +45,7 @@ export {
   chmodAt,
   chownAt,
   createFileAt,
+  getXattr,
   linkAt,
   lstatAt,
   mkdirAt,
