@@ -25,7 +25,10 @@ async function openStartFifo(fifo: string, pid: number): Promise<void> {
   try {
     while (!hasByte(fd)) {
       if (findProcess(pid) === undefined) {
-        throw new CriError('failed-precondition', `start with runc: the init ${pid} ended before it was started`);
+        throw new CriError(
+          'failed-precondition',
+          `start with runc: the init ${pid} ended before it was started`,
+        );
       }
       await sleep(1);
     }
@@ -47,7 +50,9 @@ function hasByte(fd: number): boolean {
 /** Runs the OCI runtime with `args` to its end. @throws CriError failed-precondition with its error text */
 async function runRuntime(runtime: OciRuntime, args: string[]): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<number | null>();
-  const child = spawn(runtime.path, ['--root', runtime.root, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(runtime.path, ['--root', runtime.root, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
