@@ -13,6 +13,7 @@ export const command = defineCommand({
     'cni-cache-dir': { type: 'string', value: 'DIR', help: 'results of plugins (/var/lib/cni)' },
     config: { type: 'string', value: 'FILE', help: 'configuration file (/etc/amphipod/config.toml)' },
     runtime: { type: 'string', value: 'NAME', help: 'runc or crun' },
+    'seccomp-profile': { type: 'string', value: 'FILE', help: 'what RuntimeDefault means' },
     failpoints: { type: 'boolean', help: 'for tests: obey the file STATE/failpoint' },
     'list-failpoints': { type: 'boolean', help: 'print the names of the failpoints' },
     'log-level': { type: 'string', value: 'LEVEL', help: 'debug, info, warn or error' },
