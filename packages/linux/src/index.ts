@@ -33,6 +33,7 @@ export {
   threadNetnsIds,
   unpinNamespace,
 } from './namespaces.ts';
+export { openInRoot, readFileInRoot } from './open-in-root.ts';
 export {
   findProcess,
   isAlive,
@@ -41,10 +42,12 @@ export {
   processTree,
   signalProcess,
 } from './processes.ts';
+
 export {
   chmodAt,
   chownAt,
   createFileAt,
+  getXattr,
   linkAt,
   lstatAt,
   mkdirAt,
@@ -60,5 +63,8 @@ export {
   symlinkAt,
   utimesAt,
 } from './rooted.ts';
+
+export { inNetnsOfSocket } from './socket-netns.ts';
+
 export { NETLINK, NetlinkSocket } from './sockets.ts';
 export { UndoStack } from './undo-stack.ts';

@@ -25,7 +25,12 @@ export function openInRoot(root: string | number, path: string, flags: number = 
   }
 }
 
-function openAt(dirFd: number, path: string, flags: number, resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS) {
+function openAt(
+  dirFd: number,
+  path: string,
+  flags: number,
+  resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+) {
   const how = Buffer.alloc(24);
   how.writeBigUInt64LE(BigInt(flags | 0o2000000), 0);
   how.writeBigUInt64LE(BigInt(resolve), 16);
@@ -43,7 +48,8 @@ export function readFileInRoot(root: string, path: string): string | undefined {
   try {
     fd = openInRoot(root, path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    if (error instanceof SyscallError && ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes(error.code)) return undefined;
+    if (error instanceof SyscallError && ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes(error.code))
+      return undefined;
     throw error;
   }
   try {

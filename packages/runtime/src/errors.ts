@@ -18,7 +18,6 @@ export type CriErrorCode =
 export class CriError extends CodedError {
   declare readonly code: CriErrorCode;
 
-  // biome-ignore lint/complexity/noUselessConstructor: narrows the type of `code`
   constructor(code: CriErrorCode, message: string, options?: { cause?: unknown }) {
     super(code, message, options);
   }

@@ -1,4 +1,4 @@
-import { type FSWatcher, mkdirSync, readFileSync, rmSync, statSync, watch } from 'node:fs';
+import { type FSWatcher, mkdirSync, readdirSync, readFileSync, rmSync, statSync, watch } from 'node:fs';
 import { isCode } from '@amphipod/linux';
 
 export interface ExitReport {
@@ -8,10 +8,14 @@ export interface ExitReport {
   finishedAtNs: bigint;
 }
 
-/** The directory where conmon leaves a file for each container that ended, whether the daemon lives or not. */
+/**
+ * The directory where conmon leaves a file for each container that ended, whether the daemon lives or not, and those
+ * who wait in the daemon for such an end to be recorded.
+ */
 export class ExitDirectory implements Disposable {
   readonly path: string;
   #watcher: FSWatcher | undefined;
+  readonly #waiters = new Map<string, Set<() => void>>();
 
   constructor(path: string) {
     this.path = path;
@@ -19,18 +23,21 @@ export class ExitDirectory implements Disposable {
   }
 
   /** Calls `onExit` with the name of each new report. Names of conmon's temporary files come along: ask {@link read}. */
-  watch(onExit: (containerId: string) => void): void {
+  watch(onExit: (id: string) => void): void {
     this.#watcher = watch(this.path, (_, name) => {
       if (name !== null) onExit(name);
     });
   }
 
+  list(): string[] {
+    return readdirSync(this.path);
+  }
+
   /** The report of one container; undefined while there is none. */
-  read(containerId: string): ExitReport | undefined {
+  read(id: string): ExitReport | undefined {
     try {
-      const path = `${this.path}/${containerId}`;
-      const text = readFileSync(path, 'latin1');
-      const exitCode = Number.parseInt(text, 10);
+      const path = `${this.path}/${id}`;
+      const exitCode = Number.parseInt(readFileSync(path, 'latin1'), 10);
       if (Number.isNaN(exitCode)) return undefined;
       return { exitCode, finishedAtNs: statSync(path, { bigint: true }).mtimeNs };
     } catch (error) {
@@ -39,8 +46,26 @@ export class ExitDirectory implements Disposable {
     }
   }
 
-  forget(containerId: string): void {
-    rmSync(`${this.path}/${containerId}`, { force: true });
+  forget(id: string): void {
+    rmSync(`${this.path}/${id}`, { force: true });
+  }
+
+  /** Wakes those who wait for the end of `id`: it is recorded now. */
+  announce(id: string): void {
+    for (const wake of this.#waiters.get(id) ?? []) wake();
+    this.#waiters.delete(id);
+  }
+
+  /** Resolves when the end of `id` is announced, or after `timeoutMs`. */
+  async wait(id: string, timeoutMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiters = this.#waiters.get(id) ?? new Set();
+    this.#waiters.set(id, waiters.add(resolve));
+    const timer = setTimeout(resolve, timeoutMs);
+    await promise;
+    clearTimeout(timer);
+    waiters.delete(resolve);
+    if (waiters.size === 0 && this.#waiters.get(id) === waiters) this.#waiters.delete(id);
   }
 
   [Symbol.dispose](): void {

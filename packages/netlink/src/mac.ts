@@ -1,0 +1,12 @@
+/** Reads `02:00:00:0a:0b:0c`. @throws RangeError */
+export function parseMac(text: string): Buffer {
+  if (!/^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$/.test(text)) {
+    throw new RangeError(`parse mac address ${JSON.stringify(text)}: not six bytes in hexadecimal`);
+  }
+  return Buffer.from(text.replaceAll(':', ''), 'hex');
+}
+
+/** `02:00:00:0a:0b:0c`; also for hardware addresses of other lengths. */
+export function formatMac(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+}

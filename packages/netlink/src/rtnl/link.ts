@@ -1,0 +1,128 @@
+import { MessageWriter } from '../attributes.ts';
+import { NLM_F } from '../conn.ts';
+import { ERRNO, NetlinkError } from '../errors.ts';
+import { IFLA, RTM, SKIP_STATS } from './constants.ts';
+import { writeKind, writeParent } from './link-kinds.ts';
+import { parseLink } from './link-parse.ts';
+import type { BridgePort, Link, LinkChange, LinkSpec } from './link-types.ts';
+import { writeBridgePort, writeCommon } from './link-write.ts';
+import type { Rtnl } from './rtnl.ts';
+
+/** IFNAMSIZ without the closing zero. */
+const NAME_BYTES = 15;
+
+function quote(nameOrIndex: string | number): string {
+  return typeof nameOrIndex === 'string' ? JSON.stringify(nameOrIndex) : `${nameOrIndex}`;
+}
+
+/** `ip link show NAME`: the link, or undefined when there is none of that name or index. @throws NetlinkError */
+export function linkFind(conn: Rtnl, nameOrIndex: string | number): Link | undefined {
+  // The kernel takes no longer name and index 0 means "by name", so neither can be there.
+  const isName = typeof nameOrIndex === 'string';
+  if (isName ? Buffer.byteLength(nameOrIndex) > NAME_BYTES || nameOrIndex === '' : nameOrIndex <= 0)
+    return undefined;
+  const message = new MessageWriter(64).message(RTM.GETLINK, NLM_F.REQUEST);
+  const header = message.header(16);
+  if (!isName) header.writeInt32LE(nameOrIndex, 4);
+  message.u32(IFLA.EXT_MASK, SKIP_STATS);
+  if (isName) message.string(IFLA.IFNAME, nameOrIndex);
+  try {
+    const [reply] = conn.execute({ op: `get link ${quote(nameOrIndex)}`, message });
+    return reply === undefined ? undefined : parseLink(reply.payload);
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === ERRNO.ENODEV) return undefined;
+    throw error;
+  }
+}
+
+/** `ip link show NAME`. @throws NetlinkError ENODEV when there is none */
+export function linkGet(conn: Rtnl, nameOrIndex: string | number): Link {
+  const link = linkFind(conn, nameOrIndex);
+  if (link === undefined) throw new NetlinkError(`get link ${quote(nameOrIndex)}`, ERRNO.ENODEV);
+  return link;
+}
+
+/** `ip link show [type KIND] [master BRIDGE]`; the kernel filters. @throws NetlinkError */
+export function linkList(conn: Rtnl, filter: { kind?: string; masterIndex?: number } = {}): Link[] {
+  const message = new MessageWriter(64).message(RTM.GETLINK, NLM_F.REQUEST | NLM_F.DUMP);
+  message.header(16);
+  message.u32(IFLA.EXT_MASK, SKIP_STATS);
+  if (filter.masterIndex !== undefined) message.u32(IFLA.MASTER, filter.masterIndex);
+  if (filter.kind !== undefined) {
+    const { kind } = filter;
+    message.nested(IFLA.LINKINFO, () => message.string(1, kind));
+  }
+  return conn
+    .execute({ op: 'list links', message })
+    .filter((reply) => reply.type === RTM.NEWLINK)
+    .map((reply) => parseLink(reply.payload))
+    .filter((link) => filter.kind === undefined || link.kind === filter.kind)
+    .filter((link) => filter.masterIndex === undefined || link.masterIndex === filter.masterIndex);
+}
+
+/**
+ * `ip link add NAME [mtu …] [address …] [master …] [up] type KIND …` in one message: all of it or nothing.
+ * Returns the new link (of a veth: the first end), whose operState may already be out of date.
+ * @throws NetlinkError EEXIST, ENODEV (no such parent or master), EOPNOTSUPP (the kernel lacks the kind), EPERM
+ */
+export function linkAdd(conn: Rtnl, spec: LinkSpec & { netnsFd?: never }): Link {
+  // NLM_F_ECHO: kernels from 6.2 on send the new link along, older ones ignore the flag.
+  const replies = conn.execute({ op: `add link ${quote(spec.name)}`, message: addMessage(spec, NLM_F.ECHO) });
+  const echo = replies.find((reply) => reply.type === RTM.NEWLINK && reply.payload[0] === 0);
+  if (echo === undefined) return linkGet(conn, spec.name);
+  const link = parseLink(echo.payload);
+  // The echo was made before the link joined its master.
+  if (spec.masterIndex) link.masterIndex = spec.masterIndex;
+  return link;
+}
+
+/**
+ * `ip link add NAME netns NETNS …`: makes the link in the namespace of `spec.netnsFd`; parents are looked for in that of
+ * the connection. @throws NetlinkError as {@link linkAdd}
+ */
+export function linkAddIn(conn: Rtnl, spec: LinkSpec & { netnsFd: number }): void {
+  conn.execute({ op: `add link ${quote(spec.name)}`, message: addMessage(spec, 0) });
+}
+
+function addMessage(spec: LinkSpec, flags: number): MessageWriter {
+  const message = new MessageWriter().message(
+    RTM.NEWLINK,
+    NLM_F.REQUEST | NLM_F.ACK | NLM_F.CREATE | NLM_F.EXCL | flags,
+  );
+  writeCommon(message, 0, spec);
+  writeParent(message, spec);
+  writeKind(message, spec);
+  return message;
+}
+
+/**
+ * `ip link set dev … [up|down] [name …] [mtu …] [address …] [master …] [netns …] [alias …] [promisc …]`, in one message.
+ * The kernel applies the parts one after another, so a failure can leave earlier ones done.
+ * @throws NetlinkError ENODEV, EEXIST (name taken), EBUSY, EINVAL
+ */
+export function linkSet(conn: Rtnl, ifIndex: number, change: LinkChange): void {
+  const message = new MessageWriter(256).message(RTM.NEWLINK, NLM_F.REQUEST | NLM_F.ACK);
+  writeCommon(message, ifIndex, change);
+  if (change.bridgePort !== undefined) writeBridgePort(message, change.bridgePort);
+  conn.execute({ op: `set link ${ifIndex}`, message });
+}
+
+/** `ip link set dev … type bridge_slave [hairpin …] [isolated …] …`. @throws NetlinkError EOPNOTSUPP when it is no bridge port */
+export function linkSetBridgePort(conn: Rtnl, ifIndex: number, port: BridgePort): void {
+  linkSet(conn, ifIndex, { bridgePort: port });
+}
+
+/**
+ * `ip link del NAME`; a veth's other end goes with it. Resolves to true as soon as the link is gone and its name is free
+ * (the kernel goes on tidying up in a pool thread), to false when there was no such link.
+ * @throws NetlinkError EOPNOTSUPP (the kind cannot be deleted), EPERM
+ */
+export async function linkDel(conn: Rtnl, nameOrIndex: string | number): Promise<boolean> {
+  const ifIndex = typeof nameOrIndex === 'number' ? nameOrIndex : linkFind(conn, nameOrIndex)?.ifIndex;
+  if (ifIndex === undefined || ifIndex <= 0) return false;
+  return conn.deletions.delete({
+    ifIndex,
+    op: `delete link ${quote(nameOrIndex)}`,
+    isGone: () => linkFind(conn, ifIndex) === undefined,
+  });
+}

@@ -1,0 +1,23 @@
+import type { LogLevel } from './log.ts';
+
+/** Settings of the daemon; `daemon/config.ts` reads them from the file and the command line. */
+export interface DaemonConfig {
+  /** Persistent data: the database, images, writable layers. */
+  root: string;
+  /** Data that ends with the boot: namespaces, mounts, bundles. On a tmpfs as a rule. */
+  state: string;
+  socket: string;
+  cniConfDir: string;
+  /** Where plugins are looked for, in this order. */
+  cniBinDir: string[];
+  cniCacheDir: string;
+  /** Name of the default OCI runtime. */
+  runtime: string;
+  logLevel: LogLevel;
+  /** Docker-format seccomp profile behind RuntimeDefault. */
+  seccompProfile: string;
+  /** Registries reached over plain HTTP, `HOST[:PORT]`; loopback ones are anyway. */
+  insecureRegistries: string[];
+  /** Let a file in the state directory make a named step fail or kill the daemon; for tests. */
+  failpoints: boolean;
+}

@@ -1,0 +1,74 @@
+import { cgroupOomKills, isAlive } from '@amphipod/linux';
+import { nowNs } from '../clock.ts';
+import type { RuntimeContext } from '../context.ts';
+import { errorText } from '../errors.ts';
+import { cleanUpContainer } from '../oci/cleanup.ts';
+import type { ExitReport } from '../oci/exits.ts';
+import { runtimeFor } from '../oci/runtimes.ts';
+import type { Container } from '../store/records.ts';
+
+/**
+ * Records the end of a container whose exit report is there, wakes those who wait for it, then removes what the OCI
+ * runtime keeps. Nothing happens when it is recorded already or has not ended.
+ */
+export async function recordExit(context: RuntimeContext, container: Container): Promise<void> {
+  if (container.state !== 'running') return;
+  const report = context.exits.read(container.id);
+  if (report === undefined) return;
+  await record(context, container, report);
+}
+
+/**
+ * Looks for a container that ended without a report: its conmon was killed (field case LIF-08). The code is lost then.
+ */
+export async function recordLostExit(context: RuntimeContext, container: Container): Promise<void> {
+  if (container.state !== 'running' || container.process === undefined || isAlive(container.process)) return;
+  if (context.exits.read(container.id) !== undefined) return recordExit(context, container);
+  await record(
+    context,
+    container,
+    { exitCode: 255, finishedAtNs: nowNs() },
+    'no exit code: conmon ended first',
+  );
+}
+
+async function record(
+  context: RuntimeContext,
+  container: Container,
+  report: ExitReport,
+  message = '',
+): Promise<void> {
+  // Read before the cgroup goes, and before anybody can see the end.
+  const oomKilled = cgroupOomKills(context.cgroups, container.cgroupPath) > 0;
+  const reason = oomKilled
+    ? 'OOMKilled'
+    : message !== ''
+      ? 'Unknown'
+      : report.exitCode === 0
+        ? 'Completed'
+        : 'Error';
+  context.store.containers.update(container, {
+    state: 'exited',
+    ...report,
+    reason,
+    message,
+    process: undefined,
+  });
+  context.log.info('container ended', { container: container.id, exitCode: report.exitCode, reason });
+  context.exits.announce(container.id);
+  try {
+    await cleanUpExited(context, container);
+  } catch (error) {
+    context.log.warn('clean up ended container', { container: container.id, error: errorText(error) });
+  }
+}
+
+/** Removes what conmon and the OCI runtime keep of a container that does not run; fine when it is gone. */
+export async function cleanUpExited(context: RuntimeContext, container: Container): Promise<void> {
+  const runtime = runtimeFor(context.runtimes, container.runtimeHandler);
+  await cleanUpContainer(runtime, container.id, {
+    cgroups: context.cgroups,
+    cgroupPath: container.cgroupPath,
+  });
+  context.exits.forget(container.id);
+}

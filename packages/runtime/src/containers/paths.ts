@@ -1,0 +1,33 @@
+import type { DaemonConfig } from '../config.ts';
+
+/** Where things of one container are. */
+export interface ContainerPaths {
+  /** OCI bundle, below the state directory. */
+  bundle: string;
+  rootfs: string;
+  spec: string;
+  pid: string;
+  conmonPid: string;
+  /** conmon's control pipe. */
+  control: string;
+  /** Writable layer, below the persistent root. */
+  data: string;
+  upper: string;
+  work: string;
+}
+
+export function containerPaths(config: DaemonConfig, containerId: string): ContainerPaths {
+  const bundle = `${config.state}/containers/${containerId}`;
+  const data = `${config.root}/containers/${containerId}`;
+  return {
+    bundle,
+    rootfs: `${bundle}/rootfs`,
+    spec: `${bundle}/config.json`,
+    pid: `${bundle}/pid`,
+    conmonPid: `${bundle}/conmon.pid`,
+    control: `${bundle}/ctl`,
+    data,
+    upper: `${data}/upper`,
+    work: `${data}/work`,
+  };
+}

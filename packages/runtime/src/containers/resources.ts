@@ -1,0 +1,47 @@
+import { readFileSync } from 'node:fs';
+import type { LinuxContainerResources } from '../gen/api.ts';
+import type { OciResources } from '../oci/spec.ts';
+
+/** CRI resources as OCI ones; zero means "not set" there and is left out. */
+export function containerResources(resources: LinuxContainerResources | undefined): OciResources {
+  if (resources === undefined) return {};
+  const { cpuPeriod, cpuQuota, cpuShares, cpusetCpus, cpusetMems } = resources;
+  const { memoryLimitInBytes: limit, memorySwapLimitInBytes: swap, hugepageLimits, unified } = resources;
+  return {
+    cpu: {
+      ...(cpuShares > 0n && { shares: Number(cpuShares) }),
+      ...(cpuQuota !== 0n && { quota: Number(cpuQuota) }),
+      ...(cpuPeriod > 0n && { period: Number(cpuPeriod) }),
+      ...(cpusetCpus !== '' && { cpus: cpusetCpus }),
+      ...(cpusetMems !== '' && { mems: cpusetMems }),
+    },
+    memory: {
+      ...(limit !== 0n && { limit: Number(limit) }),
+      ...(swap !== 0n && { swap: Number(swap) }),
+    },
+    ...(hugepageLimits.length > 0 && {
+      hugepageLimits: hugepageLimits.map(({ pageSize, limit: bytes }) => ({
+        pageSize,
+        limit: Number(bytes),
+      })),
+    }),
+    ...(Object.keys(unified).length > 0 && { unified }),
+  };
+}
+
+const CAP_SYS_RESOURCE = 24n;
+
+/**
+ * The oom_score_adj that we can really set: without CAP_SYS_RESOURCE not below our own (proc_pid_oom_score_adj(5)).
+ * The kubelet sends -997 for guaranteed pods; failing them on such a machine would help nobody.
+ */
+export function clampOomScoreAdj(
+  wanted: number,
+  {
+    status = readFileSync('/proc/self/status', 'latin1'),
+    own = readFileSync('/proc/self/oom_score_adj', 'latin1'),
+  } = {},
+): number {
+  const mask = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+  return (mask >> CAP_SYS_RESOURCE) & 1n ? wanted : Math.max(wanted, Number(own));
+}

@@ -1,0 +1,14 @@
+import type { RuntimeContext } from '../context.ts';
+
+/** What a handler knows of the call beside its request. */
+export interface Call {
+  /** Aborted when the client goes away or its deadline passes. */
+  signal: AbortSignal;
+}
+
+/** The implementation of one unary RPC: request in, response out, errors thrown. */
+export type Handler<Request, Response> = (
+  context: RuntimeContext,
+  request: Request,
+  call: Call,
+) => Response | Promise<Response>;

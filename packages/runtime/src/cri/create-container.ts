@@ -1,0 +1,146 @@
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Image } from '@amphipod/images';
+import { UndoStack } from '@amphipod/linux';
+import { nowNs } from '../clock.ts';
+import { containerPaths } from '../containers/paths.ts';
+import { mountContainerRootfs, removeContainerFiles } from '../containers/rootfs.ts';
+import { stopSignalOf } from '../containers/signals.ts';
+import { containerSpec, pidModeOf } from '../containers/spec.ts';
+import { resolveUser } from '../containers/user.ts';
+import type { RuntimeContext } from '../context.ts';
+import { CriError, errorText } from '../errors.ts';
+import { type CreateContainerRequest, type CreateContainerResponse, NamespaceMode } from '../gen/api.ts';
+import { ensureSandboxInit } from '../pods/init.ts';
+import { hostnameOf } from '../pods/namespaces.ts';
+import { sandboxPaths } from '../pods/paths.ts';
+import type { Container, Sandbox } from '../store/records.ts';
+import type { Call } from './call.ts';
+import { getSandbox } from './lookup.ts';
+
+/**
+ * CreateContainer: root file system mounted and OCI configuration written; no process yet. What is wrong with the
+ * request is found here, not at the start. After a failure nothing is left.
+ */
+export async function createContainer(
+  context: RuntimeContext,
+  request: CreateContainerRequest,
+  { signal }: Call,
+): Promise<CreateContainerResponse> {
+  const sandbox = getSandbox(context, request.podSandboxId);
+  if (sandbox.state !== 'ready') {
+    throw new CriError('failed-precondition', `create container: sandbox ${sandbox.id} is not ready`);
+  }
+  const image = imageOf(context, request);
+  const container = newContainer(context, sandbox, { request, image });
+  const { store, containerNames, failpoint } = context;
+
+  // 1. The name, then the record.
+  containerNames.reserve(container.name, container.id, 'record');
+  await using undo = new UndoStack((what, error) =>
+    context.log.error(`undo of create container: ${what}`, {
+      container: container.id,
+      error: errorText(error),
+    }),
+  );
+  undo.defer('forget container', () => {
+    store.containers.remove(container.id);
+    containerNames.release(container.name);
+  });
+  store.containers.add(container);
+  failpoint('create-container.record');
+
+  // 2. The image must not be removed under it.
+  undo.defer('release image', () => context.images.release(container.id));
+  context.images.acquire(image.id, container.id);
+  failpoint('create-container.image');
+
+  // 3. Root file system.
+  signal.throwIfAborted();
+  containerNames.setStep(container.name, 'rootfs');
+  undo.defer('remove root file system', () => removeContainerFiles(context, container.id));
+  mountContainerRootfs(context, container.id, image.id);
+  failpoint('create-container.rootfs');
+
+  // 4. OCI configuration. It needs the image's /etc/passwd and, for a shared PID namespace, the pod's init.
+  const user = resolveUser(
+    containerPaths(context.config, container.id).rootfs,
+    image.config.User ?? '',
+    container.config.linux?.securityContext,
+  );
+  Object.assign(container, { user });
+  if (pidModeOf(container) === NamespaceMode.POD) {
+    await context.locks.run(sandbox.id, () => ensureSandboxInit(context, sandbox));
+  }
+  writeSpec(context, sandbox, { container, image });
+  failpoint('create-container.spec');
+
+  // 5. Created.
+  if (sandbox.state !== 'ready')
+    throw new CriError('failed-precondition', `sandbox ${sandbox.id}: stopped meanwhile`);
+  store.containers.update(container, { state: 'created' });
+  failpoint('create-container.created');
+  containerNames.setStep(container.name, undefined);
+  undo.commit();
+  return { containerId: container.id };
+}
+
+function imageOf(context: RuntimeContext, { config }: CreateContainerRequest): Image {
+  const name = config?.image?.image ?? '';
+  if (name === '') throw new CriError('invalid-argument', 'config.image.image: missing');
+  const image = context.images.find(name);
+  if (image === undefined)
+    throw new CriError('not-found', `find image ${JSON.stringify(name)}: not here, pull it first`);
+  return image;
+}
+
+function newContainer(
+  context: RuntimeContext,
+  sandbox: Sandbox,
+  { request: { config }, image }: { request: CreateContainerRequest; image: Image },
+): Container {
+  if (config?.metadata === undefined) throw new CriError('invalid-argument', 'config.metadata: missing');
+  if (config.metadata.name === '') throw new CriError('invalid-argument', 'config.metadata.name: empty');
+  const id = randomBytes(32).toString('hex');
+  const logDirectory = sandbox.config.logDirectory;
+  const { name, attempt } = config.metadata;
+  const pod = sandbox.config.metadata;
+  return {
+    id,
+    sandboxId: sandbox.id,
+    name: [name, pod?.name, pod?.namespace, pod?.uid, attempt, sandbox.id].join('_'),
+    config,
+    state: 'creating',
+    createdAtNs: nowNs(),
+    startedAtNs: 0n,
+    finishedAtNs: 0n,
+    exitCode: 0,
+    reason: '',
+    message: '',
+    imageId: image.id,
+    imageRef: image.repoDigests[0] ?? image.id,
+    imageName: config.image?.userSpecifiedImage || image.repoTags[0] || config.image?.image || image.id,
+    runtimeHandler: sandbox.runtimeHandler,
+    cgroupPath: `${sandbox.cgroupParent}/${id}`,
+    logPath: logDirectory === '' || config.logPath === '' ? '' : join(logDirectory, config.logPath),
+    stopSignal: stopSignalOf(config.stopSignal, image.config.StopSignal),
+    user: { uid: 0, gid: 0, groups: [] },
+    bootId: context.bootId,
+  };
+}
+
+function writeSpec(
+  context: RuntimeContext,
+  sandbox: Sandbox,
+  { container, image }: { container: Container; image: Image },
+): void {
+  const pod = sandboxPaths(context.config, sandbox.id);
+  const spec = containerSpec(context, sandbox, container, {
+    image: image.config,
+    namespaces: { net: pod.net, ipc: pod.ipc, uts: pod.uts, hostname: hostnameOf(sandbox) },
+    mountSources: pod,
+    initPid: sandbox.init?.pid,
+  });
+  writeFileSync(containerPaths(context.config, container.id).spec, JSON.stringify(spec));
+}

@@ -1,0 +1,145 @@
+import { randomBytes } from 'node:crypto';
+import { UndoStack } from '@amphipod/linux';
+import { nowNs } from '../clock.ts';
+import type { RuntimeContext } from '../context.ts';
+import { CriError, errorText } from '../errors.ts';
+import {
+  NamespaceMode,
+  type PodSandboxConfig,
+  type RunPodSandboxRequest,
+  type RunPodSandboxResponse,
+} from '../gen/api.ts';
+import { runtimeFor } from '../oci/runtimes.ts';
+import { createSandboxFiles, removeSandboxFiles } from '../pods/files.ts';
+import { ensureSandboxInit, stopSandboxInit } from '../pods/init.ts';
+import { checkSysctls, createSandboxNamespaces, removeSandboxNamespaces } from '../pods/namespaces.ts';
+import { attachNetwork, detachNetwork } from '../pods/network.ts';
+import { removeOwnCgroup } from '../pods/release.ts';
+import type { Sandbox } from '../store/records.ts';
+import type { Call } from './call.ts';
+
+/**
+ * RunPodSandbox: a pod that is READY when this returns, or nothing at all. An undo that fails leaves the sandbox
+ * NOTREADY, so that the next StopPodSandbox or RemovePodSandbox finishes the job.
+ */
+export async function runPodSandbox(
+  context: RuntimeContext,
+  request: RunPodSandboxRequest,
+  { signal }: Call,
+): Promise<RunPodSandboxResponse> {
+  const sandbox = newSandbox(context, request);
+  const { store, sandboxNames, failpoint } = context;
+  const step = (name: string) => {
+    signal.throwIfAborted();
+    sandboxNames.setStep(sandbox.name, name);
+  };
+
+  // 1. The name, then the record: from here on a crash leaves something to find.
+  sandboxNames.reserve(sandbox.name, sandbox.id, 'record');
+  let undoFailed = false;
+  await using undo = new UndoStack((what, error) => {
+    undoFailed = true;
+    context.log.error(`undo of run pod sandbox: ${what}`, { sandbox: sandbox.id, error: errorText(error) });
+  });
+  undo.defer('forget sandbox', () => {
+    sandboxNames.setStep(sandbox.name, undefined);
+    if (undoFailed) return store.sandboxes.update(sandbox, { state: 'notready' });
+    store.sandboxes.remove(sandbox.id);
+    sandboxNames.release(sandbox.name);
+  });
+  store.sandboxes.add(sandbox);
+  failpoint('run-pod-sandbox.record');
+
+  // 2. The files that its containers share.
+  step('files');
+  undo.defer('remove files', () => removeSandboxFiles(context, sandbox.id));
+  createSandboxFiles(context, sandbox);
+  failpoint('run-pod-sandbox.files');
+
+  // 3. Namespaces.
+  step('namespaces');
+  undo.defer('remove namespaces', () => removeSandboxNamespaces(context, sandbox.id));
+  createSandboxNamespaces(context, sandbox);
+  failpoint('run-pod-sandbox.namespaces');
+
+  // 4. Network. The undo comes first: an ADD that fails may have made something.
+  step('network');
+  undo.defer('detach network', (undoSignal) => detachNetwork(context, sandbox, { signal: undoSignal }));
+  if (sandbox.namespaces.network === 'pod') await attachNetwork(context, sandbox, { signal });
+  failpoint('run-pod-sandbox.network');
+
+  // 5. A process only where containers share the pod's PID namespace.
+  step('init');
+  undo.defer('remove cgroup', () => removeOwnCgroup(context, sandbox));
+  undo.defer('stop init', () => stopSandboxInit(context, sandbox));
+  if (sandbox.namespaces.pid === 'pod') await ensureSandboxInit(context, sandbox);
+  failpoint('run-pod-sandbox.init');
+
+  // 6. Ready.
+  step('ready');
+  store.sandboxes.update(sandbox, { state: 'ready' });
+  failpoint('run-pod-sandbox.ready');
+  sandboxNames.setStep(sandbox.name, undefined);
+  undo.commit();
+  return { podSandboxId: sandbox.id };
+}
+
+/** Checks the request and turns it into a record. @throws CriError invalid-argument */
+function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodSandboxRequest): Sandbox {
+  if (config?.metadata === undefined) throw new CriError('invalid-argument', 'config.metadata: missing');
+  const { name, namespace, uid, attempt } = config.metadata;
+  if (name === '') throw new CriError('invalid-argument', 'config.metadata.name: empty');
+  runtimeFor(context.runtimes, runtimeHandler);
+  const id = randomBytes(32).toString('hex');
+  const given = config.linux?.cgroupParent ?? '';
+  const sandbox: Sandbox = {
+    id,
+    name: [name, namespace, uid, attempt].join('_'),
+    config,
+    state: 'creating',
+    createdAtNs: nowNs(),
+    runtimeHandler,
+    namespaces: namespacesOf(config),
+    cgroupParent: given === '' ? `/amphipod/${id}` : cgroupParentOf(given),
+    ownsCgroupParent: given === '',
+    ips: [],
+    bootId: context.bootId,
+  };
+  checkSysctls(sandbox);
+  return sandbox;
+}
+
+function namespacesOf(config: PodSandboxConfig): Sandbox['namespaces'] {
+  const options = config.linux?.securityContext?.namespaceOptions;
+  const { network = NamespaceMode.POD, ipc = NamespaceMode.POD, pid = NamespaceMode.POD } = options ?? {};
+  if (options?.usernsOptions !== undefined && options.usernsOptions.mode !== NamespaceMode.NODE) {
+    throw new CriError(
+      'unimplemented',
+      'namespace_options.userns_options: user namespaces are not supported yet',
+    );
+  }
+  const podOrNode = (field: string, mode: NamespaceMode) => {
+    if (mode === NamespaceMode.POD) return 'pod';
+    if (mode === NamespaceMode.NODE) return 'node';
+    throw new CriError('invalid-argument', `namespace_options.${field} ${mode}: must be POD or NODE`);
+  };
+  return {
+    network: podOrNode('network', network),
+    ipc: podOrNode('ipc', ipc),
+    pid: pid === NamespaceMode.CONTAINER ? 'container' : podOrNode('pid', pid),
+  };
+}
+
+/** @throws CriError for a parent of the other cgroup driver, which would end up in the wrong place */
+function cgroupParentOf(parent: string): string {
+  if (parent.endsWith('.slice')) {
+    throw new CriError(
+      'invalid-argument',
+      `linux.cgroup_parent ${JSON.stringify(parent)}: is of the systemd driver; this runtime uses cgroupfs, see RuntimeConfig`,
+    );
+  }
+  if (!parent.startsWith('/') || parent.split('/').includes('..')) {
+    throw new CriError('invalid-argument', `linux.cgroup_parent ${JSON.stringify(parent)}: must be absolute`);
+  }
+  return parent === '/' ? '' : parent.replace(/\/+$/, '');
+}

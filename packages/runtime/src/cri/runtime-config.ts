@@ -1,0 +1,7 @@
+import { CgroupDriver, type RuntimeConfigRequest, type RuntimeConfigResponse } from '../gen/api.ts';
+import type { Handler } from './call.ts';
+
+/** RuntimeConfig: tells the kubelet which cgroup driver to use. */
+export const runtimeConfig: Handler<RuntimeConfigRequest, RuntimeConfigResponse> = () => ({
+  linux: { cgroupDriver: CgroupDriver.CGROUPFS },
+});

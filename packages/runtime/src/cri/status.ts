@@ -1,0 +1,43 @@
+import type { RuntimeContext } from '../context.ts';
+import type { RuntimeCondition, StatusRequest, StatusResponse } from '../gen/api.ts';
+import type { Handler } from './call.ts';
+
+/** Status: conditions RuntimeReady and NetworkReady, the runtime handlers and, verbose, settings and running pulls. */
+export const status: Handler<StatusRequest, StatusResponse> = (context, { verbose }) => {
+  const names = ['', ...context.runtimes.byName.keys()];
+  return {
+    status: { conditions: [condition('RuntimeReady', undefined), networkCondition(context)] },
+    runtimeHandlers: names.map((name) => ({
+      name,
+      features: { recursiveReadOnlyMounts: true, userNamespaces: false },
+    })),
+    features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: false },
+    info: verbose ? verboseInfo(context) : {},
+  };
+};
+
+function networkCondition(context: RuntimeContext): RuntimeCondition {
+  if (context.networks.default !== undefined) return condition('NetworkReady', undefined);
+  const problems = context.networks.errors.map((error) => error.message);
+  const message = problems.join('; ') || `no network configuration in ${context.config.cniConfDir}`;
+  return condition('NetworkReady', ['NetworkPluginNotReady', message]);
+}
+
+function condition(type: string, problem: [reason: string, message: string] | undefined): RuntimeCondition {
+  const [reason = '', message = ''] = problem ?? [];
+  return { type, status: problem === undefined, reason, message };
+}
+
+function verboseInfo(context: RuntimeContext): Record<string, string> {
+  const network = context.networks.default;
+  return {
+    config: JSON.stringify(context.config),
+    pulls: JSON.stringify(context.pulls.list()),
+    network: JSON.stringify({
+      default: network?.name,
+      file: network?.file,
+      problems: context.networks.errors.map((error) => error.message),
+    }),
+    cgroups: JSON.stringify({ version: context.cgroups.version, driver: 'cgroupfs' }),
+  };
+}

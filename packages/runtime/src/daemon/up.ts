@@ -1,0 +1,113 @@
+import { mkdirSync, readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { createCni } from '@amphipod/cni';
+import { openImageStore } from '@amphipod/images';
+import { detectCgroups, FileLock } from '@amphipod/linux';
+import { builtinPlugins } from '@amphipod/plugins';
+import type { DaemonConfig } from '../config.ts';
+import type { RuntimeContext } from '../context.ts';
+import { serve } from '../cri/server.ts';
+import { CriError, errorText } from '../errors.ts';
+import { failpoints, fileFailpoint, noFailpoint } from '../failpoint.ts';
+import { Pulls } from '../images/pulls.ts';
+import { createLog } from '../log.ts';
+import { ExitDirectory } from '../oci/exits.ts';
+import { findProgram, type OciRuntimes } from '../oci/runtimes.ts';
+import { Networks } from '../pods/networks.ts';
+import { KeyedMutex } from '../store/keyed-mutex.ts';
+import { NameRegistry } from '../store/names.ts';
+import { Store } from '../store/store.ts';
+import { type DaemonFlags, readDaemonConfig } from './config.ts';
+import { recover } from './recover.ts';
+import { findRuntimes } from './runtimes.ts';
+import { watchExits } from './watch-exits.ts';
+
+/** `amphipod up`: serves CRI in the foreground until SIGINT or SIGTERM; returns the exit code. Pods live on afterwards. */
+export async function up({ 'list-failpoints': listFailpoints, ...flags }: DaemonFlags): Promise<number> {
+  if (listFailpoints) {
+    process.stdout.write(`${failpoints.join('\n')}\n`);
+    return 0;
+  }
+  try {
+    await runDaemon(readDaemonConfig(flags));
+    return 0;
+  } catch (error) {
+    process.stderr.write(`amphipod: up: ${errorText(error)}\n`);
+    return 125;
+  }
+}
+
+async function runDaemon(config: DaemonConfig): Promise<void> {
+  // Threads of libuv's pool are born in the namespace of the moment: have them born before any hop (docs/adr).
+  await Promise.all(Array.from({ length: Number(process.env.UV_THREADPOOL_SIZE ?? 4) }, () => stat('/')));
+  const log = createLog(config.logLevel, (line) => process.stderr.write(line));
+
+  mkdirSync(config.root, { recursive: true, mode: 0o711 });
+  mkdirSync(config.state, { recursive: true, mode: 0o711 });
+  using _lock = lockRoot(config);
+  using store = new Store(`${config.root}/amphipod.db`);
+  await using images = await openImageStore({ root: `${config.root}/images` });
+  using exits = new ExitDirectory(`${config.state}/exits`);
+  const context: RuntimeContext = {
+    config,
+    log,
+    store,
+    images,
+    exits,
+    sandboxNames: new NameRegistry('sandbox'),
+    containerNames: new NameRegistry('container'),
+    locks: new KeyedMutex(),
+    pulls: new Pulls(),
+    cni: createCni({
+      pluginDirs: config.cniBinDir,
+      cacheDir: config.cniCacheDir,
+      inProcess: builtinPlugins(),
+    }),
+    networks: new Networks(config.cniConfDir),
+    ...findPrograms(config),
+    cgroups: detectCgroups(),
+    failpoint: config.failpoints ? fileFailpoint(`${config.state}/failpoint`) : noFailpoint,
+    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
+  };
+  await recover(context);
+  using _watch = watchExits(context);
+  const server = await serve(context, config.socket);
+  log.info('ready', { socket: config.socket, runtime: context.runtimes.default.name, pid: process.pid });
+  await untilSignal();
+  log.info('stopping; pods live on');
+  await new Promise<void>((resolve) => {
+    server.tryShutdown(() => resolve());
+    setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, 2000).unref();
+  });
+}
+
+/** @throws CriError failed-precondition when another daemon has this root */
+function lockRoot(config: DaemonConfig): FileLock {
+  const path = `${config.root}/lock`;
+  const lock = FileLock.try(path);
+  if (lock === undefined)
+    throw new CriError('failed-precondition', `lock ${path}: another daemon uses ${config.root}`);
+  return lock;
+}
+
+function findPrograms(config: DaemonConfig): { runtimes: OciRuntimes; programs: RuntimeContext['programs'] } {
+  const path = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin`;
+  const need = (program: string) => {
+    const found = findProgram(program, path);
+    if (found !== undefined) return found;
+    throw new CriError('failed-precondition', `find ${program}: not installed (apt-get install ${program})`);
+  };
+  return {
+    programs: { conmon: need('conmon'), init: need('catatonit') },
+    runtimes: findRuntimes(config, path),
+  };
+}
+
+function untilSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+  });
+}

@@ -1,0 +1,53 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { isCode, MS, mount, unmount } from '@amphipod/linux';
+import type { RuntimeContext } from '../context.ts';
+import type { DNSConfig } from '../gen/api.ts';
+import type { Sandbox } from '../store/records.ts';
+import { hostnameOf } from './namespaces.ts';
+import { sandboxPaths } from './paths.ts';
+
+/** Writes the files that all containers of a pod share, and mounts its /dev/shm (64 MiB). */
+export function createSandboxFiles(context: RuntimeContext, sandbox: Sandbox): void {
+  const paths = sandboxPaths(context.config, sandbox.id);
+  const { config, namespaces } = sandbox;
+  mkdirSync(paths.dir, { recursive: true, mode: 0o711 });
+  writeFileSync(paths.resolvConf, resolvConf(config.dnsConfig));
+  writeFileSync(paths.hostname, `${namespaces.network === 'pod' ? hostnameOf(sandbox) : hostname()}\n`);
+  writeFileSync(paths.hosts, readHost('/etc/hosts'));
+  if (namespaces.ipc === 'pod') {
+    mkdirSync(paths.shm);
+    mount(paths.shm, {
+      source: 'shm',
+      type: 'tmpfs',
+      flags: MS.NOSUID | MS.NODEV | MS.NOEXEC,
+      data: 'mode=1777,size=65536k',
+    });
+  }
+  if (config.logDirectory !== '') mkdirSync(config.logDirectory, { recursive: true, mode: 0o755 });
+}
+
+/** Undoes {@link createSandboxFiles}, logs excepted; fine when they are gone. */
+export function removeSandboxFiles(context: RuntimeContext, sandboxId: string): void {
+  const paths = sandboxPaths(context.config, sandboxId);
+  unmount(paths.shm);
+  rmSync(paths.dir, { recursive: true, force: true });
+}
+
+/** Unset: as the node's. Set: just what it says, also when that is nothing (api.proto, DNSConfig). */
+function resolvConf(dns: DNSConfig | undefined): string {
+  if (dns === undefined) return readHost('/etc/resolv.conf');
+  const lines = dns.servers.map((server) => `nameserver ${server}`);
+  if (dns.searches.length > 0) lines.unshift(`search ${dns.searches.join(' ')}`);
+  if (dns.options.length > 0) lines.push(`options ${dns.options.join(' ')}`);
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+function readHost(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return '';
+    throw error;
+  }
+}

@@ -1,0 +1,84 @@
+import type { Attachment } from '@amphipod/cni';
+import { isNamespace } from '@amphipod/linux';
+import type { RuntimeContext } from '../context.ts';
+import { CriError } from '../errors.ts';
+import { Protocol } from '../gen/api.ts';
+import type { Sandbox } from '../store/records.ts';
+import { sandboxPaths } from './paths.ts';
+
+/** Attaches a sandbox to the default network and notes its addresses. @throws CriError unavailable without a network */
+export async function attachNetwork(
+  context: RuntimeContext,
+  sandbox: Sandbox,
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  const list = context.networks.default;
+  if (list === undefined) {
+    const [first] = context.networks.errors;
+    const why = first === undefined ? `no configuration in ${context.config.cniConfDir}` : first.message;
+    throw new CriError('unavailable', `attach network: ${why}`, { cause: first });
+  }
+  // From here on an undo is due, also when the daemon dies in the middle.
+  context.store.sandboxes.update(sandbox, { network: list.name });
+  const result = await context.cni.addList(list, attachmentOf(context, sandbox), { signal });
+  const ips = (result.ips ?? []).map(({ address }) => address.split('/')[0]!);
+  if (ips.length === 0)
+    throw new CriError('internal', `attach network "${list.name}": the plugins returned no address`);
+  context.store.sandboxes.update(sandbox, { ips });
+}
+
+/** Undoes {@link attachNetwork}; fine when that is done already. Uses the configuration that the attachment was made with. */
+export async function detachNetwork(
+  context: RuntimeContext,
+  sandbox: Sandbox,
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  if (sandbox.network === undefined) return;
+  const attachment = attachmentOf(context, sandbox);
+  const list =
+    context.cni.cachedConfig(sandbox.network, attachment) ?? context.networks.find(sandbox.network);
+  if (list !== undefined) await context.cni.delList(list, attachment, { signal });
+  else
+    context.log.warn('network configuration is gone, nothing to detach with', { network: sandbox.network });
+  context.store.sandboxes.update(sandbox, { network: undefined });
+}
+
+function attachmentOf(context: RuntimeContext, sandbox: Sandbox): Attachment {
+  const { config, id } = sandbox;
+  const pin = sandboxPaths(context.config, id).net;
+  const { name = '', namespace = '', uid = '' } = config.metadata ?? {};
+  const portMappings = config.portMappings
+    .filter(({ hostPort }) => hostPort > 0)
+    .map(({ hostPort, containerPort, protocol, hostIp }) => ({
+      hostPort,
+      containerPort,
+      protocol: protocolNames.get(protocol) ?? 'tcp',
+      ...(hostIp === '' ? {} : { hostIP: hostIp }),
+    }));
+  const dns = config.dnsConfig;
+  return {
+    containerID: id,
+    // A plain file where the pin was (field case CNI-18): the plugins are told that there is no namespace.
+    netns: isNamespace(pin) ? pin : '',
+    ifName: 'eth0',
+    args: [
+      ['IgnoreUnknown', '1'],
+      ['K8S_POD_NAMESPACE', namespace],
+      ['K8S_POD_NAME', name],
+      ['K8S_POD_INFRA_CONTAINER_ID', id],
+      ['K8S_POD_UID', uid],
+    ],
+    capabilityArgs: {
+      ...(portMappings.length > 0 && { portMappings }),
+      ...(dns !== undefined && {
+        dns: { servers: dns.servers, searches: dns.searches, options: dns.options },
+      }),
+    },
+  };
+}
+
+const protocolNames = new Map<Protocol, string>([
+  [Protocol.TCP, 'tcp'],
+  [Protocol.UDP, 'udp'],
+  [Protocol.SCTP, 'sctp'],
+]);
