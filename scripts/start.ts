@@ -53,7 +53,7 @@ async function main(): Promise<void> {
   } finally {
     for (const failure of failures) process.stderr.write(`  clean up: ${failure}\n`);
     if (failures.length > 0) process.exitCode = 1;
-    else process.stdout.write('  Nothing is left behind.\n\n');
+    else process.stdout.write('  Everything is put back.\n\n');
   }
 }
 
@@ -65,6 +65,8 @@ async function startRuntime({ step, directory, network, undo }: Demo): Promise<D
     () => writeWebImage(join(directory, 'layout'), archive),
     (size) => `${webImageName}, busybox httpd, ${formatBytes(size)}`,
   );
+  // An empty file, so that the settings of an installed Amphipod do not reach in.
+  writeFileSync(join(directory, 'config.toml'), '');
   mkdirSync(join(directory, 'net.d'));
   writeFileSync(
     join(directory, 'net.d/10-demo.conflist'),

@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
 import { mountInfo, sysctlGet, sysctlSet, unmount } from '@amphipod/linux';
+import { linkDel, openRtnl } from '@amphipod/netlink';
 
 const forwarding = 'net.ipv4.ip_forward';
 
@@ -14,6 +15,8 @@ export function rememberHost(): HostState {
   const before = sysctlGet(forwarding);
   return {
     async restore(bridge) {
+      using rtnl = openRtnl();
+      await linkDel(rtnl, bridge);
       if (sysctlGet(forwarding) !== before) sysctlSet(forwarding, before);
     },
   };
