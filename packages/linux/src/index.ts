@@ -9,6 +9,7 @@ export {
   cgroupOomKills,
   cgroupPids,
   cgroupRemove,
+  cgroupRemoveEmpty,
   cgroupUsage,
   detectCgroups,
 } from './cgroups.ts';
