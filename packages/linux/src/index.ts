@@ -47,6 +47,7 @@ export {
   chmodAt,
   chownAt,
   createFileAt,
+  getXattr,
   linkAt,
   lstatAt,
   mkdirAt,

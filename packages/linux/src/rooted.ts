@@ -27,6 +27,7 @@ const fns = {
   lsetxattr: libc.func(
     'int lsetxattr(const void *path, const void *name, const void *value, size_t n, int f)',
   ),
+  lgetxattr: libc.func('long lgetxattr(const void *path, const void *name, void *value, size_t size)'),
   fsetxattr: libc.func('int fsetxattr(int fd, const void *name, const void *value, size_t size, int flags)'),
 };
 
@@ -130,6 +131,13 @@ export function setFileAttributes(
 
 export function setXattr(fd: number, xattr: { name: string; value: Uint8Array }): number {
   return call(fns.fsetxattr, fd, cString(xattr.name), xattr.value, xattr.value.length, 0);
+}
+
+/** An extended attribute of `path` (a byte string; a last link is not followed), undefined when there is none. */
+export function getXattr(path: string, name: string): Buffer | undefined {
+  const value = Buffer.alloc(64 * 1024);
+  const size = call(fns.lgetxattr, cString(path), cString(name), value, value.length);
+  return size < 0 ? undefined : value.subarray(0, size);
 }
 
 /** A path to `name` in the directory `dirFd`, for calls of node:fs that do not follow a last link. As bytes. */

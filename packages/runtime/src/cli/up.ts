@@ -13,6 +13,8 @@ export const command = defineCommand({
     'cni-cache-dir': { type: 'string', value: 'DIR', help: 'results of plugins (/var/lib/cni)' },
     config: { type: 'string', value: 'FILE', help: 'configuration file (/etc/amphipod/config.toml)' },
     runtime: { type: 'string', value: 'NAME', help: 'runc or crun' },
+    failpoints: { type: 'boolean', help: 'for tests: obey the file STATE/failpoint' },
+    'list-failpoints': { type: 'boolean', help: 'print the names of the failpoints' },
     'log-level': { type: 'string', value: 'LEVEL', help: 'debug, info, warn or error' },
   },
   details: `Needs root. SIGTERM and Ctrl-C end the runtime; containers go on and are found again at the next start.
@@ -21,8 +23,7 @@ Examples:
   amphipod up
   amphipod up --root /tmp/a/root --state /tmp/a/run --socket /tmp/a/amphipod.sock`,
   async run(_operands, options, { socket }) {
-    const daemon: string = new URL('../daemon/up.ts', import.meta.url).href;
-    const { up } = (await import(daemon)) as { up(options: object): Promise<number> };
+    const { up } = await import('../daemon/up.ts');
     return up({ ...options, socket });
   },
 });

@@ -14,7 +14,7 @@ const defaults: DaemonConfig = {
   state: '/run/amphipod',
   socket: '/run/amphipod/amphipod.sock',
   cniConfDir: '/etc/cni/net.d',
-  cniBinDirs: ['/opt/cni/bin', ownPluginDir],
+  cniBinDir: ['/opt/cni/bin', ownPluginDir],
   cniCacheDir: '/var/lib/cni',
   runtime: '',
   logLevel: 'info',

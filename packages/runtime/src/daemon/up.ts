@@ -22,13 +22,22 @@ import { recover } from './recover.ts';
 import { findRuntimes } from './runtimes.ts';
 import { watchExits } from './watch-exits.ts';
 
-/** `amphipod up`: serves CRI in the foreground until SIGINT or SIGTERM. Pods live on afterwards. */
-export async function up(flags: DaemonFlags): Promise<void> {
-  if (flags['list-failpoints']) {
+/** `amphipod up`: serves CRI in the foreground until SIGINT or SIGTERM; returns the exit code. Pods live on afterwards. */
+export async function up({ 'list-failpoints': listFailpoints, ...flags }: DaemonFlags): Promise<number> {
+  if (listFailpoints) {
     process.stdout.write(`${failpoints.join('\n')}\n`);
-    return;
+    return 0;
   }
-  const config = readDaemonConfig(flags);
+  try {
+    await runDaemon(readDaemonConfig(flags));
+    return 0;
+  } catch (error) {
+    process.stderr.write(`amphipod: up: ${errorText(error)}\n`);
+    return 125;
+  }
+}
+
+async function runDaemon(config: DaemonConfig): Promise<void> {
   // Threads of libuv's pool are born in the namespace of the moment: have them born before any hop (docs/adr).
   await Promise.all(Array.from({ length: Number(process.env.UV_THREADPOOL_SIZE ?? 4) }, () => stat('/')));
   const log = createLog(config.logLevel, (line) => process.stderr.write(line));
@@ -50,7 +59,7 @@ export async function up(flags: DaemonFlags): Promise<void> {
     locks: new KeyedMutex(),
     pulls: new Pulls(),
     cni: createCni({
-      pluginDirs: config.cniBinDirs,
+      pluginDirs: config.cniBinDir,
       cacheDir: config.cniCacheDir,
       inProcess: builtinPlugins(),
     }),
@@ -101,9 +110,4 @@ function untilSignal(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
   });
-}
-
-/** One line for the terminal when the daemon cannot start. */
-export function startFailure(error: unknown): string {
-  return `amphipod up: ${errorText(error)}`;
 }

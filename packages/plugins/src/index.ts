@@ -1,0 +1,3 @@
+import type { InProcessPlugins } from '@amphipod/cni';
+
+export declare function builtinPlugins(): InProcessPlugins;
