@@ -5,8 +5,9 @@ import { makeScratch } from '../test/cri/support/scratch.ts';
 import { buildBusyboxImage } from '../test/cri/support/test-images.ts';
 import { type Phase, phases } from './lib/cri-phases.ts';
 import { startSubject } from './lib/cri-subjects.ts';
-import { printResult, printTable } from './lib/report.ts';
+import { printSide, reportRows } from './lib/print-side.ts';
 import { Samples, type Side } from './lib/samples.ts';
+import { printResult, printTable } from './report.ts';
 
 const help = `usage: npm run bench:cri -- [options]
 
@@ -74,6 +75,12 @@ if (options === 'help') {
   process.stdout.write(help);
 } else {
   const { peer, rows } = await measure(options);
-  printTable(rows, { peer });
-  printResult('cri', { peer, rows });
+  const [side] = options.sides;
+  if (options.sides.length === 1) {
+    printSide(rows, side!);
+  } else {
+    console.log(`times in ms; peer: ${peer}`);
+    printTable(reportRows(rows, 'with units'));
+    printResult('cri', peer, reportRows(rows));
+  }
 }

@@ -65,6 +65,7 @@ export {
   utimesAt,
 } from './rooted.ts';
 
+export { setSendBuffer } from './socket-buffers.ts';
 export { inNetnsOfSocket } from './socket-netns.ts';
 
 export { NETLINK, NetlinkSocket } from './sockets.ts';

@@ -42,7 +42,7 @@ export async function startAmphipod(options: ServerOptions): Promise<CriServer> 
     dir,
     socket,
     confDir,
-    ociRoot: `${dir}/state/runc`,
+    ociRoot: `${dir}/state/oci/runc`,
     cri: connect(socket),
     program: () => program,
     kill: (signal = 'SIGKILL') => program.end(signal),

@@ -3,11 +3,13 @@ import { type CgroupLayout, cgroupKill, cgroupRemove, detectCgroups, mountInfo }
 import {
   type ContainerConfig,
   ContainerState,
+  type ContainerStatus,
   NamespaceMode,
   type PodSandboxConfig,
   SecurityProfile_ProfileType,
 } from '../../../packages/runtime/src/gen/api.ts';
 import type { Cri, Given } from './client.ts';
+import { logText } from './cri-log.ts';
 import { idleCommand, type TestImage } from './test-images.ts';
 import { eventually } from './wait.ts';
 
@@ -117,6 +119,23 @@ export async function exited(cri: Cri, containerId: string, timeoutMs = 10_000) 
     },
     { timeoutMs },
   );
+}
+
+/** Runs a container to its end; its log is named like itself, so the pod needs a log directory. */
+export async function runToEnd(
+  cri: Cri,
+  pod: Pod,
+  given: ContainerGiven & { image: TestImage },
+): Promise<{ status: ContainerStatus; stdout: string; stderr: string }> {
+  const name = given.metadata?.name ?? `c-${randomUUID().slice(0, 8)}`;
+  const containerId = await startContainer(cri, pod, {
+    ...given,
+    metadata: { ...given.metadata, name },
+    logPath: `${name}.log`,
+  });
+  const status = await exited(cri, containerId);
+  const log = `${pod.config.logDirectory}/${name}.log`;
+  return { status, stdout: logText(log), stderr: logText(log, 'stderr') };
 }
 
 /** The pod's primary address. */
