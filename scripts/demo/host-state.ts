@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { mountInfo, sysctlGet, sysctlSet, unmount } from '@amphipod/linux';
-import { linkDel, openRtnl } from '@amphipod/netlink';
+import { linkDel, type Nft, nftListTables, nftTransaction, openNft, openRtnl } from '@amphipod/netlink';
 
 const forwarding = 'net.ipv4.ip_forward';
 
@@ -12,14 +12,32 @@ export interface HostState {
 
 /** Notes the state of the machine before the first change. */
 export function rememberHost(): HostState {
-  const before = sysctlGet(forwarding);
+  const forwardingBefore = sysctlGet(forwarding);
+  using nft = openNft();
+  const tablesBefore = new Set(ownTables(nft).map(tableName));
   return {
     async restore(bridge) {
       using rtnl = openRtnl();
       await linkDel(rtnl, bridge);
-      if (sysctlGet(forwarding) !== before) sysctlSet(forwarding, before);
+      if (sysctlGet(forwarding) !== forwardingBefore) sysctlSet(forwarding, forwardingBefore);
+      using nft = openNft();
+      const made = ownTables(nft).filter((table) => !tablesBefore.has(tableName(table)));
+      if (made.length === 0) return;
+      nftTransaction(
+        nft,
+        made.map(({ family, table }) => ({ op: 'delete', object: 'table', family, table })),
+      );
     },
   };
+}
+
+// Plugins leave their empty tables for the next pod.
+function ownTables(nft: Nft) {
+  return nftListTables(nft).filter(({ table }) => table.startsWith('amphipod'));
+}
+
+function tableName({ family, table }: { family: string; table: string }): string {
+  return `${family} ${table}`;
 }
 
 /** Removes a directory with what is mounted in it. */
