@@ -1,1 +1,1 @@
-export const builtinPlugins=()=>undefined as never;
+export const builtinPlugins = () => undefined as never;
