@@ -99,7 +99,8 @@ export class RegistryClient {
   /** The error for an answer that is no success. */
   async refused(answer: HttpAnswer, what: string): Promise<ImageError> {
     const cause = await describe(answer);
-    if (answer.status === 404) return new ImageError('not-found', `${what}: not found at ${this.host}: ${cause}`);
+    if (answer.status === 404)
+      return new ImageError('not-found', `${what}: not found at ${this.host}: ${cause}`);
     if (answer.status === 403) return new ImageError('unauthorized', `${what}: ${cause}`);
     return new ImageError('registry-error', `${what}: ${cause}`);
   }
