@@ -94,11 +94,13 @@ function writeFilter(message: MessageWriter, filter: ConntrackFilter): void {
     write(value);
   };
   message.nested(CTA.TUPLE_ORIG, () => {
-    message.nested(CTA_TUPLE.IP, () => {
-      const [SRC, DST] = family === 4 ? [CTA_IP.V4_SRC, CTA_IP.V4_DST] : [CTA_IP.V6_SRC, CTA_IP.V6_DST];
-      part(src, FILTER.IP_SRC, (ip) => message.bytesOf(SRC, ipToBytes(ip)));
-      part(dst, FILTER.IP_DST, (ip) => message.bytesOf(DST, ipToBytes(ip)));
-    });
+    // Kernels compare IPv6 addresses here the wrong way round; those are looked at below.
+    if (family === 4) {
+      message.nested(CTA_TUPLE.IP, () => {
+        part(src, FILTER.IP_SRC, (ip) => message.bytesOf(CTA_IP.V4_SRC, ipToBytes(ip)));
+        part(dst, FILTER.IP_DST, (ip) => message.bytesOf(CTA_IP.V4_DST, ipToBytes(ip)));
+      });
+    }
     message.nested(CTA_TUPLE.PROTO, () => {
       part(protocol, FILTER.PROTO_NUM, (number) => message.u8(CTA_PROTO.NUM, number));
       // The kernel takes ports only with their protocol; without it they are looked at below.

@@ -71,6 +71,8 @@ export {
   addrList,
   addrReplace,
 } from './rtnl/address.ts';
+export { type BridgeVlan, bridgeVlanAdd, bridgeVlanDel } from './rtnl/bridge-vlan.ts';
+export { type FdbEntry, type FdbSpec, fdbAdd, fdbAppend, fdbDel, fdbList, fdbReplace } from './rtnl/fdb.ts';
 export {
   linkAdd,
   linkAddIn,
@@ -93,6 +95,7 @@ export type {
   OperState,
   VethPeer,
 } from './rtnl/link-types.ts';
+export { type MonitorEvent, type MonitorSubject, monitor } from './rtnl/monitor.ts';
 export {
   type Neighbour,
   type NeighbourSpec,
@@ -105,3 +108,4 @@ export {
 export { routeAdd, routeAppend, routeDel, routeList, routeReplace } from './rtnl/route.ts';
 export type { NextHop, Route, RouteSpec, RouteType } from './rtnl/route-types.ts';
 export { openRtnl, openRtnlIn, Rtnl } from './rtnl/rtnl.ts';
+export { type Rule, type RuleAction, type RuleSpec, ruleAdd, ruleDel, ruleList } from './rtnl/rule.ts';
