@@ -1,8 +1,17 @@
+import { addList } from './add-list.ts';
 import type { Attachment } from './attachment.ts';
-import type { CachedAttachment } from './cache.ts';
+import { type CachedAttachment, ResultCache, resultOf } from './cache.ts';
+import { callPlugin } from './call-plugin.ts';
+import { checkList } from './check-list.ts';
+import { delList } from './del-list.ts';
+import { gc } from './gc.ts';
+import { createInvoker, type Invoker } from './invoke/invoker.ts';
 import type { NetworkConfigList } from './network-config.ts';
+import { OperationLocks } from './operation-locks.ts';
 import type { AttachmentId, InProcessPlugins } from './plugin.ts';
 import type { Result } from './result.ts';
+import { pluginVersions, validateList } from './validate-list.ts';
+import { isAtLeast } from './versions.ts';
 
 export interface CniOptions {
   /** Where plugins are looked for, in order (CNI_PATH). */
@@ -52,4 +61,54 @@ export interface Cni {
   cachedConfig(network: string, attachment: AttachmentId): NetworkConfigList | undefined;
 }
 
-export declare function createCni(options: CniOptions): Cni;
+/** What the operations share. */
+export interface CniContext {
+  readonly invoker: Invoker;
+  readonly cache: ResultCache;
+  readonly timeoutMs: number;
+  readonly cleanupTimeoutMs: number;
+  readonly onWarning: (message: string) => void;
+}
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+
+/** The runtime side of CNI over these directories; needs no closing. */
+export function createCni(options: CniOptions): Cni {
+  const { pluginDirs, inProcess } = options;
+  const context: CniContext = {
+    invoker: createInvoker({ pluginDirs, inProcess, ownGroup: true }),
+    cache: new ResultCache(options.cacheDir),
+    timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    cleanupTimeoutMs: options.cleanupTimeoutMs ?? DEFAULT_TIMEOUT_MS,
+    onWarning: options.onWarning ?? (() => {}),
+  };
+  const locks = new OperationLocks();
+  return {
+    addList: (list, attachment, call) =>
+      locks.shared(attachment.containerID, () => addList(context, list, attachment, call)),
+    delList: (list, attachment, call) =>
+      locks.shared(attachment.containerID, () => delList(context, list, attachment, call)),
+    checkList: (list, attachment, call) =>
+      locks.shared(attachment.containerID, () => checkList(context, list, attachment, call)),
+    gc: (list, call) => locks.exclusive(() => gc(context, list, call)),
+    async status(list, { signal } = {}) {
+      if (!isAtLeast(list.cniVersion, '1.1.0')) return;
+      for (const plugin of list.plugins) await callPlugin(context, 'STATUS', { list, plugin, signal });
+    },
+    validateList: (list, call) => validateList(context, list, call),
+    pluginVersions: (type, call) => pluginVersions(context, type, call),
+    cachedAttachments: (containerID) => context.cache.list(containerID),
+    cachedResult(network, attachment) {
+      const entry = context.cache.read(network, attachment);
+      return entry === undefined ? undefined : resultOf(entry);
+    },
+    cachedConfig(network, attachment) {
+      try {
+        return context.cache.read(network, attachment)?.list;
+      } catch (error) {
+        context.onWarning((error as Error).message);
+        return undefined;
+      }
+    },
+  };
+}

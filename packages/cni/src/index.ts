@@ -1,8 +1,27 @@
+export { parseArgs } from './args.ts';
 export type { Attachment } from './attachment.ts';
 export type { CachedAttachment } from './cache.ts';
 export { type CallOptions, type Cni, type CniOptions, createCni } from './cni.ts';
-export { CniError, type CniErrorCode, cniErrorNumbers } from './errors.ts';
+export { decodeDns, decodeResult } from './decode-result.ts';
+export { encodeResult } from './encode-result.ts';
+export { CniError, type CniErrorCode, cniErrorNumbers, toCniError } from './errors.ts';
+export { createInvoker, type Invoker } from './invoke/invoker.ts';
+export {
+  describeJson,
+  isJsonObject,
+  isRawNumber,
+  type JsonObject,
+  parseJson,
+  type RawNumber,
+  stringifyJson,
+} from './json.ts';
+export {
+  findNetworkConfigList,
+  type LoadedNetworks,
+  loadNetworkConfigLists,
+} from './load-network-config-lists.ts';
 export type { NetworkConfigList } from './network-config.ts';
+export { parseNetworkConfig, parseNetworkConfigList } from './parse-network-config.ts';
 export {
   type AttachmentId,
   type BoundPlugin,
@@ -15,11 +34,5 @@ export {
   type PluginRequest,
 } from './plugin.ts';
 export type { Dns, Result, ResultInterface, ResultIp, ResultRoute } from './result.ts';
-
-import type { CniError } from './errors.ts';
-import type { NetworkConfigList } from './network-config.ts';
-
-export declare function loadNetworkConfigLists(confDir: string): {
-  lists: NetworkConfigList[];
-  errors: CniError[];
-};
+export { processIo, runPlugin, type SkelIo, type SkelOptions } from './skel.ts';
+export { isAtLeast, newestVersion, specVersions } from './versions.ts';

@@ -90,6 +90,17 @@ export function cgroupRemove(layout: CgroupLayout, path: string): boolean {
   return clean;
 }
 
+/** Removes the cgroup in every hierarchy where nothing is in or below it. */
+export function cgroupRemoveEmpty(layout: CgroupLayout, path: string): void {
+  for (const dir of cgroupDirs(layout, path)) {
+    try {
+      rmdirSync(dir);
+    } catch (error) {
+      if (!isCode(error, 'EBUSY', 'ENOTEMPTY', 'ENOENT')) throw error;
+    }
+  }
+}
+
 /** Times that the kernel's OOM killer struck in this group: memory.events (v2) or memory.oom_control (v1), key oom_kill. */
 export function cgroupOomKills(layout: CgroupLayout, path: string): number {
   const dir = cgroupDir(layout, path, 'memory');

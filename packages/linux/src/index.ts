@@ -9,6 +9,7 @@ export {
   cgroupOomKills,
   cgroupPids,
   cgroupRemove,
+  cgroupRemoveEmpty,
   cgroupUsage,
   detectCgroups,
 } from './cgroups.ts';
@@ -64,6 +65,7 @@ export {
   utimesAt,
 } from './rooted.ts';
 
+export { setSendBuffer } from './socket-buffers.ts';
 export { inNetnsOfSocket } from './socket-netns.ts';
 
 export { NETLINK, NetlinkSocket } from './sockets.ts';

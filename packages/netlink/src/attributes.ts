@@ -37,6 +37,17 @@ export class MessageWriter {
     this.#buffer.writeUInt32LE(sequence, this.#message + 8);
   }
 
+  /** Sets further flags of the message begun last. */
+  addFlags(flags: number): void {
+    const at = this.#message + 6;
+    this.#buffer.writeUInt16LE(this.#buffer.readUInt16LE(at) | flags, at);
+  }
+
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#length;
+  }
+
   /** What was written so far; valid until the next write. */
   bytes(): Buffer {
     return this.#buffer.subarray(0, this.#length);

@@ -71,6 +71,7 @@ export function traceDatagram(direction: NetlinkTrace['direction'], op: string, 
 export class NetlinkConn implements Disposable {
   readonly #socket: NetlinkTransport;
   #sequence = 0;
+  #isClosed = false;
 
   constructor(socket: NetlinkTransport) {
     this.#socket = socket;
@@ -92,6 +93,18 @@ export class NetlinkConn implements Disposable {
     }
   }
 
+  /** Sends messages that the caller numbered, and gives everything that comes back. The caller judges it. */
+  exchange(op: string, datagram: Buffer): NetlinkMessage[] {
+    this.#send(op, datagram);
+    const replies: NetlinkMessage[] = [];
+    for (;;) {
+      const received = this.#socket.receiveNow();
+      if (received === undefined) return replies;
+      traceDatagram('receive', op, received);
+      replies.push(...splitMessages(received));
+    }
+  }
+
   /** A sequence number for a message that the caller sends itself. */
   nextSequence(): number {
     this.#sequence = this.#sequence >= 0xffffffff ? 1 : this.#sequence + 1;
@@ -102,9 +115,7 @@ export class NetlinkConn implements Disposable {
   #tryExecute(request: NetlinkRequest, flags: number, isDump: boolean): NetlinkMessage[] | undefined {
     const sequence = this.nextSequence();
     request.message.finish(sequence);
-    const datagram = request.message.bytes();
-    traceDatagram('send', request.op, datagram);
-    this.#socket.send(datagram);
+    this.#send(request.op, request.message.bytes());
     const replies: NetlinkMessage[] = [];
     let interrupted = false;
     for (;;) {
@@ -122,6 +133,13 @@ export class NetlinkConn implements Disposable {
         if ((flags & NLM_F.ACK) === 0 && !isDump && (message.flags & NLM_F.MULTI) === 0) return replies;
       }
     }
+  }
+
+  #send(op: string, datagram: Buffer): void {
+    // The descriptor's number may be somebody else's by now.
+    if (this.#isClosed) throw new Error(`${op}: the netlink connection is closed`);
+    traceDatagram('send', op, datagram);
+    this.#socket.send(datagram);
   }
 
   /** Undefined when the answer to a dump got lost for want of buffer space. */
@@ -153,6 +171,7 @@ export class NetlinkConn implements Disposable {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#socket.close();
   }
 

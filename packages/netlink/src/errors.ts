@@ -8,7 +8,7 @@ export const ERRNO = {
   ENODEV: 19,
   EINVAL: 22,
   EPROTO: 71,
-  EOPNOTSUPP: 95,
+  ENOTSUP: 95,
   EADDRNOTAVAIL: 99,
   ENOBUFS: 105,
 } as const;

@@ -1,6 +1,5 @@
-import type { IpAddress, IpFamily } from './ip.ts';
-
 // ── transport ────────────────────────────────────────────────────────────────────────────────────────────
+
 export { AttributeReader, MessageWriter } from './attributes.ts';
 export {
   NetlinkConn,
@@ -9,6 +8,7 @@ export {
   type NetlinkTrace,
   type NetlinkTransport,
 } from './conn.ts';
+export { type ConntrackFilter, type ConntrackFlow, conntrackFlush, conntrackList } from './conntrack.ts';
 export { NetlinkError } from './errors.ts';
 export {
   broadcastOf,
@@ -37,6 +37,32 @@ export {
   tryParseIp,
 } from './ip.ts';
 export { formatMac, parseMac } from './mac.ts';
+export type {
+  NftExpression,
+  NftExpressionOf,
+  NftRegister,
+  NftVerdict,
+} from './nft/expression-types.ts';
+export { nftListChains, nftListElements, nftListRules, nftListSets, nftListTables } from './nft/list.ts';
+export { Nft, nftTransaction, openNft, openNftIn } from './nft/nft.ts';
+export type {
+  NftBaseChain,
+  NftChain,
+  NftElement,
+  NftElements,
+  NftFamily,
+  NftHook,
+  NftMap,
+  NftOp,
+  NftRule,
+  NftRuleSpec,
+  NftSet,
+  NftTable,
+  NftTableRef,
+} from './nft/objects.ts';
+export * as nft from './nft/rules.ts';
+export type { NftSelector } from './nft/selectors.ts';
+export type { NftValue, NftValueType } from './nft/value-types.ts';
 export {
   type Address,
   type AddressOptions,
@@ -45,6 +71,8 @@ export {
   addrList,
   addrReplace,
 } from './rtnl/address.ts';
+export { type BridgeVlan, bridgeVlanAdd, bridgeVlanDel } from './rtnl/bridge-vlan.ts';
+export { type FdbEntry, type FdbSpec, fdbAdd, fdbAppend, fdbDel, fdbList, fdbReplace } from './rtnl/fdb.ts';
 export {
   linkAdd,
   linkAddIn,
@@ -67,6 +95,7 @@ export type {
   OperState,
   VethPeer,
 } from './rtnl/link-types.ts';
+export { type MonitorEvent, type MonitorSubject, monitor } from './rtnl/monitor.ts';
 export {
   type Neighbour,
   type NeighbourSpec,
@@ -79,42 +108,4 @@ export {
 export { routeAdd, routeAppend, routeDel, routeList, routeReplace } from './rtnl/route.ts';
 export type { NextHop, Route, RouteSpec, RouteType } from './rtnl/route-types.ts';
 export { openRtnl, openRtnlIn, Rtnl } from './rtnl/rtnl.ts';
-
-// ── nftables ─────────────────────────────────────────────────────────────────────────────────────────────
-export declare class Nft implements Disposable {
-  close(): void;
-  [Symbol.dispose](): void;
-}
-export declare function openNft(): Nft;
-export declare function openNftIn(netns: string | number): Nft;
-export type NftFamily = 'ip' | 'ip6' | 'inet' | 'arp' | 'bridge' | 'netdev';
-export interface NftTableRef {
-  family: NftFamily;
-  table: string;
-}
-export interface NftBaseChain {
-  type: 'filter' | 'nat' | 'route';
-  hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting' | 'ingress' | 'egress';
-  priority: number;
-  policy?: 'accept' | 'drop';
-  device?: string;
-}
-export declare function nftTransaction(conn: Nft, ops: readonly NftOp[]): void;
-/** Plain data: `{ op: 'add', object: 'chain', family: 'ip', table: 't', chain: 'c', base: {…} }`; details follow with nft/. */
-export type NftOp = {
-  op: 'add' | 'create' | 'insert' | 'replace' | 'delete' | 'destroy' | 'flush';
-} & NftTableRef & {
-    object: string;
-  };
-
-// ── conntrack ────────────────────────────────────────────────────────────────────────────────────────────
-export interface ConntrackFilter {
-  family: IpFamily;
-  protocol?: number;
-  /** Of the original direction. */
-  dst?: IpAddress;
-  dstPort?: number;
-  src?: IpAddress;
-}
-/** Deletes matching flows, gives their number. */
-export declare function conntrackFlush(conn: Nft, filter: ConntrackFilter): number;
+export { type Rule, type RuleAction, type RuleSpec, ruleAdd, ruleDel, ruleList } from './rtnl/rule.ts';

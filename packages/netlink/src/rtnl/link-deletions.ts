@@ -6,7 +6,7 @@ import { RTM, RTNLGRP } from './constants.ts';
 import type { BackgroundTransport, OpenSibling } from './rtnl.ts';
 
 /** Each send holds a pool thread for up to 30 ms; this many leave room for others in a pool of 16. */
-const CONCURRENT_SENDS = 8;
+const CONCURRENT_SENDS = 12;
 const RECEIVE_BUFFER_BYTES = 4 << 20;
 const POLL_TIMEOUT_MS = 500;
 

@@ -63,7 +63,7 @@ export function linkList(conn: Rtnl, filter: { kind?: string; masterIndex?: numb
 /**
  * `ip link add NAME [mtu …] [address …] [master …] [up] type KIND …` in one message: all of it or nothing.
  * Returns the new link (of a veth: the first end), whose operState may already be out of date.
- * @throws NetlinkError EEXIST, ENODEV (no such parent or master), EOPNOTSUPP (the kernel lacks the kind), EPERM
+ * @throws NetlinkError EEXIST, ENODEV (no such parent or master), ENOTSUP (the kernel lacks the kind), EPERM
  */
 export function linkAdd(conn: Rtnl, spec: LinkSpec & { netnsFd?: never }): Link {
   // NLM_F_ECHO: kernels from 6.2 on send the new link along, older ones ignore the flag.
@@ -107,7 +107,7 @@ export function linkSet(conn: Rtnl, ifIndex: number, change: LinkChange): void {
   conn.execute({ op: `set link ${ifIndex}`, message });
 }
 
-/** `ip link set dev … type bridge_slave [hairpin …] [isolated …] …`. @throws NetlinkError EOPNOTSUPP when it is no bridge port */
+/** `ip link set dev … type bridge_slave [hairpin …] [isolated …] …`. @throws NetlinkError ENOTSUP when it is no bridge port */
 export function linkSetBridgePort(conn: Rtnl, ifIndex: number, port: BridgePort): void {
   linkSet(conn, ifIndex, { bridgePort: port });
 }
@@ -115,7 +115,7 @@ export function linkSetBridgePort(conn: Rtnl, ifIndex: number, port: BridgePort)
 /**
  * `ip link del NAME`; a veth's other end goes with it. Resolves to true as soon as the link is gone and its name is free
  * (the kernel goes on tidying up in a pool thread), to false when there was no such link.
- * @throws NetlinkError EOPNOTSUPP (the kind cannot be deleted), EPERM
+ * @throws NetlinkError ENOTSUP (the kind cannot be deleted), EPERM
  */
 export async function linkDel(conn: Rtnl, nameOrIndex: string | number): Promise<boolean> {
   const ifIndex = typeof nameOrIndex === 'number' ? nameOrIndex : linkFind(conn, nameOrIndex)?.ifIndex;

@@ -1,6 +1,6 @@
 import { type CallOptions, Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { ImageServiceService, RuntimeServiceService } from '../gen/api.ts';
-import { CriError, grpcStatus } from './errors.ts';
+import { CriCallError, grpcStatus } from './errors.ts';
 
 interface UnaryMethod<Q, R> {
   path: string;
@@ -89,15 +89,19 @@ function unaryCall(client: Client, socket: string, call: UnaryCall): Promise<unk
   });
 }
 
-function toCriError(error: ServiceError, socket: string): CriError {
+function toCriError(error: ServiceError, socket: string): CriCallError {
   const text = error.details || error.message;
   if (error.code === grpcStatus.UNAVAILABLE) {
-    return new CriError(error.code, `cannot reach the runtime at ${socket}: ${connectCause(text)}`, error);
+    return new CriCallError(
+      error.code,
+      `cannot reach the runtime at ${socket}: ${connectCause(text)}`,
+      error,
+    );
   }
   if (error.code === grpcStatus.UNIMPLEMENTED) {
-    return new CriError(error.code, `the runtime at ${socket} does not do this: ${text}`, error);
+    return new CriCallError(error.code, `the runtime at ${socket} does not do this: ${text}`, error);
   }
-  return new CriError(error.code, text, error);
+  return new CriCallError(error.code, text, error);
 }
 
 function connectCause(text: string): string {

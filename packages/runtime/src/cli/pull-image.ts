@@ -88,7 +88,7 @@ export function progressLine({ layers }: PullStatus, columns: number): string {
   const total = layers.reduce((sum, layer) => sum + layer.totalBytes, 0);
   const done = layers.reduce((sum, layer) => sum + Math.min(layer.doneBytes, layer.totalBytes), 0);
   if (total === 0) return '';
-  const finished = layers.filter((layer) => layer.state === 'done').length;
+  const finished = layers.filter(({ state }) => state === 'done' || state === 'exists').length;
   const text = `${formatBytes(done)} of ${formatBytes(total)}  ${finished}/${layers.length} layers`;
   const width = Math.max(0, Math.min(40, columns - text.length - 14));
   const filled = Math.round((done / total) * width);

@@ -31,7 +31,7 @@ export async function startContainerProcess(context: RuntimeContext, container: 
     failpoint('start-container.create');
     const runtime = runtimeFor(context.runtimes, container.runtimeHandler);
     const process = findProcess(pid);
-    await startCreated(runtime, container.id);
+    await startCreated(runtime, container.id, pid);
     const startedAtNs = nowNs();
     failpoint('start-container.start');
     if (process === undefined) throw new CriError('internal', `process ${pid} ended before it was started`);

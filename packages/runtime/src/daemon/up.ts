@@ -2,8 +2,9 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createCni } from '@amphipod/cni';
 import { openImageStore } from '@amphipod/images';
-import { detectCgroups, FileLock } from '@amphipod/linux';
+import { cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
 import { builtinPlugins } from '@amphipod/plugins';
+import type { Server } from '@grpc/grpc-js';
 import type { DaemonConfig } from '../config.ts';
 import type { RuntimeContext } from '../context.ts';
 import { serve } from '../cri/server.ts';
@@ -14,6 +15,7 @@ import { createLog } from '../log.ts';
 import { ExitDirectory } from '../oci/exits.ts';
 import { findProgram, type OciRuntimes } from '../oci/runtimes.ts';
 import { Networks } from '../pods/networks.ts';
+import { ownCgroup } from '../pods/release.ts';
 import { KeyedMutex } from '../store/keyed-mutex.ts';
 import { NameRegistry } from '../store/names.ts';
 import { Store } from '../store/store.ts';
@@ -75,6 +77,12 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
   log.info('ready', { socket: config.socket, runtime: context.runtimes.default.name, pid: process.pid });
   await untilSignal();
   log.info('stopping; pods live on');
+  await stopServing(server);
+  if (store.sandboxes.list().length === 0) cgroupRemoveEmpty(context.cgroups, ownCgroup);
+}
+
+/** Calls under way may finish; nobody is waited for longer than this. */
+async function stopServing(server: Server): Promise<void> {
   await new Promise<void>((resolve) => {
     server.tryShutdown(() => resolve());
     setTimeout(() => {

@@ -40,7 +40,7 @@ export async function startSandboxInit(context: RuntimeContext, sandbox: Sandbox
     stdin: false,
     stdinOnce: false,
   });
-  await startCreated(runtime, id);
+  await startCreated(runtime, id, pid);
   const init = findProcess(pid);
   if (init === undefined) throw new CriError('internal', `start sandbox init: process ${pid} ended at once`);
   context.store.sandboxes.update(sandbox, { init });

@@ -1,0 +1,85 @@
+import type { Attachment } from './attachment.ts';
+import { callPlugin, validateAttachment } from './call-plugin.ts';
+import type { CallOptions, CniContext } from './cni.ts';
+import { delList } from './del-list.ts';
+import { CniError } from './errors.ts';
+import type { NetworkConfigList } from './network-config.ts';
+import type { Result } from './result.ts';
+
+/** See {@link Cni.addList}. */
+export async function addList(
+  context: CniContext,
+  list: NetworkConfigList,
+  attachment: Attachment,
+  { signal }: CallOptions = {},
+): Promise<Result> {
+  validateAttachment(list, attachment);
+  if (attachment.netns === '') {
+    throw new CniError('invalid-environment', `attach to network "${list.name}": netns is empty`);
+  }
+  signal?.throwIfAborted();
+  await expectNew(context, list, attachment);
+  context.cache.write(list, attachment);
+  try {
+    const result = await addPlugins(context, list, attachment, signal);
+    context.cache.write(list, attachment, result);
+    return result;
+  } catch (error) {
+    await cleanUp(context, list, attachment);
+    throw error;
+  }
+}
+
+async function addPlugins(
+  context: CniContext,
+  list: NetworkConfigList,
+  attachment: Attachment,
+  signal: AbortSignal | undefined,
+): Promise<Result> {
+  let prevResult: Result | undefined;
+  for (const plugin of list.plugins) {
+    prevResult = await callPlugin(context, 'ADD', { list, plugin, attachment, prevResult, signal });
+  }
+  return prevResult ?? {};
+}
+
+/** Refuses a second ADD, which would harm the first one; takes away what an interrupted one left. */
+async function expectNew(
+  context: CniContext,
+  list: NetworkConfigList,
+  attachment: Attachment,
+): Promise<void> {
+  const { containerID, ifName } = attachment;
+  const subject = `attach container "${containerID}" to network "${list.name}"`;
+  let hasResult: boolean;
+  try {
+    const entry = context.cache.read(list.name, attachment);
+    if (entry === undefined) return;
+    hasResult = entry.rawResult !== undefined && entry.rawResult !== null;
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new CniError(
+      'already-attached',
+      `${subject}: unknown whether "${ifName}" is attached, detach it first`,
+      {
+        details: why,
+        cause,
+      },
+    );
+  }
+  if (hasResult) {
+    throw new CniError('already-attached', `${subject}: "${ifName}" is attached already, detach it first`);
+  }
+  await delList(context, list, attachment, { signal: AbortSignal.timeout(context.cleanupTimeoutMs) });
+}
+
+/** DEL with time of its own: the caller's may be over (field case CNI-05). What fails here is left to DEL or GC. */
+async function cleanUp(context: CniContext, list: NetworkConfigList, attachment: Attachment): Promise<void> {
+  try {
+    await delList(context, list, attachment, { signal: AbortSignal.timeout(context.cleanupTimeoutMs) });
+  } catch (error) {
+    context.onWarning(
+      `clean up after failed attachment of "${attachment.containerID}": ${(error as Error).message}`,
+    );
+  }
+}

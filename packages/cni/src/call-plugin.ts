@@ -1,0 +1,108 @@
+import { formatArgs } from './args.ts';
+import type { Attachment } from './attachment.ts';
+import type { CniContext } from './cni.ts';
+import { CniError, toCniError } from './errors.ts';
+import type { InvokeRequest } from './invoke/invoker.ts';
+import { isJsonObject } from './json.ts';
+import { validateContainerId, validateIfName, validateNetworkName } from './names.ts';
+import type { NetworkConfigList } from './network-config.ts';
+import type { AttachmentId, CniCommand, NetConf, PluginConfig } from './plugin.ts';
+import type { Result } from './result.ts';
+
+export interface PluginCall {
+  list: NetworkConfigList;
+  plugin: PluginConfig;
+  /** Absent for STATUS and GC. */
+  attachment?: Attachment;
+  prevResult?: Result | undefined;
+  validAttachments?: readonly AttachmentId[];
+  signal?: AbortSignal | undefined;
+}
+
+/** Calls one plugin of a list within its time limit; errors name it. @throws CniError; the signal's reason */
+export async function callPlugin(
+  context: CniContext,
+  command: Exclude<CniCommand, 'VERSION'>,
+  { list, plugin, attachment, prevResult, validAttachments, signal }: PluginCall,
+): Promise<Result> {
+  const request: InvokeRequest = {
+    containerID: attachment?.containerID ?? '',
+    netns: attachment?.netns ?? '',
+    ifName: attachment?.ifName ?? '',
+    args: formatArgs(attachment?.args ?? []),
+    config: netConfOf(list, plugin, attachment?.capabilityArgs),
+    ...(prevResult !== undefined && { prevResult }),
+    ...(validAttachments !== undefined && { validAttachments }),
+  };
+  const { timeoutMs } = context;
+  return await withTimeout(signal, timeoutMs, async (limited, isTimeUp) => {
+    try {
+      return await context.invoker.call(plugin.type, command, request, limited);
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      const cause = isTimeUp()
+        ? new CniError('plugin-timeout', `no answer within ${timeoutMs} ms, killed`)
+        : toCniError(error);
+      const where = `plugin type=${JSON.stringify(plugin.type)} failed (${command.toLowerCase()})`;
+      throw new CniError(
+        cause.code === 'plugin-timeout' ? cause.code : cause.number,
+        `${where}: ${cause.msg}`,
+        {
+          details: cause.details,
+          plugin: plugin.type,
+          cause,
+        },
+      );
+    }
+  });
+}
+
+/** The plugin's configuration with what belongs to the list, and the arguments for capabilities that it declares. */
+function netConfOf(
+  list: NetworkConfigList,
+  plugin: PluginConfig,
+  capabilityArgs: Record<string, unknown> = {},
+): NetConf {
+  const { capabilities, ...rest } = plugin;
+  const declared = isJsonObject(capabilities) ? capabilities : {};
+  const runtimeConfig = Object.fromEntries(
+    Object.entries(capabilityArgs).filter(([name]) => declared[name] === true),
+  );
+  return {
+    ...rest,
+    type: plugin.type,
+    cniVersion: list.cniVersion,
+    name: list.name,
+    ...(Object.keys(runtimeConfig).length > 0 && { runtimeConfig }),
+  };
+}
+
+/** Runs `work` with a signal that also fires after `timeoutMs`. */
+async function withTimeout<T>(
+  signal: AbortSignal | undefined,
+  timeoutMs: number,
+  work: (signal: AbortSignal, isTimeUp: () => boolean) => Promise<T>,
+): Promise<T> {
+  signal?.throwIfAborted();
+  const controller = new AbortController();
+  let timeIsUp = false;
+  const abort = () => controller.abort(signal?.reason);
+  signal?.addEventListener('abort', abort, { once: true });
+  const timer = setTimeout(() => {
+    timeIsUp = true;
+    controller.abort(new CniError('plugin-timeout', `no answer within ${timeoutMs} ms`));
+  }, timeoutMs);
+  try {
+    return await work(controller.signal, () => timeIsUp);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+/** @throws CniError naming the field */
+export function validateAttachment(list: NetworkConfigList, attachment: AttachmentId): void {
+  validateNetworkName(list.name);
+  validateContainerId(attachment.containerID);
+  validateIfName(attachment.ifName);
+}

@@ -1,0 +1,130 @@
+import { decodeResult } from '../decode-result.ts';
+import { encodeResult } from '../encode-result.ts';
+import { CniError } from '../errors.ts';
+import { isJsonObject, parseJson, stringifyJson } from '../json.ts';
+import type { CniCommand, InProcessPlugins, PluginRequest } from '../plugin.ts';
+import type { Result } from '../result.ts';
+import { newestVersion } from '../versions.ts';
+import { checkVersions } from './check-versions.ts';
+import { execPlugin } from './exec-plugin.ts';
+import { findPlugin } from './find-plugin.ts';
+
+/** A call without what the invoker itself adds. */
+export type InvokeRequest = Omit<PluginRequest, 'delegate' | 'signal'>;
+
+export interface InvokerOptions {
+  pluginDirs: readonly string[];
+  inProcess?: InProcessPlugins | undefined;
+  /** False inside of a plugin: its delegates are to die with it. */
+  ownGroup: boolean;
+}
+
+/** Calls plugins by type: in process where possible, else by executing the file that is found. */
+export interface Invoker {
+  find(type: string): string;
+  /** Only ADD gives a result with something in it. @throws CniError; the signal's reason */
+  call(
+    type: string,
+    command: Exclude<CniCommand, 'VERSION'>,
+    request: InvokeRequest,
+    signal: AbortSignal,
+  ): Promise<Result>;
+  /** Versions that a plugin supports. */
+  versions(type: string, signal: AbortSignal): Promise<string[]>;
+}
+
+export function createInvoker({ pluginDirs, inProcess, ownGroup }: InvokerOptions): Invoker {
+  const find = (type: string) => findPlugin(type, pluginDirs);
+  const call: Invoker['call'] = async (type, command, request, signal) => {
+    const file = find(type);
+    const bound = inProcess?.resolve(type, file);
+    if (bound !== undefined) {
+      checkVersions(bound, command, request.config.cniVersion);
+      const delegate: PluginRequest['delegate'] = (delegateType, delegateCommand) =>
+        call(delegateType, delegateCommand as Exclude<CniCommand, 'VERSION'>, request, signal);
+      return await bound.call(command, { ...request, delegate, signal });
+    }
+    const stdout = await execPlugin(file, {
+      variables: variablesOf(command, request, pluginDirs),
+      stdin: stdinOf(command, request),
+      signal,
+      ownGroup,
+    });
+    return command === 'ADD' ? decodeStdout(stdout, request.config.cniVersion) : {};
+  };
+  return {
+    find,
+    call,
+    async versions(type, signal) {
+      const file = find(type);
+      const bound = inProcess?.resolve(type, file);
+      if (bound !== undefined) return [...bound.versions];
+      return await execVersions(file, { pluginDirs, signal, ownGroup });
+    },
+  };
+}
+
+function variablesOf(
+  command: CniCommand,
+  request: Pick<PluginRequest, 'containerID' | 'netns' | 'ifName' | 'args'>,
+  pluginDirs: readonly string[],
+): Record<string, string> {
+  return {
+    CNI_COMMAND: command,
+    CNI_CONTAINERID: request.containerID,
+    CNI_NETNS: request.netns,
+    CNI_ARGS: request.args,
+    CNI_IFNAME: request.ifName,
+    CNI_PATH: pluginDirs.join(':'),
+  };
+}
+
+function stdinOf(command: CniCommand, { config, prevResult, validAttachments }: InvokeRequest): string {
+  const valid = validAttachments?.map(({ containerID, ifName }) => ({ containerID, ifname: ifName }));
+  return stringifyJson({
+    ...config,
+    ...(prevResult !== undefined && { prevResult: encodeResult(prevResult, config.cniVersion) }),
+    // The second name is that of libcni before the specification had one.
+    ...(command === 'GC' &&
+      valid !== undefined && { 'cni.dev/valid-attachments': valid, 'cni.dev/attachments': valid }),
+  });
+}
+
+function decodeStdout(stdout: string, version: string): Result {
+  let value: unknown;
+  try {
+    value = parseJson(stdout);
+  } catch (cause) {
+    throw new CniError('decoding-failure', `decode result: ${(cause as Error).message}`, { cause });
+  }
+  return decodeResult(value, version);
+}
+
+async function execVersions(
+  file: string,
+  { pluginDirs, signal, ownGroup }: { pluginDirs: readonly string[]; signal: AbortSignal; ownGroup: boolean },
+): Promise<string[]> {
+  // Very old plugins look at all variables before they look at the command.
+  const dummies = { containerID: 'dummy', netns: 'dummy', ifName: 'dummy', args: '' };
+  const variables = variablesOf('VERSION', dummies, pluginDirs);
+  let stdout: string;
+  try {
+    stdout = await execPlugin(file, {
+      variables,
+      stdin: stringifyJson({ cniVersion: newestVersion }),
+      signal,
+      ownGroup,
+    });
+  } catch (error) {
+    if (error instanceof CniError && error.msg === 'unknown CNI_COMMAND: VERSION') return ['0.1.0'];
+    throw error;
+  }
+  const value = parseJson(stdout);
+  if (!isJsonObject(value) || typeof value.cniVersion !== 'string' || value.cniVersion === '') {
+    throw new CniError('decoding-failure', 'decode version info: missing field cniVersion');
+  }
+  const { supportedVersions } = value;
+  if (Array.isArray(supportedVersions)) return supportedVersions.filter((text) => typeof text === 'string');
+  if (value.cniVersion === '0.2.0') return ['0.1.0', '0.2.0'];
+  throw new CniError('decoding-failure', 'decode version info: missing field supportedVersions');
+}
