@@ -19,12 +19,14 @@ const O_PATH = 0o10000000;
  * Mounts layers with a writable one above: `mount -t overlay -o lowerdir=…,upperdir=…,workdir=… overlay TARGET`.
  * @param lowerDirs top layer first, at least one @throws SyscallError
  */
-export function mountOverlay(lowerDirs: readonly string[], { upperDir, workDir, target }: RootfsMount): void {
+export function mountOverlay(lowerDirs: readonly string[], rootfs: RootfsMount): void {
+  const { upperDir, workDir, target } = rootfs;
+  const suffix = rootfs.volatile ? ',volatile' : '';
   makeUpper(upperDir, lowerDirs[0]!);
   mkdirSync(workDir, { recursive: true, mode: 0o700 });
   mkdirSync(target, { recursive: true });
   const plain = [...lowerDirs, upperDir, workDir];
-  const data = options(plain);
+  const data = options(plain) + suffix;
   if (Buffer.byteLength(data) <= maxOptionBytes && plain.every((path) => !/[:,\\]/.test(path))) {
     mount(target, { source: 'overlay', type: 'overlay', data });
     return;
@@ -35,7 +37,7 @@ export function mountOverlay(lowerDirs: readonly string[], { upperDir, workDir, 
     mount(target, {
       source: 'overlay',
       type: 'overlay',
-      data: options(fds.map((fd) => `/proc/self/fd/${fd}`)),
+      data: options(fds.map((fd) => `/proc/self/fd/${fd}`)) + suffix,
     });
   } finally {
     for (const fd of fds) closeSync(fd);

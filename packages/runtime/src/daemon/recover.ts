@@ -37,7 +37,7 @@ export async function recover(context: RuntimeContext): Promise<void> {
   for (const sandbox of store.sandboxes.list()) {
     await guarded('sandbox', sandbox.id, () => recoverSandbox(context, sandbox));
   }
-  await guarded('leftovers', '', async () => removeOrphans(context));
+  await guarded('leftovers', '', () => removeOrphans(context));
 }
 
 async function recoverContainer(context: RuntimeContext, container: Container): Promise<void> {
@@ -113,7 +113,7 @@ async function recoverSandbox(context: RuntimeContext, sandbox: Sandbox): Promis
 }
 
 /** Directories of pods, containers and image users that no record knows. */
-function removeOrphans(context: RuntimeContext): void {
+async function removeOrphans(context: RuntimeContext): Promise<void> {
   const { state, root } = context.config;
   for (const id of listDir(`${state}/sandboxes`)) {
     if (context.store.sandboxes.get(id) !== undefined) continue;
@@ -121,7 +121,7 @@ function removeOrphans(context: RuntimeContext): void {
     removeSandboxFiles(context, id);
   }
   for (const id of new Set([...listDir(`${state}/containers`), ...listDir(`${root}/containers`)])) {
-    if (context.store.containers.get(id) === undefined) removeContainerFiles(context, id);
+    if (context.store.containers.get(id) === undefined) await removeContainerFiles(context, id);
   }
   for (const { ownerId } of context.images.owners()) {
     if (context.store.containers.get(ownerId) === undefined) context.images.release(ownerId);
