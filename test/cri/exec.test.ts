@@ -93,10 +93,11 @@ for (const subject of subjects) {
     const cutSkip =
       subject === 'containerd' &&
       'containerd 1.6 cuts at 16 MiB, which its own message limit does not let pass';
-    test('output beyond 16 MiB is cut, the command goes on', { skip: cutSkip }, async () => {
+    test('output beyond what a message holds is cut, the command goes on', { skip: cutSkip }, async () => {
       await withContainer({}, async (id) => {
         const { stdout, exitCode } = await exec(id, 'head -c 20000000 /dev/zero; exit 5', 60);
-        assert.equal(stdout.length, 16 * 1024 * 1024);
+        // Below 16 MiB by as much as the rest of the answer takes: the kubelet accepts no longer message.
+        assert.ok(stdout.length > 15 << 20 && stdout.length < 16 << 20, `${stdout.length} bytes`);
         assert.equal(exitCode, 5);
       });
     });
