@@ -13,9 +13,12 @@ export const ownPluginDir = `${projectDir}/packages/plugins/bin`;
 /** The plugins of Debian's package containernetworking-plugins. */
 export const referencePluginDir = '/usr/lib/cni';
 
+/** AMPHIPOD_TEST_CNI_BIN=/usr/lib/cni runs the suites with other plugins. */
+const defaultPluginDirs = (process.env.AMPHIPOD_TEST_CNI_BIN ?? ownPluginDir).split(',');
+
 /** Starts `amphipod up` with every directory below `dir`. */
 export async function startAmphipod(options: ServerOptions): Promise<CriServer> {
-  const { dir, cniBinDirs = [ownPluginDir], nodeFlags = [], flags = [] } = options;
+  const { dir, cniBinDirs = defaultPluginDirs, nodeFlags = [], flags = [] } = options;
   const socket = `${dir}/amphipod.sock`;
   const confDir = `${dir}/net.d`;
   mkdirSync(confDir, { recursive: true });
