@@ -54,6 +54,7 @@ export {
   openDirInRoot,
   openRootDir,
   pathAt,
+  removeEmptyDirAt,
   removeTreeAt,
   setFileAttributes,
   setXattr,
