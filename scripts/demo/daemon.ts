@@ -61,7 +61,7 @@ export async function daemonReady({ ended, logFile }: Daemon, { runtime }: CriCl
     } catch (error) {
       problem = (error as Error).message;
     }
-    await delay(20);
+    await delay(10);
   }
   throw new Error(`start daemon: ${failure ?? problem}\n${logTail(logFile)}`);
 }

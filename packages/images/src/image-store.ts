@@ -4,6 +4,10 @@ import { FileLock } from '@amphipod/linux';
 import { ImageError } from './errors.ts';
 import type { Image, ImageStore, LoadOptions, LoadSource, PullOptions, RootfsMount } from './image.ts';
 import { loadImages } from './load/load-images.ts';
+import { HttpConnections } from './registry/http-exchange.ts';
+import { type PullContext, pullImage } from './registry/pull-image.ts';
+import type { RegistryOptions } from './registry/registry-hosts.ts';
+import type { RetryPolicy } from './registry/retries.ts';
 import { ImageDatabase, type ImageRow } from './store/image-database.ts';
 import { ImageIndex } from './store/image-index.ts';
 import { mountOverlay } from './store/mount-rootfs.ts';
@@ -16,12 +20,17 @@ export interface ImageStoreOptions {
   root: string;
   /** Told of what a person may want to know: attributes that could not be set, leftovers of a crash. */
   log?: (text: string) => void;
+  registries?: RegistryOptions;
+  retries?: RetryPolicy;
+  /** A download that moves no byte for so long is broken off (and resumed). Default 60 s. */
+  progressTimeoutMs?: number;
 }
 
 const maxThreads = 4;
 
 /** Opens (or makes) the store under `root`, and removes what an earlier process left unfinished. @throws ImageError store-in-use */
-export async function openImageStore({ root, log = () => {} }: ImageStoreOptions): Promise<ImageStore> {
+export async function openImageStore(options: ImageStoreOptions): Promise<ImageStore> {
+  const { root } = options;
   mkdirSync(root, { recursive: true, mode: 0o700 });
   const lock = FileLock.try(`${root}/lock`);
   if (lock === undefined) {
@@ -32,7 +41,7 @@ export async function openImageStore({ root, log = () => {} }: ImageStoreOptions
   }
   const pool = new WorkerPool(Math.min(availableParallelism(), maxThreads));
   try {
-    const store = new Store({ root, log }, { lock, pool });
+    const store = new Store(options, { lock, pool });
     await store.contents.removeLeftovers();
     return store;
   } catch (error) {
@@ -48,24 +57,32 @@ class Store implements ImageStore {
   readonly #db: ImageDatabase;
   readonly #pool: WorkerPool;
   readonly #lock: FileLock;
+  readonly #connections: HttpConnections;
+  readonly #pulling: PullContext;
   readonly #closing = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
 
-  constructor(
-    { root, log }: Required<ImageStoreOptions>,
-    { lock, pool }: { lock: FileLock; pool: WorkerPool },
-  ) {
+  constructor(options: ImageStoreOptions, { lock, pool }: { lock: FileLock; pool: WorkerPool }) {
+    const { root, log = () => {} } = options;
     this.#lock = lock;
     this.#pool = pool;
     this.#db = new ImageDatabase(`${root}/images.db`);
     const files = new StoreFiles(root, pool);
     this.contents = new StoreContents({ files, db: this.#db, pool, log });
     this.#index = new ImageIndex(this.#db);
+    this.#connections = new HttpConnections({ progressTimeoutMs: options.progressTimeoutMs ?? 60_000 });
+    this.#pulling = {
+      contents: this.contents,
+      index: this.#index,
+      connections: this.#connections,
+      registries: options.registries ?? {},
+      ...(options.retries && { retries: options.retries }),
+    };
     mkdirSync(`${root}/empty`, { recursive: true, mode: 0o755 });
   }
 
-  async pull(reference: string, _options: PullOptions = {}): Promise<Image> {
-    throw new ImageError('not-found', `pull ${reference}: not written yet`);
+  pull(reference: string, options: PullOptions = {}): Promise<Image> {
+    return this.#run(options.signal, (signal) => pullImage(this.#pulling, reference, { ...options, signal }));
   }
 
   load(source: LoadSource, options: LoadOptions = {}): Promise<Image[]> {
@@ -127,6 +144,7 @@ class Store implements ImageStore {
   async close(): Promise<void> {
     this.#closing.abort(new ImageError('not-found', 'the image store is closed'));
     await Promise.allSettled(this.#running);
+    this.#connections[Symbol.dispose]();
     await this.#pool[Symbol.asyncDispose]();
     this.#db[Symbol.dispose]();
     this.#lock[Symbol.dispose]();

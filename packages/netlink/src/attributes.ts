@@ -60,31 +60,39 @@ export class MessageWriter {
   }
 
   u8(type: number, value: number): void {
-    this.#buffer.writeUInt8(value, this.#attribute(type, 1));
+    const at = this.#attribute(type, 1);
+    this.#buffer.writeUInt8(value, at);
   }
 
   u16(type: number, value: number): void {
-    this.#buffer.writeUInt16LE(value, this.#attribute(type, 2));
+    const at = this.#attribute(type, 2);
+    this.#buffer.writeUInt16LE(value, at);
   }
 
   u16be(type: number, value: number): void {
-    this.#buffer.writeUInt16BE(value, this.#attribute(type, 2));
+    const at = this.#attribute(type, 2);
+    this.#buffer.writeUInt16BE(value, at);
   }
 
   u32(type: number, value: number): void {
-    this.#buffer.writeUInt32LE(value >>> 0, this.#attribute(type, 4));
+    const at = this.#attribute(type, 4);
+    this.#buffer.writeUInt32LE(value >>> 0, at);
   }
 
   u32be(type: number, value: number): void {
-    this.#buffer.writeUInt32BE(value >>> 0, this.#attribute(type, 4));
+    const at = this.#attribute(type, 4);
+    this.#buffer.writeUInt32BE(value >>> 0, at);
   }
 
   u64be(type: number, value: bigint): void {
-    this.#buffer.writeBigUInt64BE(value, this.#attribute(type, 8));
+    const at = this.#attribute(type, 8);
+    this.#buffer.writeBigUInt64BE(value, at);
   }
 
   /** A string with the closing zero that the kernel expects. */
   string(type: number, value: string): void {
+    // The kernel would see only what is before it: another name than the caller meant.
+    if (value.includes('\0')) throw new RangeError(`write netlink attribute ${type}: text with a zero byte`);
     const size = Buffer.byteLength(value);
     const at = this.#attribute(type, size + 1);
     this.#buffer.write(value, at, size);
@@ -92,7 +100,8 @@ export class MessageWriter {
   }
 
   bytesOf(type: number, value: Uint8Array): void {
-    this.#buffer.set(value, this.#attribute(type, value.length));
+    const at = this.#attribute(type, value.length);
+    this.#buffer.set(value, at);
   }
 
   /** An attribute without a value. */
@@ -117,6 +126,7 @@ export class MessageWriter {
     this.#buffer.writeUInt16LE(total, at);
   }
 
+  /** Makes room for a value and gives its place. May replace the buffer: look at #buffer only afterwards. */
   #attribute(type: number, size: number): number {
     if (size + HEADER > 0xffff)
       throw new RangeError(`write netlink attribute ${type}: ${size} bytes exceed 65531`);

@@ -58,7 +58,8 @@ export class ImageIndex {
     for (const name of [added.tag, added.digest]) if (name !== undefined) this.#takeName(name);
     const old = this.#entries.get(added.image.id)?.row;
     return this.#put({
-      ...added.image,
+      ...(old ?? added.image),
+      annotations: added.image.annotations,
       blobs: [...new Set([...(old?.blobs ?? []), ...added.image.blobs])],
       pinned: old?.pinned ?? false,
       hidden: false,

@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress, constants as zlib } from 'node:zlib';
 import { isCode } from '@amphipod/linux';
 import { ImageError } from '../errors.ts';
+import { splitZstdFrames } from './zstd-frames.ts';
 
 /** How a layer is compressed, whatever its media type says: known by its first bytes (field case IMG-15). */
 export type Compression = 'none' | 'gzip' | 'zstd';
@@ -38,6 +39,7 @@ export async function readDecompressed(
   try {
     const decompressor = makeDecompressor(compression);
     if (decompressor === undefined) await pipeline(source, consume, options);
+    else if (compression === 'zstd') await pipeline(source, splitZstdFrames, decompressor, consume, options);
     else await pipeline(source, decompressor, consume, options);
   } catch (error) {
     signal?.throwIfAborted();

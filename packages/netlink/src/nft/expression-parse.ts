@@ -1,5 +1,4 @@
 import type { AttributeReader } from '../attributes.ts';
-import { malformed } from '../errors.ts';
 import {
   cmpOps,
   ctDirections,
@@ -28,13 +27,23 @@ import {
   NFTA_RANGE,
   NFTA_REDIR,
   NFTA_REJECT,
-  natFlags,
   natTypes,
   payloadBases,
   rejectTypes,
 } from './constants.ts';
 import { readData, readValue } from './data.ts';
-import type { NftExpression, NftExpressionOf, NftNatFlag, NftRegister } from './expression-types.ts';
+import {
+  flagNames,
+  type Numbers,
+  nameIn,
+  natFlagsOf,
+  optionalRegister,
+  parsePorts,
+  readNumber,
+  readNumbers,
+  readRegister,
+} from './expression-numbers.ts';
+import type { NftExpression, NftExpressionOf } from './expression-types.ts';
 
 /** Reads one element of a rule's list. An expression of which this library knows not every part comes as `unknown`. */
 export function parseExpression(attrs: AttributeReader): NftExpression {
@@ -53,77 +62,32 @@ export function parseExpression(attrs: AttributeReader): NftExpression {
   return found ?? { expr: 'unknown', name, data };
 }
 
-/** Reads attributes into numbers by their type; what is not there is undefined. */
-class Numbers {
-  readonly #values = new Map<number, number>();
-  readonly #registers = new Map<number, NftRegister>();
-
-  u32(attrs: AttributeReader): void {
-    this.#values.set(attrs.type, attrs.u32be());
-  }
-
-  register(attrs: AttributeReader): void {
-    const number = attrs.u32be();
-    // 1 to 4 are the 16-byte registers, 8 to 23 the 4-byte ones over the same memory.
-    if (number >= 1 && number <= 4) this.#registers.set(attrs.type, (number - 1) * 4);
-    else if (number >= 8 && number <= 23) this.#registers.set(attrs.type, number - 8);
-    else if (number !== 0) throw malformed(`nftables register ${number}`);
-  }
-
-  at(type: number): number {
-    return this.#values.get(type) ?? 0;
-  }
-
-  registerAt(type: number): NftRegister | undefined {
-    return this.#registers.get(type);
-  }
-
-  /** The register under the name of a property, or no property. */
-  optional<Key extends string>(key: Key, type: number): { [K in Key]?: NftRegister } {
-    const register = this.#registers.get(type);
-    return (register === undefined ? {} : { [key]: register }) as { [K in Key]?: NftRegister };
-  }
-}
-
-function nameIn<Table extends Record<string, number>>(table: Table, value: number): keyof Table | undefined {
-  return Object.keys(table).find((name) => table[name] === value);
-}
-
-function readNumbers(attrs: AttributeReader, registers: readonly number[]): Numbers {
-  const numbers = new Numbers();
-  while (attrs.next()) {
-    if (registers.includes(attrs.type)) numbers.register(attrs);
-    else if (attrs.size === 4) numbers.u32(attrs);
-  }
-  return numbers;
-}
-
 type Parser = (attrs: AttributeReader) => NftExpression | undefined;
 
 const parsers: Record<string, Parser> = {
   payload(attrs) {
     const numbers = readNumbers(attrs, [NFTA_PAYLOAD.DREG]);
-    const register = numbers.registerAt(NFTA_PAYLOAD.DREG);
-    const base = nameIn(payloadBases, numbers.at(NFTA_PAYLOAD.BASE));
+    const register = numbers.get(NFTA_PAYLOAD.DREG);
+    const base = nameIn(payloadBases, numbers.get(NFTA_PAYLOAD.BASE) ?? 0);
     if (register === undefined || base === undefined) return undefined;
-    const offset = numbers.at(NFTA_PAYLOAD.OFFSET);
-    return { expr: 'payload', base, offset, length: numbers.at(NFTA_PAYLOAD.LEN), register };
+    const offset = numbers.get(NFTA_PAYLOAD.OFFSET) ?? 0;
+    return { expr: 'payload', base, offset, length: numbers.get(NFTA_PAYLOAD.LEN) ?? 0, register };
   },
   meta(attrs) {
     const numbers = readNumbers(attrs, [NFTA_META.DREG, NFTA_META.SREG]);
-    const key = nameIn(metaKeys, numbers.at(NFTA_META.KEY));
-    const source = numbers.registerAt(NFTA_META.SREG);
-    const register = numbers.registerAt(NFTA_META.DREG) ?? source;
+    const key = nameIn(metaKeys, numbers.get(NFTA_META.KEY) ?? 0);
+    const source = numbers.get(NFTA_META.SREG);
+    const register = numbers.get(NFTA_META.DREG) ?? source;
     if (key === undefined || register === undefined) return undefined;
     return source === undefined ? { expr: 'meta', key, register } : { expr: 'meta-set', key, register };
   },
   ct: parseCt,
   fib(attrs) {
     const numbers = readNumbers(attrs, [NFTA_FIB.DREG]);
-    const register = numbers.registerAt(NFTA_FIB.DREG);
-    const result = nameIn(fibResults, numbers.at(NFTA_FIB.RESULT));
+    const register = numbers.get(NFTA_FIB.DREG);
+    const result = nameIn(fibResults, numbers.get(NFTA_FIB.RESULT) ?? 0);
     if (register === undefined || result === undefined) return undefined;
-    return { expr: 'fib', result, flags: flagNames(fibFlags, numbers.at(NFTA_FIB.FLAGS)), register };
+    return { expr: 'fib', result, flags: flagNames(fibFlags, numbers.get(NFTA_FIB.FLAGS) ?? 0), register };
   },
   cmp: parseCmp,
   range: parseRange,
@@ -131,12 +95,12 @@ const parsers: Record<string, Parser> = {
   lookup: parseLookup,
   immediate(attrs) {
     let data: ReturnType<typeof readData> | undefined;
-    const numbers = new Numbers();
+    const numbers: Numbers = new Map();
     while (attrs.next()) {
-      if (attrs.type === NFTA_IMMEDIATE.DREG) numbers.register(attrs);
+      if (attrs.type === NFTA_IMMEDIATE.DREG) readRegister(numbers, attrs);
       else if (attrs.type === NFTA_IMMEDIATE.DATA) data = readData(attrs);
     }
-    const register = numbers.registerAt(NFTA_IMMEDIATE.DREG);
+    const register = numbers.get(NFTA_IMMEDIATE.DREG);
     if (data === undefined) return undefined;
     if (!Buffer.isBuffer(data)) return { expr: 'verdict', ...data };
     return register === undefined ? undefined : { expr: 'immediate', register, data };
@@ -144,18 +108,18 @@ const parsers: Record<string, Parser> = {
   nat(attrs) {
     const { ADDR_MIN, ADDR_MAX, PROTO_MIN, PROTO_MAX } = NFTA_NAT;
     const numbers = readNumbers(attrs, [ADDR_MIN, ADDR_MAX, PROTO_MIN, PROTO_MAX]);
-    const type = nameIn(natTypes, numbers.at(NFTA_NAT.TYPE));
-    const family = nameIn(NFPROTO, numbers.at(NFTA_NAT.FAMILY));
+    const type = nameIn(natTypes, numbers.get(NFTA_NAT.TYPE) ?? 0);
+    const family = nameIn(NFPROTO, numbers.get(NFTA_NAT.FAMILY) ?? 0);
     if (type === undefined || (family !== 'ip' && family !== 'ip6')) return undefined;
     return {
       expr: 'nat',
       type,
       family,
-      ...numbers.optional('address', ADDR_MIN),
-      ...numbers.optional('addressMax', ADDR_MAX),
-      ...numbers.optional('port', PROTO_MIN),
-      ...numbers.optional('portMax', PROTO_MAX),
-      ...natFlagsOf(numbers.at(NFTA_NAT.FLAGS)),
+      ...optionalRegister(numbers, 'address', ADDR_MIN),
+      ...optionalRegister(numbers, 'addressMax', ADDR_MAX),
+      ...optionalRegister(numbers, 'port', PROTO_MIN),
+      ...optionalRegister(numbers, 'portMax', PROTO_MAX),
+      ...natFlagsOf(numbers.get(NFTA_NAT.FLAGS) ?? 0),
     };
   },
   masq: (attrs) => ({ expr: 'masquerade', ...parsePorts(attrs, NFTA_MASQ) }),
@@ -182,90 +146,90 @@ const parsers: Record<string, Parser> = {
 };
 
 function parseCt(attrs: AttributeReader): NftExpression | undefined {
-  const numbers = new Numbers();
+  const numbers: Numbers = new Map();
   let direction: keyof typeof ctDirections | undefined;
   while (attrs.next()) {
-    if (attrs.type === NFTA_CT.KEY) numbers.u32(attrs);
+    if (attrs.type === NFTA_CT.KEY) readNumber(numbers, attrs);
     else if (attrs.type === NFTA_CT.DIRECTION) direction = nameIn(ctDirections, attrs.u8());
-    else if (attrs.type === NFTA_CT.DREG || attrs.type === NFTA_CT.SREG) numbers.register(attrs);
+    else if (attrs.type === NFTA_CT.DREG || attrs.type === NFTA_CT.SREG) readRegister(numbers, attrs);
   }
-  const key = nameIn(ctKeys, numbers.at(NFTA_CT.KEY));
-  const source = numbers.registerAt(NFTA_CT.SREG);
-  const register = numbers.registerAt(NFTA_CT.DREG) ?? source;
+  const key = nameIn(ctKeys, numbers.get(NFTA_CT.KEY) ?? 0);
+  const source = numbers.get(NFTA_CT.SREG);
+  const register = numbers.get(NFTA_CT.DREG) ?? source;
   if (key === undefined || register === undefined) return undefined;
   if (source !== undefined) return { expr: 'ct-set', key, register };
   return { expr: 'ct', key, register, ...(direction === undefined ? {} : { direction }) };
 }
 
 function parseCmp(attrs: AttributeReader): NftExpression | undefined {
-  const numbers = new Numbers();
+  const numbers: Numbers = new Map();
   let data: Buffer | undefined;
   while (attrs.next()) {
-    if (attrs.type === NFTA_CMP.SREG) numbers.register(attrs);
-    else if (attrs.type === NFTA_CMP.OP) numbers.u32(attrs);
+    if (attrs.type === NFTA_CMP.SREG) readRegister(numbers, attrs);
+    else if (attrs.type === NFTA_CMP.OP) readNumber(numbers, attrs);
     else if (attrs.type === NFTA_CMP.DATA) data = readValue(attrs);
   }
-  const op = nameIn(cmpOps, numbers.at(NFTA_CMP.OP));
-  const register = numbers.registerAt(NFTA_CMP.SREG);
+  const op = nameIn(cmpOps, numbers.get(NFTA_CMP.OP) ?? 0);
+  const register = numbers.get(NFTA_CMP.SREG);
   if (op === undefined || register === undefined || data === undefined) return undefined;
   return { expr: 'cmp', register, op, data };
 }
 
 function parseRange(attrs: AttributeReader): NftExpression | undefined {
-  const numbers = new Numbers();
+  const numbers: Numbers = new Map();
   let from: Buffer | undefined;
   let to: Buffer | undefined;
   while (attrs.next()) {
-    if (attrs.type === NFTA_RANGE.SREG) numbers.register(attrs);
-    else if (attrs.type === NFTA_RANGE.OP) numbers.u32(attrs);
+    if (attrs.type === NFTA_RANGE.SREG) readRegister(numbers, attrs);
+    else if (attrs.type === NFTA_RANGE.OP) readNumber(numbers, attrs);
     else if (attrs.type === NFTA_RANGE.FROM_DATA) from = readValue(attrs);
     else if (attrs.type === NFTA_RANGE.TO_DATA) to = readValue(attrs);
   }
-  const register = numbers.registerAt(NFTA_RANGE.SREG);
+  const register = numbers.get(NFTA_RANGE.SREG);
   if (register === undefined || from === undefined || to === undefined) return undefined;
   return {
     expr: 'range',
     register,
     from,
     to,
-    ...(numbers.at(NFTA_RANGE.OP) === 1 ? { isInverted: true } : {}),
+    ...((numbers.get(NFTA_RANGE.OP) ?? 0) === 1 ? { isInverted: true } : {}),
   };
 }
 
 function parseBitwise(attrs: AttributeReader): NftExpression | undefined {
-  const numbers = new Numbers();
+  const numbers: Numbers = new Map();
   let mask: Buffer | undefined;
   let xor: Buffer | undefined;
   while (attrs.next()) {
-    if (attrs.type === NFTA_BITWISE.SREG || attrs.type === NFTA_BITWISE.DREG) numbers.register(attrs);
+    if (attrs.type === NFTA_BITWISE.SREG || attrs.type === NFTA_BITWISE.DREG) readRegister(numbers, attrs);
     else if (attrs.type === NFTA_BITWISE.MASK) mask = readValue(attrs);
     else if (attrs.type === NFTA_BITWISE.XOR) xor = readValue(attrs);
   }
-  const register = numbers.registerAt(NFTA_BITWISE.SREG);
-  const to = numbers.registerAt(NFTA_BITWISE.DREG);
+  const register = numbers.get(NFTA_BITWISE.SREG);
+  const to = numbers.get(NFTA_BITWISE.DREG);
   // Shifts carry no mask.
   if (register === undefined || to === undefined || mask === undefined || xor === undefined) return undefined;
   return { expr: 'bitwise', register, mask, xor, ...(to === register ? {} : { to }) };
 }
 
 function parseLookup(attrs: AttributeReader): NftExpression | undefined {
-  const numbers = new Numbers();
+  const numbers: Numbers = new Map();
   let set: string | undefined;
   let hasTarget = false;
   while (attrs.next()) {
     if (attrs.type === NFTA_LOOKUP.SET) set = attrs.string();
-    else if (attrs.type === NFTA_LOOKUP.FLAGS) numbers.u32(attrs);
-    else if (attrs.type === NFTA_LOOKUP.SREG) numbers.register(attrs);
+    else if (attrs.type === NFTA_LOOKUP.FLAGS) readNumber(numbers, attrs);
+    else if (attrs.type === NFTA_LOOKUP.SREG) readRegister(numbers, attrs);
     else if (attrs.type === NFTA_LOOKUP.DREG) {
       hasTarget = true;
-      numbers.register(attrs);
+      readRegister(numbers, attrs);
     }
   }
-  const register = numbers.registerAt(NFTA_LOOKUP.SREG);
+  const register = numbers.get(NFTA_LOOKUP.SREG);
   if (set === undefined || register === undefined) return undefined;
   const lookup: NftExpressionOf<'lookup'> = { expr: 'lookup', set, register };
-  if (hasTarget) lookup.to = numbers.registerAt(NFTA_LOOKUP.DREG) ?? 'verdict';
-  if ((numbers.at(NFTA_LOOKUP.FLAGS) & 1) !== 0) lookup.isInverted = true;
+  if (hasTarget) lookup.to = numbers.get(NFTA_LOOKUP.DREG) ?? 'verdict';
+  if (((numbers.get(NFTA_LOOKUP.FLAGS) ?? 0) & 1) !== 0) lookup.isInverted = true;
   return lookup;
 }
 
@@ -284,48 +248,24 @@ function parseLog(attrs: AttributeReader): NftExpression {
 }
 
 function parseLimit(attrs: AttributeReader): NftExpression | undefined {
-  const numbers = new Numbers();
+  const numbers: Numbers = new Map();
   let rate = 0n;
   let seconds = 0n;
   while (attrs.next()) {
     if (attrs.type === NFTA_LIMIT.RATE) rate = attrs.u64be();
     else if (attrs.type === NFTA_LIMIT.UNIT) seconds = attrs.u64be();
-    else if (attrs.size === 4) numbers.u32(attrs);
+    else if (attrs.size === 4) readNumber(numbers, attrs);
   }
   const unit = nameIn(limitUnits, Number(seconds));
-  const kind = nameIn(limitKinds, numbers.at(NFTA_LIMIT.TYPE));
+  const kind = nameIn(limitKinds, numbers.get(NFTA_LIMIT.TYPE) ?? 0);
   if (unit === undefined || kind === undefined) return undefined;
-  const isOver = (numbers.at(NFTA_LIMIT.FLAGS) & 1) !== 0;
+  const isOver = ((numbers.get(NFTA_LIMIT.FLAGS) ?? 0) & 1) !== 0;
   return {
     expr: 'limit',
     rate,
     unit,
-    burst: numbers.at(NFTA_LIMIT.BURST),
+    burst: numbers.get(NFTA_LIMIT.BURST) ?? 0,
     kind,
     ...(isOver ? { isOver } : {}),
   };
-}
-
-interface PortAttributes {
-  FLAGS: number;
-  PROTO_MIN: number;
-  PROTO_MAX: number;
-}
-
-function parsePorts(attrs: AttributeReader, { FLAGS, PROTO_MIN, PROTO_MAX }: PortAttributes) {
-  const numbers = readNumbers(attrs, [PROTO_MIN, PROTO_MAX]);
-  return {
-    ...numbers.optional('port', PROTO_MIN),
-    ...numbers.optional('portMax', PROTO_MAX),
-    ...natFlagsOf(numbers.at(FLAGS)),
-  };
-}
-
-function natFlagsOf(bits: number): { flags?: NftNatFlag[] } {
-  const flags = flagNames(natFlags, bits);
-  return flags.length === 0 ? {} : { flags };
-}
-
-function flagNames<Table extends Record<string, number>>(table: Table, bits: number): (keyof Table)[] {
-  return Object.keys(table).filter((name) => (bits & table[name]!) !== 0);
 }

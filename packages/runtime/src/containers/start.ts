@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { findProcess, UndoStack } from '@amphipod/linux';
 import { nowNs } from '../clock.ts';
@@ -57,6 +57,8 @@ export async function startContainerProcess(context: RuntimeContext, container: 
 async function createProcess(context: RuntimeContext, container: Container): Promise<number> {
   const paths = containerPaths(context.config, container.id);
   const { config, logPath } = container;
+  // Recovery must not take the pid of an earlier try for this one's.
+  for (const file of [paths.pid, paths.conmonPid]) rmSync(file, { force: true });
   if (logPath !== '') mkdirSync(dirname(logPath), { recursive: true, mode: 0o755 });
   return createUnderConmon({
     conmonPath: context.programs.conmon,

@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
+import { isCode, killQuietly, processTree } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import type { OciRuntime } from './runtimes.ts';
 
@@ -44,6 +46,25 @@ export async function createUnderConmon(options: ConmonOptions): Promise<number>
   const reason =
     runtimeMessage(answer?.message ?? '') || (await stderr).trim() || `conmon exited with ${await exit}`;
   throw new CriError('failed-precondition', `create container with ${options.runtime.name}: ${reason}`);
+}
+
+/**
+ * Kills a conmon that the daemon lost sight of while it was creating a container, and the OCI runtime below it, so that
+ * the container cannot appear after it was cleaned up. Fine when there is none.
+ */
+export function killMonitor(conmonPidFile: string, containerId: string): void {
+  const pid = Number(readProcFile(conmonPidFile));
+  if (!(pid > 0) || !readProcFile(`/proc/${pid}/cmdline`).split('\0').includes(containerId)) return;
+  for (const member of processTree(pid)) killQuietly(member, 'SIGKILL');
+}
+
+function readProcFile(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch (error) {
+    if (isCode(error, 'ENOENT', 'ESRCH')) return '';
+    throw error;
+  }
 }
 
 function conmonArguments(options: ConmonOptions): string[] {

@@ -3,7 +3,7 @@ import { findProcess, signalProcess } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
 import { cleanUpContainer } from '../oci/cleanup.ts';
-import { createUnderConmon } from '../oci/conmon.ts';
+import { createUnderConmon, killMonitor } from '../oci/conmon.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
 import type { OciSpec } from '../oci/spec.ts';
 import { startCreated } from '../oci/start.ts';
@@ -55,7 +55,8 @@ export async function ensureSandboxInit(context: RuntimeContext, sandbox: Sandbo
 export async function stopSandboxInit(context: RuntimeContext, sandbox: Sandbox): Promise<void> {
   const id = initId(sandbox.id);
   const paths = sandboxPaths(context.config, sandbox.id);
-  if (sandbox.init !== undefined) signalProcess(sandbox.init, 'SIGKILL');
+  if (sandbox.init === undefined) killMonitor(`${paths.init}/conmon.pid`, id);
+  else signalProcess(sandbox.init, 'SIGKILL');
   await cleanUpContainer(runtimeFor(context.runtimes, sandbox.runtimeHandler), id, {
     cgroups: context.cgroups,
     cgroupPath: `${sandbox.cgroupParent}/${id}`,
