@@ -37,7 +37,7 @@ export const phases: Phase[] = [
   { rows: ['podsPerSecond8', 'podUp8', 'podDown8'], run: eightAtATime },
   {
     rows: [
-      ...['pssIdle30', 'pssContainersIdle30'],
+      ...['pssIdle30', 'pssDaemonIdle30', 'pssContainersIdle30'],
       ...['PodSandboxStatus', 'ContainerStatus', 'ListPodSandbox', 'ListContainers'],
     ],
     run: thirtyIdle,
@@ -136,6 +136,7 @@ async function thirtyIdle(subjects: Subject[], samples: Samples, count: number):
     const containers = subject.containerPids();
     const helpers = processesOf(subject.helperPids(), containers);
     samples.add('pssIdle30', subject.side, pssMiB(helpers), 'MiB');
+    samples.add('pssDaemonIdle30', subject.side, pssMiB([subject.server.program().pid]), 'MiB');
     samples.add('pssContainersIdle30', subject.side, pssMiB(containers), 'MiB');
   }
   for (let i = 0; i < count * 3; i++) {

@@ -46,6 +46,7 @@ export async function startAmphipod(options: ServerOptions): Promise<CriServer> 
     socket,
     confDir,
     ociRoot: `${dir}/state/oci/runc`,
+    command,
     cri: connect(socket),
     program: () => program,
     kill: (signal = 'SIGKILL') => program.end(signal),

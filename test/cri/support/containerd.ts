@@ -21,6 +21,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<CriSe
   const ociRoot = `${dir}/runc`;
   writeConfiguration(options);
   const pause = buildPauseImage(`${dir}/pause-image`);
+  const command = ['containerd', '--config', `${dir}/config.toml`];
   let program: Program;
   const server: CriServer = {
     name: 'containerd',
@@ -28,6 +29,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<CriSe
     socket,
     confDir,
     ociRoot: `${ociRoot}/k8s.io`,
+    command,
     cri: connect(socket),
     program: () => program,
     kill: (signal = 'SIGKILL') => program.end(signal),

@@ -27,6 +27,8 @@ export interface CriServer extends AsyncDisposable {
   readonly cri: Cri;
   /** Root of the OCI runtime's state (`runc --root`). */
   readonly ociRoot: string;
+  /** Program and arguments of the server. */
+  readonly command: string[];
   /** The process behind the socket; changes with `restart`. */
   program(): Program;
   /** Ends the server only, with SIGKILL by default: its containers go on. */
