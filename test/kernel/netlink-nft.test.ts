@@ -9,6 +9,7 @@ import {
   type NftRuleSpec,
   type NftSet,
   nft,
+  nftFindElement,
   nftListChains,
   nftListElements,
   nftListRules,
@@ -395,6 +396,31 @@ test('destroy of elements needs Linux 6.3 and is content with nothing there', ()
   };
   nftTransaction(conn, [elements]);
   assert.throws(() => nftTransaction(conn, [{ ...elements, op: 'delete' }]), { code: 'ENOENT' });
+});
+
+test('one element is found by its key, ranges by any key within', () => {
+  using netns = createTestNetns();
+  using conn = openNftIn(netns.pin);
+  const entry: NftElement = { key: [6, 80], data: [address('10.0.0.2'), 8080], comment: 'pod' };
+  const range: NftElement = { key: [address('10.0.0.1')], keyEnd: [address('10.0.0.9')], comment: 'range' };
+  const last: NftElement = { key: [address('255.0.0.0')], keyEnd: [address('255.255.255.255')] };
+  const pair: NftElement = { key: [address('10.0.0.0'), 80], keyEnd: [address('10.0.0.255'), 90] };
+  addTable(
+    conn,
+    ...[ports, nets, pairs].map((set): NftOp => ({ op: 'add', ...set })),
+    { op: 'add', object: 'elements', of: ports, elements: [entry] },
+    { op: 'add', object: 'elements', of: nets, elements: [range, last] },
+    { op: 'add', object: 'elements', of: pairs, elements: [pair] },
+  );
+  assert.deepEqual(nftFindElement(conn, ports, [6, 80]), entry);
+  assert.equal(nftFindElement(conn, ports, [17, 80]), undefined);
+  for (const ip of ['10.0.0.1', '10.0.0.5', '10.0.0.9']) {
+    assert.deepEqual(nftFindElement(conn, nets, [address(ip)]), range, ip);
+  }
+  assert.equal(nftFindElement(conn, nets, [address('10.0.0.10')]), undefined);
+  assert.deepEqual(nftFindElement(conn, nets, [address('255.1.2.3')]), last);
+  assert.deepEqual(nftFindElement(conn, pairs, [address('10.0.0.7'), 85]), pair);
+  assert.throws(() => nftFindElement(conn, pods, [address('10.0.0.1')]), { code: 'ENOENT' });
 });
 
 test('twenty thousand elements go in with one transaction and come back', () => {
