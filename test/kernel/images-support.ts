@@ -56,9 +56,12 @@ export async function loadBuilt(store: ImageStore, dir: string, spec: ImageSpec)
 
 /** Mounts an image's root file system until the test is over. */
 export function mountImage(t: TestContext, store: ImageStore, id: string): string {
-  const dir = scratch(t);
+  const dir = mkdtempSync(`${tmpdir()}/amphipod-rootfs-`);
   const target = `${dir}/rootfs`;
-  t.after(() => unmount(target));
+  t.after(() => {
+    unmount(target);
+    rmSync(dir, { recursive: true, force: true });
+  });
   store.mountRootfs(id, { upperDir: `${dir}/upper`, workDir: `${dir}/work`, target });
   return target;
 }

@@ -142,6 +142,7 @@ class Store implements ImageStore {
   }
 
   async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
     this.#closing.abort(new ImageError('not-found', 'the image store is closed'));
     await Promise.allSettled(this.#running);
     this.#connections[Symbol.dispose]();

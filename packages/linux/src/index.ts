@@ -57,6 +57,7 @@ export {
   openDirInRoot,
   openRootDir,
   pathAt,
+  removeEmptyDirAt,
   removeTreeAt,
   setFileAttributes,
   setXattr,

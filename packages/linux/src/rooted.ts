@@ -182,6 +182,11 @@ export function removeTreeAt(dirFd: number, name: string): number {
   return 0;
 }
 
+/** `rmdir`: ENOTEMPTY when there is something in it. */
+export function removeEmptyDirAt(dirFd: number, name: string): number {
+  return unlink(dirFd, name, AT_REMOVEDIR);
+}
+
 function unlink(dirFd: number, name: string, flags: number): number {
   const result = call(fns.unlinkat, dirFd, cString(name), flags);
   return result === -2 ? 0 : result;

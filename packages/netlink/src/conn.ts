@@ -136,8 +136,7 @@ export class NetlinkConn implements Disposable {
   }
 
   #send(op: string, datagram: Buffer): void {
-    // The descriptor's number may be somebody else's by now.
-    if (this.#isClosed) throw new Error(`${op}: the netlink connection is closed`);
+    this.assertOpen(op);
     traceDatagram('send', op, datagram);
     this.#socket.send(datagram);
   }
@@ -168,6 +167,11 @@ export class NetlinkConn implements Disposable {
         if (!isCode(error, 'ENOBUFS')) throw error;
       }
     }
+  }
+
+  /** Throws after {@link close}: the descriptor's number may be somebody else's by then. */
+  assertOpen(op: string): void {
+    if (this.#isClosed) throw new Error(`${op}: the netlink connection is closed`);
   }
 
   close(): void {

@@ -9,8 +9,13 @@ import { type CriServer, removeAllPods, type ServerOptions, waitUntilServing } f
 /** Root of the source tree. */
 export const projectDir = new URL('../../..', import.meta.url).pathname.replace(/\/$/, '');
 
+/** AMPHIPOD_TEST_BUILT=1 takes what `npm run build` made instead of the sources. */
+const built = process.env.AMPHIPOD_TEST_BUILT === '1';
+const programDir = built ? `${projectDir}/dist` : projectDir;
+const mainFile = `${programDir}/packages/runtime/src/main.${built ? 'mjs' : 'ts'}`;
+
 /** The plugin executables of this project. */
-export const ownPluginDir = `${projectDir}/packages/plugins/bin`;
+export const ownPluginDir = `${programDir}/packages/plugins/bin`;
 /** The plugins of Debian's package containernetworking-plugins. */
 export const referencePluginDir = '/usr/lib/cni';
 
@@ -28,7 +33,7 @@ export async function startAmphipod(options: ServerOptions): Promise<CriServer> 
   };
   for (const [name, text] of Object.entries(configs)) writeFileSync(`${confDir}/${name}`, text);
   const command = [
-    ...[`${projectDir}/bin/node24`, ...nodeFlags, `${projectDir}/packages/runtime/src/main.ts`, 'up'],
+    ...[`${projectDir}/bin/node24`, ...nodeFlags, mainFile, 'up'],
     ...['--root', `${dir}/root`, '--state', `${dir}/state`, '--socket', socket],
     ...[
       '--cni-conf-dir',

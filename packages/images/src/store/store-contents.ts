@@ -163,8 +163,9 @@ export class StoreContents {
       for (const warning of unpacked.warnings) this.#log(`unpack layer ${digest}: ${warning}`);
       await below;
       const lowerDirs = lowerChainIds.map((lower) => this.layerDir(lower));
-      if (lowerDirs.length > 0 && unpacked.implicitDirs.length > 0) {
-        await this.#pool.run({ job: 'adopt', dir, lowerDirs, implicitDirs: unpacked.implicitDirs });
+      const { implicitDirs, whiteouts } = unpacked;
+      if (implicitDirs.length + whiteouts.length > 0) {
+        await this.#pool.run({ job: 'settle', dir, lowerDirs, unsettled: { implicitDirs, whiteouts } });
       }
       this.#addLayer({ chainId, number, diskBytes: unpacked.diskBytes, inodes: unpacked.inodes });
     } catch (error) {

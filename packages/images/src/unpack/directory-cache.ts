@@ -2,7 +2,7 @@ import { closeSync, readlinkSync } from 'node:fs';
 import { chmodAt, lstatAt, mkdirAt, openDirInRoot, openRootDir, pathAt, SyscallError } from '@amphipod/linux';
 import { ImageError } from '../errors.ts';
 import { displayPath } from '../tar/tar-entry.ts';
-import { clampPath, splitPath } from './tree-paths.ts';
+import { clampPath, joinPath, splitPath } from './tree-paths.ts';
 import { isWhiteout, replaceWhiteoutByDirectory } from './whiteouts.ts';
 
 const ENOENT = 2;
@@ -115,8 +115,7 @@ export class DirectoryCache implements Disposable {
   #recordImplicit(parentFd: number, name: string): void {
     this.made += 1;
     const stats = lstatAt(parentFd, name)!;
-    const parent = this.pathOf(parentFd);
-    this.implicit.set(stats.ino, parent === '' ? name : `${parent}/${name}`);
+    this.implicit.set(stats.ino, joinPath(this.pathOf(parentFd), name));
   }
 
   #procPath(fd: number): string {

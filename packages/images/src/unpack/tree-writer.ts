@@ -18,7 +18,8 @@ import { displayPath, type TarEntry } from '../tar/tar-entry.ts';
 import type { TarSink } from '../tar/tar-reader.ts';
 import { DirectoryCache } from './directory-cache.ts';
 import { applyXattrs } from './entry-xattrs.ts';
-import { cleanPath, splitPath } from './tree-paths.ts';
+import type { Unsettled } from './settle-layer.ts';
+import { cleanPath, joinPath, splitPath } from './tree-paths.ts';
 import {
   addWhiteout,
   isInsideMeta,
@@ -46,6 +47,7 @@ export class TreeWriter implements TarSink, Disposable {
   readonly #onWarning: (text: string) => void;
   /** Times of directories, set at the end because every new name changes them: inode to what to set. */
   readonly #dirTimes = new Map<number, { path: string; mtimeNs: bigint }>();
+  readonly #whiteouts: string[] = [];
   #entry: TarEntry | undefined;
   #fd = -1;
   #fileEnd = 0;
@@ -110,8 +112,8 @@ export class TreeWriter implements TarSink, Disposable {
     }
   }
 
-  /** Sets what had to wait. Returns disk use and the directories that the archive only implied (byte strings, parents first). */
-  finish(): { diskBytes: number; inodes: number; implicitDirs: string[] } {
+  /** Sets what had to wait. Returns disk use, and what is to be settled when the layers below are known. */
+  finish(): Unsettled & { diskBytes: number; inodes: number } {
     for (const [inode, { path, mtimeNs }] of this.#dirTimes) {
       const [parent, name] = splitPath(path);
       const dirFd = this.#dirs.find(parent);
@@ -125,6 +127,7 @@ export class TreeWriter implements TarSink, Disposable {
     return {
       diskBytes: this.#bytes + this.#dirs.made * fileBlock,
       inodes: this.#inodes + this.#dirs.made,
+      whiteouts: this.#whiteouts,
       implicitDirs: this.#rootSeen ? implicitDirs : ['', ...implicitDirs],
     };
   }
@@ -159,6 +162,7 @@ export class TreeWriter implements TarSink, Disposable {
         const { name } = whiteout;
         if (name === '' || name === '.' || name === '..') throw this.#unsafe('it deletes no name');
         this.#check('add whiteout', addWhiteout(dirFd, name));
+        this.#whiteouts.push(joinPath(this.#dirs.pathOf(dirFd), name));
         this.#inodes += 1;
       }
     }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { TarReader } from '../tar/tar-reader.ts';
 import { readDecompressed } from './decompress.ts';
+import type { Unsettled } from './settle-layer.ts';
 import { type TreeKind, TreeWriter } from './tree-writer.ts';
 
 export interface UnpackRequest {
@@ -11,13 +12,11 @@ export interface UnpackRequest {
   kind: TreeKind;
 }
 
-export interface UnpackResult {
+export interface UnpackResult extends Unsettled {
   /** sha256 of the archive without compression, `sha256:…`. */
   diffId: string;
   diskBytes: number;
   inodes: number;
-  /** Directories that the archive only implied; byte strings, parents first, '' for the root. */
-  implicitDirs: string[];
   warnings: string[];
 }
 

@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, copyFileSync, createReadStream } from 'node:fs';
 import { openRootDir, removeTreeAt, SyscallError } from '@amphipod/linux';
-import { adoptParents } from './adopt-parents.ts';
+import { settleLayer, type Unsettled } from './settle-layer.ts';
 import { type UnpackOptions, type UnpackRequest, type UnpackResult, unpackTar } from './unpack-tar.ts';
 
 /** What a worker does: work that blocks its thread, on files. */
 export type WorkerJob =
   | ({ job: 'unpack' } & UnpackRequest)
-  /** See adopt-parents.ts. */
-  | { job: 'adopt'; dir: string; lowerDirs: string[]; implicitDirs: string[] }
+  | { job: 'settle'; dir: string; lowerDirs: string[]; unsettled: Unsettled }
   /** `rm -rf PARENT/NAME`. */
   | { job: 'remove'; parent: string; name: string }
   /** sha256 and size of a file, after copying it from elsewhere when `from` is given. */
@@ -16,7 +15,7 @@ export type WorkerJob =
 
 export interface JobResults {
   unpack: UnpackResult;
-  adopt: undefined;
+  settle: undefined;
   remove: undefined;
   hash: { digest: string; size: number };
 }
@@ -25,8 +24,8 @@ export async function runJob(job: WorkerJob, options: UnpackOptions): Promise<Jo
   switch (job.job) {
     case 'unpack':
       return unpackTar(job, options);
-    case 'adopt':
-      adoptParents(job.dir, job.lowerDirs, job.implicitDirs);
+    case 'settle':
+      settleLayer(job.dir, job.lowerDirs, job.unsettled);
       return undefined;
     case 'remove':
       removeTree(job.parent, job.name);

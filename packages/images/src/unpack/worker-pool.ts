@@ -62,8 +62,12 @@ export class WorkerPool implements AsyncDisposable {
       idle.worker.ref();
       return idle.worker;
     }
-    // Descriptors come from openat2 by FFI: Node.js would warn of each that it closes without having opened it.
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), { trackUnmanagedFds: false });
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      // Descriptors come from openat2 by FFI: Node.js would warn of each that it closes without having opened it.
+      trackUnmanagedFds: false,
+      // Not ours: some options of a program (--input-type, --test) are wrong for a thread.
+      execArgv: ['--disable-warning=ExperimentalWarning'],
+    });
     this.#all.add(worker);
     worker.once('exit', () => this.#all.delete(worker));
     return worker;

@@ -29,11 +29,19 @@ function compare(selector: NftSelector, op: NftCmpOp, value: NftValue | Cidr): N
 
 function comparePrefix(selector: NftSelector, op: NftCmpOp, cidr: Cidr): NftExpression[] {
   const data = encodeValue(selector.type, networkOf(cidr).ip);
-  if (cidr.prefix === 8 * data.length) return compare(selector, op, cidr.ip);
+  const load = selector.load(0);
+  // Whole bytes need no mask: it is enough to look at those.
+  if (load.expr === 'payload' && cidr.prefix > 0 && cidr.prefix % 8 === 0) {
+    const length = cidr.prefix / 8;
+    return [
+      { ...load, length },
+      { expr: 'cmp', register: 0, op, data: data.subarray(0, length) },
+    ];
+  }
   const mask = Buffer.alloc(data.length);
   for (let bit = 0; bit < cidr.prefix; bit++) mask[bit >> 3]! |= 0x80 >> (bit & 7);
   return [
-    selector.load(0),
+    load,
     { expr: 'bitwise', register: 0, mask, xor: Buffer.alloc(data.length) },
     { expr: 'cmp', register: 0, op, data },
   ];

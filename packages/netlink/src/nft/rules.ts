@@ -30,6 +30,7 @@ export {
   ctStates,
   ctStatuses,
   ether,
+  ethernet,
   fib,
   fibTypes,
   icmp,

@@ -32,21 +32,21 @@ function ctKey(type: NftValueType, key: NftCtKey, direction?: 'original' | 'repl
   };
 }
 
-/** Of the Ethernet header. */
+/** Of the Ethernet header. Outside of bridge and netdev tables put `eq(meta.iiftype, ethernet)` before. */
 export const ether = {
   daddr: payload('ether_addr', 'link', 0),
   saddr: payload('ether_addr', 'link', 6),
   type: payload('ether_type', 'link', 12),
 };
 
-/** Of the IPv4 header. In an inet table put `eq(meta.nfproto, NFPROTO_IPV4)` before. */
+/** Of the IPv4 header. In an inet table put `eq(meta.nfproto, nfProtocols.ipv4)` before. */
 export const ip = {
   protocol: payload('inet_proto', 'network', 9),
   saddr: payload('ipv4_addr', 'network', 12),
   daddr: payload('ipv4_addr', 'network', 16),
 };
 
-/** Of the IPv6 header. In an inet table put `eq(meta.nfproto, NFPROTO_IPV6)` before. */
+/** Of the IPv6 header. In an inet table put `eq(meta.nfproto, nfProtocols.ipv6)` before. */
 export const ip6 = {
   nexthdr: payload('inet_proto', 'network', 6),
   saddr: payload('ipv6_addr', 'network', 8),
@@ -68,6 +68,7 @@ export const meta = {
   oif: metaKey('iface_index', 'oif'),
   iifname: metaKey('ifname', 'iifname'),
   oifname: metaKey('ifname', 'oifname'),
+  iiftype: metaKey('arphrd', 'iiftype'),
   mark: metaKey('mark', 'mark'),
   protocol: metaKey('ether_type', 'protocol'),
   nfproto: metaKey('nf_proto', 'nfproto'),
@@ -78,6 +79,7 @@ export const ct = {
   state: ctKey('ct_state', 'state'),
   status: ctKey('ct_status', 'status'),
   mark: ctKey('mark', 'mark'),
+  /** Put a match on `meta.l4proto` before. */
   originalDport: ctKey('inet_service', 'proto-dst', 'original'),
   originalIpDaddr: ctKey('ipv4_addr', 'ip daddr', 'original'),
   originalIp6Daddr: ctKey('ipv6_addr', 'ip6 daddr', 'original'),
@@ -104,5 +106,7 @@ export const ctStates = { invalid: 1, established: 2, related: 4, new: 8, untrac
 export const ctStatuses = { assured: 4, confirmed: 8, snat: 16, dnat: 32 } as const;
 /** Transport protocol numbers. */
 export const ipProtocols = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132 } as const;
+/** Value of `meta iiftype`: include/uapi/linux/if_arp.h, ARPHRD_ETHER. */
+export const ethernet = 1;
 /** Values of `meta nfproto`. */
 export const nfProtocols = { ipv4: 2, ipv6: 10 } as const;

@@ -24,6 +24,7 @@ export const valueTypes = {
   icmp_type: { id: 14, bytes: 1, order: 'big', encoding: 'number' },
   mark: { id: 19, bytes: 4, order: 'host', encoding: 'number' },
   iface_index: { id: 20, bytes: 4, order: 'host', encoding: 'number' },
+  arphrd: { id: 21, bytes: 2, order: 'host', encoding: 'number' },
   ct_state: { id: 26, bytes: 4, order: 'host', encoding: 'number' },
   ct_status: { id: 28, bytes: 4, order: 'host', encoding: 'number' },
   icmpv6_type: { id: 29, bytes: 1, order: 'big', encoding: 'number' },

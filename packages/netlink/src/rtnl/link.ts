@@ -118,11 +118,13 @@ export function linkSetBridgePort(conn: Rtnl, ifIndex: number, port: BridgePort)
  * @throws NetlinkError ENOTSUP (the kind cannot be deleted), EPERM
  */
 export async function linkDel(conn: Rtnl, nameOrIndex: string | number): Promise<boolean> {
+  const op = `delete link ${quote(nameOrIndex)}`;
+  conn.assertOpen(op);
   const ifIndex = typeof nameOrIndex === 'number' ? nameOrIndex : linkFind(conn, nameOrIndex)?.ifIndex;
   if (ifIndex === undefined || ifIndex <= 0) return false;
   return conn.deletions.delete({
     ifIndex,
-    op: `delete link ${quote(nameOrIndex)}`,
+    op,
     isGone: () => linkFind(conn, ifIndex) === undefined,
   });
 }

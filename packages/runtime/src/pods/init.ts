@@ -22,7 +22,8 @@ export function initId(sandboxId: string): string {
 export async function startSandboxInit(context: RuntimeContext, sandbox: Sandbox): Promise<void> {
   const paths = sandboxPaths(context.config, sandbox.id);
   const id = initId(sandbox.id);
-  mkdirSync(`${paths.init}/rootfs`, { recursive: true });
+  // crun makes its default devices and links also where no file system is mounted for them.
+  for (const dir of ['dev', 'proc', 'sys']) mkdirSync(`${paths.init}/rootfs/${dir}`, { recursive: true });
   writeFileSync(`${paths.init}/rootfs/init`, '');
   writeFileSync(`${paths.init}/config.json`, JSON.stringify(initSpec(context, sandbox)));
   const runtime = runtimeFor(context.runtimes, sandbox.runtimeHandler);

@@ -1,0 +1,22 @@
+import { type Plugin, specVersions } from '@amphipod/cni';
+import type { PluginHost } from '../lib/host.ts';
+import { add } from './add.ts';
+import { check } from './check.ts';
+import { readConfig } from './config.ts';
+import { del } from './del.ts';
+import { gc } from './gc.ts';
+
+/** Joins pods to a Linux bridge; docs/plugins/bridge.md */
+export const bridge: Plugin<PluginHost> = {
+  type: 'bridge',
+  about: 'CNI bridge plugin of Amphipod',
+  versions: specVersions,
+  add,
+  del,
+  check,
+  async status(request) {
+    const { ipamType } = readConfig(request);
+    if (ipamType !== undefined) await request.delegate(ipamType, 'STATUS');
+  },
+  gc,
+};

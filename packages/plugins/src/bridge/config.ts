@@ -1,0 +1,106 @@
+import { CniError, type Dns, decodeDns, isJsonObject, type PluginRequest, parseArgs } from '@amphipod/cni';
+import { type KeyReader, readKeys } from '../lib/read-keys.ts';
+
+export interface BridgeConfig {
+  bridge: string;
+  isGateway: boolean;
+  isDefaultGateway: boolean;
+  /** Replaces other addresses of the bridge that are in the gateway's way. */
+  forceAddress: boolean;
+  ipMasq: boolean;
+  /** Undefined: the kernel's, or the bridge's when it is there already. */
+  mtu: number | undefined;
+  hairpin: boolean;
+  promisc: boolean;
+  isolated: boolean;
+  enableDad: boolean;
+  /** The container's end is left down and gets no address. */
+  disableContainerInterface: boolean;
+  /** Of the container's interface. */
+  mac: string | undefined;
+  /** Undefined: no addresses, layer 2 only. */
+  ipamType: string | undefined;
+  dns: Dns | undefined;
+}
+
+const MAX_MTU = 65_535;
+
+/** Reads what ADD and CHECK need. @throws CniError invalid-network-config, unsupported-field */
+export function readConfig({ config, args }: Pick<PluginRequest, 'config' | 'args'>): BridgeConfig {
+  const keys = readKeys(config);
+  refuseUnsupported(keys, config.vlan);
+  const isDefaultGateway = keys.boolean('isDefaultGateway') ?? false;
+  const hairpin = keys.boolean('hairpinMode') ?? false;
+  const promisc = keys.boolean('promiscMode') ?? false;
+  if (hairpin && promisc) {
+    throw invalid('cannot set hairpin mode and promiscuous mode at the same time');
+  }
+  const ipamType = readIpamType({ config });
+  const disableContainerInterface = keys.boolean('disableContainerInterface') ?? false;
+  if (disableContainerInterface && ipamType !== undefined) {
+    throw invalid('cannot use IPAM when disableContainerInterface flag is set');
+  }
+  return {
+    bridge: keys.string('bridge') || 'cni0',
+    isGateway: (keys.boolean('isGateway') ?? false) || isDefaultGateway,
+    isDefaultGateway,
+    forceAddress: keys.boolean('forceAddress') ?? false,
+    ipMasq: keys.boolean('ipMasq') ?? false,
+    mtu: keys.integer('mtu', 0, MAX_MTU) || undefined,
+    hairpin,
+    promisc,
+    isolated: keys.boolean('portIsolation') ?? false,
+    enableDad: keys.boolean('enabledad') ?? false,
+    disableContainerInterface,
+    mac: readMac(keys, args),
+    ipamType,
+    dns: decodeDns(config.dns),
+  };
+}
+
+/** The type of the IPAM plugin; undefined without one. @throws CniError invalid-network-config */
+export function readIpamType({ config }: Pick<PluginRequest, 'config'>): string | undefined {
+  return readKeys(config).object('ipam')?.string('type') || undefined;
+}
+
+/** CNI_ARGS `MAC=` < `args.cni.mac` < `runtimeConfig.mac`. */
+function readMac(keys: KeyReader, args: string): string | undefined {
+  // Others in CNI_ARGS are not this plugin's business unless there is a MAC among them.
+  const fromArgs = args.includes('MAC=') ? parseArgs(args, ['MAC']).MAC : undefined;
+  const readers = [keys.object('args')?.object('cni'), keys.object('runtimeConfig')];
+  const mac = readers.reduce((found, reader) => reader?.string('mac') || found, fromArgs);
+  if (mac !== undefined && !/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(mac)) {
+    throw invalid(`mac ${JSON.stringify(mac)}: not a hardware address such as "c2:11:22:33:44:55"`);
+  }
+  return mac?.toLowerCase();
+}
+
+function refuseUnsupported(keys: KeyReader, vlan: unknown): void {
+  const masqBackend = keys.string('ipMasqBackend');
+  if (masqBackend === 'iptables') unsupported('ipMasqBackend', masqBackend, 'only "nftables" is supported');
+  if (masqBackend !== undefined && masqBackend !== '' && masqBackend !== 'nftables') {
+    throw invalid(`unknown ipmasq backend ${JSON.stringify(masqBackend)}`);
+  }
+  if (keys.has('vlan') && vlan !== 0) {
+    const id = keys.integer('vlan', -(2 ** 31), 2 ** 31)!;
+    if (id < 0 || id > 4094) throw invalid(`invalid VLAN ID ${id} (must be between 0 and 4094)`);
+    unsupported('vlan', id, 'bridges with VLAN filtering are not supported');
+  }
+  if (keys.has('vlanTrunk') && (keys.objects('vlanTrunk')?.length ?? 0) > 0) {
+    unsupported('vlanTrunk', '[…]', 'bridges with VLAN filtering are not supported');
+  }
+  if (keys.boolean('macspoofchk')) unsupported('macspoofchk', true, 'only false is supported');
+}
+
+function unsupported(key: string, value: unknown, why: string): never {
+  throw new CniError('unsupported-field', `key "${key}": value ${JSON.stringify(value)}: ${why}`, { key });
+}
+
+function invalid(message: string): CniError {
+  return new CniError('invalid-network-config', message);
+}
+
+/** True for a configuration with masquerading; never fails, for DEL. */
+export function wantsMasquerade({ config }: Pick<PluginRequest, 'config'>): boolean {
+  return isJsonObject(config) && config.ipMasq === true;
+}

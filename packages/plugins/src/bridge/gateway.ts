@@ -1,0 +1,95 @@
+import { CniError, type Result } from '@amphipod/cni';
+import { isCode } from '@amphipod/linux';
+import {
+  addrAdd,
+  addrDel,
+  addrList,
+  addrReplace,
+  broadcastOf,
+  type Cidr,
+  contains,
+  formatCidr,
+  formatIp,
+  type Link,
+  linkSet,
+  networkOf,
+  nextIp,
+  parseCidr,
+  parseIp,
+  type Rtnl,
+} from '@amphipod/netlink';
+import { ensureSysctl, trySysctl } from '../lib/settings.ts';
+import type { BridgeConfig } from './config.ts';
+
+/** Gateways and default routes that the configuration asks for and IPAM did not give. */
+export function completeGateways(result: Result, { isGateway, isDefaultGateway }: BridgeConfig): Result {
+  const ips = (result.ips ?? []).map((ip) => {
+    if (ip.gateway !== undefined || !isGateway) return ip;
+    return { ...ip, gateway: formatIp(nextIp(networkOf(parseCidr(ip.address)).ip)!) };
+  });
+  const routes = [...(result.routes ?? [])];
+  for (const { address, gateway } of isDefaultGateway ? ips : []) {
+    const dst = address.includes(':') ? '::/0' : '0.0.0.0/0';
+    if (!routes.some((route) => route.dst === dst))
+      routes.push({ dst, ...(gateway !== undefined && { gw: gateway }) });
+  }
+  return { ...result, ips, routes };
+}
+
+export interface GatewayOptions {
+  forceAddress: boolean;
+  /** Takes up the addresses that the bridge did not have before, to be undone. */
+  added: Cidr[];
+}
+
+/** Puts the gateways on the bridge and lets the machine forward. @throws CniError when another address is in the way */
+export function setUpGateways(rtnl: Rtnl, bridge: Link, { ips = [] }: Result, options: GatewayOptions): void {
+  for (const { address, gateway } of ips) {
+    if (gateway === undefined) continue;
+    const { prefix } = parseCidr(address);
+    const cidr = { ip: parseIp(gateway), prefix };
+    if (cidr.ip.family === 6) trySysctl(`net/ipv6/conf/${bridge.name}/disable_ipv6`, '0');
+    ensureAddress(rtnl, bridge, cidr, options);
+    ensureSysctl(cidr.ip.family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding', '1');
+  }
+}
+
+function ensureAddress(
+  rtnl: Rtnl,
+  { ifIndex, name, mac }: Link,
+  cidr: Cidr,
+  { forceAddress, added }: GatewayOptions,
+): void {
+  const options = cidr.ip.family === 4 ? { broadcast: broadcastOf(cidr) } : { noDad: true };
+  try {
+    addrAdd(rtnl, ifIndex, cidr, options);
+    added.push(cidr);
+  } catch (error) {
+    // The usual case: an earlier pod brought it.
+    if (!isCode(error, 'EEXIST')) throw error;
+    return;
+  }
+  const inTheWay = addrList(rtnl, { ifIndex, family: cidr.ip.family })
+    .map((address) => address.cidr)
+    .filter((other) => formatCidr(other) !== formatCidr(cidr) && isInTheWay(other, cidr));
+  if (inTheWay.length > 0 && !forceAddress) {
+    addrDel(rtnl, ifIndex, cidr);
+    added.pop();
+    throw new CniError(
+      'internal',
+      `${JSON.stringify(name)} already has an IP address different from ${formatCidr(cidr)}`,
+      { details: `it has ${inTheWay.map(formatCidr).join(', ')}; forceAddress would replace it` },
+    );
+  }
+  for (const other of inTheWay) addrDel(rtnl, ifIndex, other);
+  // With an address in its network gone, the kernel may have taken this one too.
+  if (inTheWay.length > 0) addrReplace(rtnl, ifIndex, cidr, options);
+  // A bridge that others made takes the lowest address of its ports until it is given one.
+  linkSet(rtnl, ifIndex, { mac });
+}
+
+/** IPv4: any other address. IPv6: one of the same network. */
+function isInTheWay(other: Cidr, cidr: Cidr): boolean {
+  if (other.ip.family === 4) return true;
+  return contains(other, cidr.ip) || contains(cidr, other.ip);
+}

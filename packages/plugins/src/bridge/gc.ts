@@ -1,0 +1,26 @@
+import type { PluginRequest } from '@amphipod/cni';
+import { linkDel, linkList } from '@amphipod/netlink';
+import { Attempts } from '../lib/attempts.ts';
+import type { PluginHost } from '../lib/host.ts';
+import { removeStaleMasquerade } from '../lib/masquerade.ts';
+import { isStaleTag } from '../lib/owner.ts';
+import { readIpamType, wantsMasquerade } from './config.ts';
+
+/** Removes the pairs and masquerading of attachments that are no longer valid, and lets IPAM do its own. */
+export async function gc(request: PluginRequest, host: PluginHost): Promise<void> {
+  const { config, validAttachments: valid = [] } = request;
+  const attempts = new Attempts();
+  await attempts.run(async () => {
+    for (const { alias, ifIndex } of linkList(host.rtnl, { kind: 'veth' })) {
+      if (isStaleTag(alias, config.name, valid)) await linkDel(host.rtnl, ifIndex);
+    }
+  });
+  if (wantsMasquerade(request)) {
+    await attempts.run(() => removeStaleMasquerade(host.nft, config.name, valid));
+  }
+  await attempts.run(async () => {
+    const ipamType = readIpamType(request);
+    if (ipamType !== undefined) await request.delegate(ipamType, 'GC');
+  });
+  attempts.throwIfAny();
+}

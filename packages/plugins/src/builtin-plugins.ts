@@ -1,0 +1,34 @@
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type BoundPlugin, bindPlugin, type InProcessPlugins } from '@amphipod/cni';
+import { bridge } from './bridge/bridge.ts';
+import { hostLocal } from './host-local/host-local.ts';
+import { openPluginHost, type PluginHost } from './lib/host.ts';
+import { loopback } from './loopback/loopback.ts';
+import { portmap } from './portmap/portmap.ts';
+
+/** Where this package's executables are: a directory for CNI_PATH. */
+export const pluginBinDir = fileURLToPath(new URL('../bin', import.meta.url));
+
+/**
+ * The plugins of this package, for calls in process. One is given only when the file that was found on the search path is
+ * this package's own; anything else with that name, however it got there, is executed. Connections to the kernel are opened
+ * at the first call, in the network namespace of that moment, and kept.
+ */
+export function builtinPlugins(openHost: () => PluginHost = openPluginHost): InProcessPlugins {
+  let host: PluginHost | undefined;
+  const bind = (plugin: Parameters<typeof bindPlugin<PluginHost>>[0]): BoundPlugin =>
+    bindPlugin(plugin, () => {
+      host ??= openHost();
+      return host;
+    });
+  const plugins = new Map(
+    [bridge, hostLocal, loopback, portmap].map((plugin) => [plugin.type, bind(plugin)]),
+  );
+  return {
+    resolve(type, file) {
+      const plugin = plugins.get(type);
+      return plugin !== undefined && realpathSync(file) === `${pluginBinDir}/${type}` ? plugin : undefined;
+    },
+  };
+}

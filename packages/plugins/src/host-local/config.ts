@@ -1,0 +1,167 @@
+import {
+  CniError,
+  isAtLeast,
+  isJsonObject,
+  type NetConf,
+  type PluginRequest,
+  parseArgs,
+  type ResultRoute,
+} from '@amphipod/cni';
+import { type IpAddress, tryParseCidr, tryParseIp } from '@amphipod/netlink';
+import { type KeyReader, readKeys } from '../lib/read-keys.ts';
+import {
+  checkRangeSet,
+  completeRange,
+  familyOf,
+  formatRangeSet,
+  type IpRange,
+  type RangeSet,
+  setsOverlap,
+} from './range.ts';
+
+export interface HostLocalConfig {
+  network: string;
+  /** An attachment gets one address of each. */
+  rangeSets: RangeSet[];
+  routes: ResultRoute[];
+  dataDir: string;
+  resolvConf: string | undefined;
+  /** Addresses that this attachment asks for. */
+  requested: IpAddress[];
+}
+
+const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
+
+/** Reads the `ipam` section and what the runtime asks for. @throws CniError invalid-network-config */
+export function readConfig({ config, args }: Pick<PluginRequest, 'config' | 'args'>): HostLocalConfig {
+  const ipam = readIpam(config);
+  const runtimeConfig = readKeys(
+    isJsonObject(config.runtimeConfig) ? config.runtimeConfig : {},
+    'runtimeConfig.',
+  );
+  const rangeSets = [
+    ...oldStyleRange(ipam),
+    ...readRangeSets(runtimeConfig, 'ipRanges', config),
+    ...readRangeSets(ipam, 'ranges', config),
+  ];
+  checkRangeSets(rangeSets, config.cniVersion);
+  return {
+    network: config.name,
+    rangeSets,
+    routes: (ipam.objects('routes') ?? []).map(readRoute),
+    dataDir: ipam.string('dataDir') || DEFAULT_DATA_DIR,
+    resolvConf: ipam.string('resolvConf') || undefined,
+    requested: readRequested(config, args, runtimeConfig),
+  };
+}
+
+/** Where the reservations are; all that DEL needs. @throws CniError invalid-network-config */
+export function readDataDir(config: NetConf): string {
+  return readIpam(config).string('dataDir') || DEFAULT_DATA_DIR;
+}
+
+function readIpam(config: NetConf): KeyReader {
+  const ipam = readKeys(config).object('ipam');
+  if (ipam === undefined) throw new CniError('invalid-network-config', "IPAM config missing 'ipam' key");
+  return ipam;
+}
+
+function oldStyleRange(ipam: KeyReader): RangeSet[] {
+  return ipam.string('subnet') ? [[readRange(ipam)]] : [];
+}
+
+function readRangeSets(reader: KeyReader, key: string, config: NetConf): RangeSet[] {
+  const section = key === 'ranges' ? config.ipam : config.runtimeConfig;
+  const sets = section?.[key];
+  if (sets === undefined || sets === null) return [];
+  if (!Array.isArray(sets)) return reader.fail(key, 'a list of lists of ranges');
+  return sets.map((set: unknown, i) => {
+    if (!Array.isArray(set) || !set.every(isJsonObject)) return reader.fail(key, 'a list of lists of ranges');
+    return set.map((range, j) =>
+      readRange(
+        readKeys(range, `${key === 'ranges' ? 'ipam.ranges' : 'runtimeConfig.ipRanges'}[${i}][${j}].`),
+      ),
+    );
+  });
+}
+
+function readRange(reader: KeyReader): IpRange {
+  const subnetText = reader.string('subnet');
+  if (subnetText === undefined) return reader.fail('subnet', 'a network such as "10.1.2.0/24"');
+  const subnet = tryParseCidr(subnetText) ?? reader.fail('subnet', 'a network such as "10.1.2.0/24"');
+  const address = (key: string): IpAddress | undefined => {
+    const text = reader.string(key);
+    return text ? (tryParseIp(text) ?? reader.fail(key, 'an IP address')) : undefined;
+  };
+  const start = address('rangeStart');
+  const end = address('rangeEnd');
+  const gateway = address('gateway');
+  return completeRange({
+    subnet,
+    ...(start !== undefined && { start }),
+    ...(end !== undefined && { end }),
+    ...(gateway !== undefined && { gateway }),
+  });
+}
+
+function checkRangeSets(sets: readonly RangeSet[], cniVersion: string): void {
+  if (sets.length === 0) throw new CniError('invalid-network-config', 'no IP ranges specified');
+  for (const [i, set] of sets.entries()) {
+    try {
+      checkRangeSet(set);
+    } catch (error) {
+      throw new CniError('invalid-network-config', `invalid range set ${i}: ${(error as Error).message}`, {
+        cause: error,
+      });
+    }
+  }
+  for (const family of [4, 6] as const) {
+    if (!isAtLeast(cniVersion, '0.3.0') && sets.filter((set) => familyOf(set) === family).length > 1) {
+      throw new CniError(
+        'invalid-network-config',
+        `CNI version ${cniVersion} does not support more than 1 address per family`,
+      );
+    }
+  }
+  for (const [i, set] of sets.entries()) {
+    for (const [j, other] of sets.slice(0, i).entries()) {
+      if (setsOverlap(set, other)) {
+        throw new CniError('invalid-network-config', `range set ${i} overlaps with ${j}`, {
+          details: `${formatRangeSet(set)} and ${formatRangeSet(other)}`,
+        });
+      }
+    }
+  }
+}
+
+function readRoute(route: KeyReader): ResultRoute {
+  const dst = route.string('dst');
+  if (dst === undefined || tryParseCidr(dst) === undefined)
+    route.fail('dst', 'a network such as "0.0.0.0/0"');
+  const gw = route.string('gw') || undefined;
+  if (gw !== undefined && tryParseIp(gw) === undefined) route.fail('gw', 'an IP address');
+  const read: ResultRoute = { dst: dst!, ...(gw !== undefined && { gw }) };
+  for (const key of ['mtu', 'advmss', 'priority', 'table', 'scope'] as const) {
+    const value = route.integer(key, 0, 2 ** 32 - 1);
+    if (value !== undefined) read[key] = value;
+  }
+  return read;
+}
+
+/** Later sources add to earlier ones: CNI_ARGS `IP=`, `args.cni.ips`, `runtimeConfig.ips`. */
+function readRequested(config: NetConf, args: string, runtimeConfig: KeyReader): IpAddress[] {
+  const fromArgs = parseArgs(args, ['IP']).IP?.split(',') ?? [];
+  const cniArgs = readKeys(config).object('args')?.object('cni');
+  const texts = [...fromArgs, ...(cniArgs?.strings('ips') ?? []), ...(runtimeConfig.strings('ips') ?? [])];
+  const seen = new Map<string, IpAddress>();
+  for (const text of texts) {
+    const ip = tryParseIp(text) ?? tryParseCidr(text)?.ip;
+    if (ip === undefined)
+      throw new CniError(
+        'invalid-network-config',
+        `requested address ${JSON.stringify(text)}: not an IP address`,
+      );
+    seen.set(`${ip.family} ${ip.value}`, ip);
+  }
+  return [...seen.values()];
+}

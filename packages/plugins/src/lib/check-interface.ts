@@ -1,0 +1,82 @@
+import { CniError, type PluginRequest, type Result, type ResultInterface } from '@amphipod/cni';
+import {
+  addrList,
+  formatCidr,
+  type Link,
+  linkFind,
+  networkOf,
+  parseCidr,
+  parseIp,
+  type Route,
+  routeList,
+} from '@amphipod/netlink';
+import type { Pod } from './host.ts';
+
+/** What CHECK found wrong: number 100. */
+export function checkFailure(message: string): CniError {
+  return new CniError('plugin-specific', message);
+}
+
+/** The result that the check is made against. @throws CniError invalid-network-config */
+export function requirePrevResult({ prevResult }: PluginRequest): Result {
+  if (prevResult === undefined) throw new CniError('invalid-network-config', 'Required prevResult missing');
+  return prevResult;
+}
+
+/** The pod's interface in a result. @throws CniError */
+export function findPodInterface(
+  { interfaces = [] }: Result,
+  { ifName, netns }: PluginRequest,
+): ResultInterface {
+  const found = interfaces.find(({ name, sandbox }) => name === ifName && sandbox !== undefined);
+  if (found === undefined) {
+    throw checkFailure(`interface ${JSON.stringify(ifName)} of the pod is not in the previous result`);
+  }
+  if (found.sandbox !== netns) {
+    throw checkFailure(`Sandbox in prevResult ${found.sandbox} doesn't match configured netns: ${netns}`);
+  }
+  return found;
+}
+
+/** The pod's interface in the kernel, with the hardware address of the result, up, with its addresses and routes. */
+export function checkPodInterface(pod: Pod, result: Result, { name, mac }: ResultInterface): Link {
+  const link = linkFind(pod.rtnl, name);
+  if (link === undefined) throw checkFailure(`container interface ${name} not found`);
+  if (mac !== undefined && mac.toLowerCase() !== link.mac) {
+    throw checkFailure(`interface ${name} has hardware address ${link.mac}, prevResult says ${mac}`);
+  }
+  checkAddresses(pod, result, link);
+  checkRoutes(pod, result);
+  return link;
+}
+
+function checkAddresses(pod: Pod, { ips = [], interfaces = [] }: Result, { ifIndex, name }: Link): void {
+  const present = new Set(addrList(pod.rtnl, { ifIndex }).map(({ cidr }) => formatCidr(cidr)));
+  for (const { address, interface: index } of ips) {
+    if (index !== undefined && interfaces[index]?.name !== name) continue;
+    if (!present.has(formatCidr(parseCidr(address)))) {
+      throw checkFailure(`Failed to find address ${address} of interface ${name}`);
+    }
+  }
+}
+
+function checkRoutes(pod: Pod, { routes = [] }: Result): void {
+  for (const { dst, gw, table } of routes) {
+    const wanted = formatCidr(networkOf(parseCidr(dst)));
+    const { family } = parseCidr(dst).ip;
+    const present = routeList(pod.rtnl, { family, ...(table !== undefined && { table }) });
+    if (!present.some((route) => matches(route, wanted, gw))) {
+      throw checkFailure(
+        `Expected Route ${dst}${gw === undefined ? '' : ` via ${gw}`} not found in routing table`,
+      );
+    }
+  }
+}
+
+function matches(route: Route, wanted: string, gw: string | undefined): boolean {
+  const dst = route.dst === undefined ? (route.family === 4 ? '0.0.0.0/0' : '::/0') : formatCidr(route.dst);
+  if (dst !== wanted) return false;
+  if (gw === undefined) return true;
+  const { value } = parseIp(gw);
+  return [route, ...(route.nextHops ?? [])].some(({ gateway }) => gateway?.value === value);
+}

@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import { CniError } from '@amphipod/cni';
+import { isCode, type UndoStack } from '@amphipod/linux';
+import {
+  type BridgePort,
+  type Link,
+  linkAdd,
+  linkDel,
+  linkFind,
+  linkSet,
+  type Rtnl,
+} from '@amphipod/netlink';
+import type { Pod } from './host.ts';
+import { type Owner, ownerTag } from './owner.ts';
+import { randomMac } from './random-mac.ts';
+import { trySysctl } from './settings.ts';
+
+/** Names are 32 bits of a hash; this many owners may share one. */
+const NAME_TRIES = 8;
+
+export interface VethOptions {
+  owner: Owner;
+  mtu: number | undefined;
+  /** Of the pod's end. */
+  mac: string | undefined;
+  /** The bridge that the host's end joins. */
+  masterIndex: number;
+  port: BridgePort;
+}
+
+export interface VethPair {
+  host: Link;
+  pod: { ifIndex: number; mac: string };
+}
+
+/** `veth1a2b3c4d`: found again from the owner alone, so that DEL needs neither a record nor the pod's namespace. */
+function hostVethName(owner: Owner, attempt: number): string {
+  const text = `${owner.network}/${owner.containerID}/${owner.ifName}/${attempt}`;
+  return `veth${createHash('sha256').update(text).digest('hex').slice(0, 8)}`;
+}
+
+/** Makes a veth pair, one end in the pod, the other up and in the bridge. @throws CniError when the pod has such an interface */
+export function createVeth(rtnl: Rtnl, pod: Pod, undo: UndoStack, options: VethOptions): VethPair {
+  const { owner, mtu, masterIndex, port } = options;
+  const podMac = options.mac ?? randomMac();
+  for (let attempt = 0; attempt < NAME_TRIES; attempt++) {
+    const name = hostVethName(owner, attempt);
+    let madeIndex: number | undefined;
+    undo.defer(`remove link ${name}`, async () => {
+      if (madeIndex !== undefined) await linkDel(rtnl, madeIndex);
+    });
+    const common = mtu === undefined ? {} : { mtu };
+    try {
+      const host = linkAdd(rtnl, {
+        kind: 'veth',
+        name,
+        mac: randomMac(),
+        masterIndex,
+        up: true,
+        ...common,
+        peer: { name: owner.ifName, netnsFd: pod.netnsFd, mac: podMac, ...common },
+      });
+      madeIndex = host.ifIndex;
+      trySysctl(`net/ipv6/conf/${name}/accept_ra`, '0');
+      linkSet(rtnl, host.ifIndex, { alias: ownerTag(owner), bridgePort: port });
+      return { host, pod: { ifIndex: host.peerIndex!, mac: podMac } };
+    } catch (error) {
+      if (madeIndex !== undefined || !isCode(error, 'EEXIST')) throw error;
+      refuseIfAttached(rtnl, pod, owner, name);
+    }
+  }
+  throw new CniError('internal', 'failed to find a unique veth name');
+}
+
+/** Returns when the name is only taken by somebody else's interface. */
+function refuseIfAttached(rtnl: Rtnl, pod: Pod, owner: Owner, name: string): void {
+  const taken = linkFind(rtnl, name);
+  if (taken !== undefined && taken.alias !== ownerTag(owner)) return;
+  const inPod = linkFind(pod.rtnl, owner.ifName);
+  if (taken === undefined && inPod === undefined) return;
+  throw new CniError(
+    'internal',
+    inPod === undefined
+      ? `host interface ${JSON.stringify(name)} of this attachment already exists`
+      : `container veth name (${JSON.stringify(owner.ifName)}) already exists`,
+  );
+}
+
+/** The host's end of an owner's pair. */
+export function findHostVeth(rtnl: Rtnl, owner: Owner): Link | undefined {
+  const tag = ownerTag(owner);
+  for (let attempt = 0; attempt < NAME_TRIES; attempt++) {
+    const link = linkFind(rtnl, hostVethName(owner, attempt));
+    if (link === undefined || link.alias === tag) return link;
+  }
+  return undefined;
+}

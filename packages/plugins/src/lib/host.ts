@@ -1,0 +1,94 @@
+import { closeSync, openSync } from 'node:fs';
+import { CniError } from '@amphipod/cni';
+import { inNetns, isCode, isNamespace, type SyncFunction } from '@amphipod/linux';
+import { type Nft, openNft, openRtnl, type Rtnl } from '@amphipod/netlink';
+
+/** A pod's network namespace, open for one request. */
+export interface Pod extends Disposable {
+  readonly netnsFd: number;
+  /** A connection there, opened at the first use or in the first {@link run}. */
+  readonly rtnl: Rtnl;
+  /** Runs `fn` with the thread in the namespace: for /proc/sys. */
+  run<T>(fn: SyncFunction<T>): T;
+}
+
+/** What the plugins work on: the namespace that they run in, and the way into pods. */
+export interface PluginHost {
+  /** Opened at the first use and kept. */
+  readonly rtnl: Rtnl;
+  readonly nft: Nft;
+  /** @throws CniError internal `failed to open netns "…"` */
+  openPod(netns: string): Pod;
+  /** What host-local remembers between calls. */
+  readonly memory: Map<string, unknown>;
+}
+
+/** Opens connections; tests hand in ones that fail. */
+export interface Openers {
+  openRtnl(): Rtnl;
+  openNft(): Nft;
+}
+
+/** The namespace that the thread is in now. */
+export function openPluginHost(openers: Openers = { openRtnl, openNft }): PluginHost {
+  let rtnl: Rtnl | undefined;
+  let nft: Nft | undefined;
+  return {
+    get rtnl() {
+      rtnl ??= openers.openRtnl();
+      return rtnl;
+    },
+    get nft() {
+      nft ??= openers.openNft();
+      return nft;
+    },
+    openPod: (netns) => openPod(netns, openers),
+    memory: new Map(),
+  };
+}
+
+function openPod(netns: string, openers: Openers): Pod {
+  const netnsFd = openNetns(netns);
+  let rtnl: Rtnl | undefined;
+  const run = <T>(fn: SyncFunction<T>): T =>
+    inNetns<T>(netnsFd, (() => {
+      rtnl ??= openers.openRtnl();
+      return fn();
+    }) as SyncFunction<T>);
+  return {
+    netnsFd,
+    get rtnl() {
+      if (rtnl === undefined) run<void>(() => {});
+      return rtnl!;
+    },
+    run,
+    [Symbol.dispose]() {
+      rtnl?.close();
+      closeSync(netnsFd);
+    },
+  };
+}
+
+function openNetns(netns: string): number {
+  try {
+    return openSync(netns, 'r');
+  } catch (cause) {
+    throw new CniError(
+      'internal',
+      `failed to open netns ${JSON.stringify(netns)}: ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+}
+
+/** A pod's namespace when it is there; undefined for an empty path, a missing one, and one that is no namespace any more. */
+export function openPodIfThere(host: PluginHost, netns: string): Pod | undefined {
+  if (netns === '' || !isNamespace(netns)) return undefined;
+  try {
+    return host.openPod(netns);
+  } catch (error) {
+    // Gone between the two looks.
+    if (isCode((error as Error).cause, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+}

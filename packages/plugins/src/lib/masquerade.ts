@@ -1,0 +1,166 @@
+import { isCode } from '@amphipod/linux';
+import {
+  type Cidr,
+  formatCidr,
+  type IpFamily,
+  type Nft,
+  type NftElement,
+  type NftMap,
+  type NftOp,
+  networkOf,
+  nft,
+  nftListElements,
+  nftTransaction,
+  parseCidr,
+} from '@amphipod/netlink';
+import { isStaleTag, type Owner, ownerTag } from './owner.ts';
+
+const TABLE = { family: 'inet', table: 'amphipod_masquerade' } as const;
+const SRCNAT = 100;
+const families: Record<
+  IpFamily,
+  { map: NftMap; saddr: typeof nft.ip.saddr; daddr: typeof nft.ip.daddr; nfproto: number; multicast: string }
+> = {
+  4: {
+    map: podsMap('pods4', 'ipv4_addr'),
+    ...nft.ip,
+    nfproto: nft.nfProtocols.ipv4,
+    multicast: '224.0.0.0/4',
+  },
+  6: { map: podsMap('pods6', 'ipv6_addr'), ...nft.ip6, nfproto: nft.nfProtocols.ipv6, multicast: 'ff00::/8' },
+};
+
+function podsMap(set: string, key: 'ipv4_addr' | 'ipv6_addr'): NftMap {
+  return { object: 'map', ...TABLE, set, key: [key], data: 'verdict' };
+}
+
+/**
+ * Gives what a pod sends out of its network the address of the machine. One lookup by source address leads to the chain of
+ * the pod's network, so a packet's way does not grow with the number of pods. The elements carry their owner.
+ */
+export function addMasquerade(conn: Nft, owner: Owner, addresses: readonly Cidr[]): void {
+  const elements = addresses.map((address) => ({ address, op: elementOp('create', owner, address) }));
+  try {
+    nftTransaction(
+      conn,
+      elements.map(({ op }) => op),
+    );
+  } catch (error) {
+    if (isCode(error, 'ENOENT'))
+      nftTransaction(conn, [...addresses.flatMap(frame), ...replacing(conn, owner, addresses)]);
+    // The address is ours now, so what is there belongs to a pod that is gone.
+    else if (isCode(error, 'EEXIST')) nftTransaction(conn, replacing(conn, owner, addresses));
+    else throw error;
+  }
+}
+
+/**
+ * Takes an owner's addresses out. With `sure` addresses (nobody else can have them) only those are looked at, else all
+ * elements are searched for the owner.
+ */
+export function removeMasquerade(conn: Nft, owner: Owner, sure: readonly Cidr[]): void {
+  try {
+    if (sure.length > 0)
+      nftTransaction(
+        conn,
+        sure.map((address) => elementOp('delete', owner, address)),
+      );
+    if (sure.length > 0) return;
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error;
+  }
+  const tag = ownerTag(owner);
+  removeWhere(conn, (comment) => comment === tag);
+}
+
+/** Takes out what belongs to the network and to none of the valid attachments. */
+export function removeStaleMasquerade(
+  conn: Nft,
+  network: string,
+  valid: readonly { containerID: string; ifName: string }[],
+): void {
+  removeWhere(conn, (comment) => isStaleTag(comment, network, valid));
+}
+
+/** True when the rule for this address is there. */
+export function hasMasquerade(conn: Nft, owner: Owner, address: Cidr): boolean {
+  const tag = ownerTag(owner);
+  return listElements(conn, families[address.ip.family].map).some(({ comment }) => comment === tag);
+}
+
+function removeWhere(conn: Nft, isUnwanted: (comment: string | undefined) => boolean): void {
+  for (const { map } of Object.values(families)) {
+    const elements = listElements(conn, map).filter(({ comment }) => isUnwanted(comment));
+    if (elements.length > 0) nftTransaction(conn, [{ op: 'delete', object: 'elements', of: map, elements }]);
+  }
+}
+
+function listElements(conn: Nft, map: NftMap): NftElement[] {
+  try {
+    return nftListElements(conn, map);
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
+
+function elementOp(op: 'create' | 'delete', owner: Owner, address: Cidr): NftOp {
+  const element: NftElement = {
+    key: [address.ip],
+    verdict: { verdict: 'goto', chain: chainOf(address) },
+    comment: ownerTag(owner),
+  };
+  return { op, object: 'elements', of: families[address.ip.family].map, elements: [element] };
+}
+
+/** Steps that put the elements in, whoever had them before. */
+function replacing(conn: Nft, owner: Owner, addresses: readonly Cidr[]): NftOp[] {
+  return addresses.flatMap((address) => {
+    const { map } = families[address.ip.family];
+    const old = listElements(conn, map).filter(
+      ({ key: [ip] }) => (ip as Cidr['ip']).value === address.ip.value,
+    );
+    const create = elementOp('create', owner, address);
+    return old.length === 0
+      ? [create]
+      : [{ op: 'delete', object: 'elements', of: map, elements: old }, create];
+  });
+}
+
+/** `net_10_9_0_0_24`: the chain for what pods of this network send. */
+function chainOf(address: Cidr): string {
+  return `net_${formatCidr(networkOf(address)).replaceAll(/[^0-9a-f]/g, '_')}`;
+}
+
+/** Table, chains and maps, made anew where they are missing. */
+function frame(address: Cidr): NftOp[] {
+  const chain = { object: 'chain', ...TABLE } as const;
+  const rule = { op: 'add', object: 'rule', ...TABLE } as const;
+  const { daddr } = families[address.ip.family];
+  const network = chainOf(address);
+  return [
+    { op: 'add', object: 'table', ...TABLE, comment: 'Amphipod: masquerading of pods (ipMasq)' },
+    ...Object.values(families).map(({ map }): NftOp => ({ op: 'add', ...map })),
+    {
+      op: 'add',
+      ...chain,
+      chain: 'postrouting',
+      base: { type: 'nat', hook: 'postrouting', priority: SRCNAT },
+    },
+    { op: 'flush', ...chain, chain: 'postrouting' },
+    ...Object.values(families).flatMap(({ map, saddr, daddr: to, nfproto, multicast }): NftOp[] => {
+      const isFamily = nft.eq(nft.meta.nfproto, nfproto);
+      return [
+        {
+          ...rule,
+          chain: 'postrouting',
+          expressions: [isFamily, nft.eq(to, parseCidr(multicast)), nft.verdict('return')],
+        },
+        { ...rule, chain: 'postrouting', expressions: [isFamily, nft.vmap(saddr, map.set)] },
+      ];
+    }),
+    { op: 'add', ...chain, chain: network },
+    { op: 'flush', ...chain, chain: network },
+    { ...rule, chain: network, expressions: [nft.ne(daddr, networkOf(address)), nft.masquerade()] },
+  ];
+}

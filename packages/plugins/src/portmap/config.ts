@@ -1,0 +1,107 @@
+import { CniError, type PluginRequest } from '@amphipod/cni';
+import { type IpAddress, type IpFamily, nft, tryParseIp } from '@amphipod/netlink';
+import { type KeyReader, readKeys } from '../lib/read-keys.ts';
+
+export type Protocol = 'tcp' | 'udp' | 'sctp';
+export const protocolNumbers: Record<Protocol, number> = {
+  tcp: nft.ipProtocols.tcp,
+  udp: nft.ipProtocols.udp,
+  sctp: nft.ipProtocols.sctp,
+};
+
+export interface PortMapping {
+  hostPort: number;
+  containerPort: number;
+  protocol: Protocol;
+  /** Undefined: any address of the machine. */
+  hostIp: IpAddress | undefined;
+}
+
+export interface PortmapConfig {
+  mappings: PortMapping[];
+  /** Masquerades connections of the pod to itself, and from 127.0.0.1. */
+  snat: boolean;
+  /** Masquerades every connection that comes through a host port. */
+  masqAll: boolean;
+}
+
+const MAX_PORT = 65_535;
+/** Of the iptables backend. */
+const iptablesKeys = ['externalSetMarkChain', 'markMasqBit'];
+
+/** @throws CniError invalid-network-config, unsupported-field */
+export function readConfig(request: Pick<PluginRequest, 'config'>): PortmapConfig {
+  const keys = readKeys(request.config);
+  refuseUnsupported(keys);
+  return {
+    mappings: readMappings(request),
+    snat: keys.boolean('snat') ?? true,
+    masqAll: keys.boolean('masqAll') ?? false,
+  };
+}
+
+/** The mappings alone, for DEL. @throws CniError invalid-network-config */
+export function readMappings({ config }: Pick<PluginRequest, 'config'>): PortMapping[] {
+  const runtimeConfig = readKeys(config).object('runtimeConfig');
+  return (
+    (runtimeConfig?.objects('portMappings') ?? [])
+      // The CRI sends ports without a host port too.
+      .map(readMapping)
+  );
+}
+
+function readMapping(keys: KeyReader): PortMapping {
+  const hostPort = keys.integer('hostPort', -(2 ** 31), 2 ** 31) ?? 0;
+  const containerPort = keys.integer('containerPort', -(2 ** 31), 2 ** 31) ?? 0;
+  if (hostPort < 1 || hostPort > MAX_PORT) throw invalid(`Invalid host port number: ${hostPort}`);
+  if (containerPort < 1 || containerPort > MAX_PORT) {
+    throw invalid(`Invalid container port number: ${containerPort}`);
+  }
+  const protocol = (keys.string('protocol') ?? 'tcp').toLowerCase();
+  if (!(protocol in protocolNumbers)) keys.fail('protocol', '"tcp", "udp" or "sctp"');
+  const hostIpText = keys.string('hostIP') || undefined;
+  const hostIp =
+    hostIpText === undefined ? undefined : (tryParseIp(hostIpText) ?? keys.fail('hostIP', 'an IP address'));
+  return {
+    hostPort,
+    containerPort,
+    protocol: protocol as Protocol,
+    // 0.0.0.0 and :: mean any address of their family; the pod's addresses decide on that.
+    hostIp,
+  };
+}
+
+/** True when a mapping holds for connections to addresses of this family. */
+export function appliesTo({ hostIp }: PortMapping, family: IpFamily): boolean {
+  return hostIp === undefined || hostIp.family === family;
+}
+
+function refuseUnsupported(keys: KeyReader): void {
+  const backend = keys.string('backend');
+  if (backend === 'iptables') unsupported('backend', backend, 'only "nftables" is supported');
+  if (backend !== undefined && backend !== '' && backend !== 'nftables') {
+    throw invalid(`unrecognized backend ${JSON.stringify(backend)}`);
+  }
+  const found = iptablesKeys.filter((key) => keys.has(key));
+  if (found.length > 0) {
+    const words =
+      backend === 'nftables'
+        ? 'nftables backend was requested but configuration contains'
+        : 'only the nftables backend is supported and configuration contains';
+    throw new CniError('unsupported-field', `${words} iptables-specific options [${found.join(' ')}]`, {
+      key: found[0]!,
+    });
+  }
+  for (const key of ['conditionsV4', 'conditionsV6']) {
+    const conditions = keys.strings(key) ?? [];
+    if (conditions.length > 0) unsupported(key, conditions, 'only an empty list is supported');
+  }
+}
+
+function unsupported(key: string, value: unknown, why: string): never {
+  throw new CniError('unsupported-field', `key "${key}": value ${JSON.stringify(value)}: ${why}`, { key });
+}
+
+function invalid(message: string): CniError {
+  return new CniError('invalid-network-config', message);
+}

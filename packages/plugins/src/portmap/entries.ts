@@ -1,0 +1,63 @@
+import { CniError, type Result } from '@amphipod/cni';
+import { formatIp, type IpAddress, type NftElement, parseCidr } from '@amphipod/netlink';
+import { appliesTo, type PortMapping, type PortmapConfig, protocolNumbers } from './config.ts';
+import { type Entry, tables } from './host-ports.ts';
+
+/** The addresses that ports lead to: the first of each family that is the pod's. */
+export function podAddresses({ ips = [], interfaces = [] }: Result): IpAddress[] {
+  const ofPod = ips
+    .filter(({ interface: index }) => index === undefined || interfaces[index]?.sandbox !== undefined)
+    .map(({ address }) => parseCidr(address).ip);
+  return ([4, 6] as const)
+    .map((family) => ofPod.find((ip) => ip.family === family))
+    .filter((ip) => ip !== undefined);
+}
+
+/** What maps and sets hold for a pod. @throws CniError when a host port is asked for twice */
+export function entriesFor(config: PortmapConfig, pod: IpAddress, comment: string): Entry[] {
+  const table = tables[pod.family];
+  const mappings = config.mappings.filter((mapping) => appliesTo(mapping, pod.family));
+  if (mappings.length === 0) return [];
+  const ports = new Map<string, Entry>();
+  for (const mapping of mappings) {
+    const key = describeMapping(mapping);
+    const entry = portEntry(mapping, pod, comment);
+    const twin = ports.get(key);
+    if (twin !== undefined && twin.element.data?.[1] !== entry.element.data?.[1]) {
+      throw new CniError('invalid-network-config', `host port ${key} is mapped to two container ports`);
+    }
+    ports.set(key, entry);
+  }
+  const element = (...key: IpAddress[]): NftElement => ({ key, comment });
+  return [
+    ...ports.values(),
+    ...(config.snat ? [{ of: table.hairpin, element: element(pod, pod) }] : []),
+    ...(config.snat && pod.family === 4 ? [{ of: table.loopback, element: element(pod) }] : []),
+    ...(config.masqAll ? [{ of: table.masqAll, element: element(pod) }] : []),
+  ];
+}
+
+function portEntry(
+  { hostIp, hostPort, containerPort, protocol }: PortMapping,
+  pod: IpAddress,
+  comment: string,
+): Entry {
+  const table = tables[pod.family];
+  const key = [protocolNumbers[protocol], hostPort];
+  const data = [pod, containerPort];
+  return isAny(hostIp)
+    ? { of: table.anyIp, element: { key, data, comment } }
+    : { of: table.oneIp, element: { key: [hostIp, ...key], data, comment } };
+}
+
+/** No address, or the one that stands for all of its family. */
+function isAny(hostIp: IpAddress | undefined): hostIp is undefined {
+  return hostIp === undefined || hostIp.value === 0n;
+}
+
+/** `8080/tcp`, `192.0.2.1:8080/tcp`. */
+export function describeMapping({ hostIp, hostPort, protocol }: PortMapping): string {
+  if (isAny(hostIp)) return `${hostPort}/${protocol}`;
+  const text = formatIp(hostIp);
+  return `${(hostIp as IpAddress).family === 6 ? `[${text}]` : text}:${hostPort}/${protocol}`;
+}

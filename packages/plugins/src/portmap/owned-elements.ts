@@ -1,0 +1,31 @@
+import { isCode } from '@amphipod/linux';
+import {
+  type Nft,
+  type NftElement,
+  type NftMap,
+  type NftSet,
+  nftListElements,
+  nftTransaction,
+} from '@amphipod/netlink';
+import { type Entry, elementOps, setsOf, tables } from './host-ports.ts';
+
+/** Takes out every element whose comment is unwanted; a table that is not there has none. */
+export function removeWhere(conn: Nft, isUnwanted: (comment: string | undefined) => boolean): void {
+  for (const table of Object.values(tables)) {
+    const found = setsOf(table).flatMap((of): Entry[] =>
+      listElements(conn, of)
+        .filter(({ comment }) => isUnwanted(comment))
+        .map((element) => ({ of, element })),
+    );
+    if (found.length > 0) nftTransaction(conn, elementOps('delete', found));
+  }
+}
+
+export function listElements(conn: Nft, of: NftMap | NftSet): NftElement[] {
+  try {
+    return nftListElements(conn, of);
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
