@@ -135,13 +135,14 @@ describe('restart of the daemon', () => {
     timeout: 180_000,
   }, async () => {
     const nothing = await leftovers(fixture.server);
+    const usualMs = await timeOfRunPod(fixture);
     for (let i = 0; i < 30; i++) {
       const pid = i % 3 === 0 ? NamespaceMode.POD : NamespaceMode.CONTAINER;
       const config = sandboxConfig({
         linux: { securityContext: { namespaceOptions: kubeletNamespaces({ pid }) } },
       });
       const call = fixture.cri.runPodSandbox({ config }).catch(() => undefined);
-      await sleep(Math.random() * 25);
+      await sleep(Math.random() * 1.2 * usualMs);
       await fixture.server.kill();
       await call;
       await fixture.server.start();
@@ -195,6 +196,15 @@ async function servingPod({ cri, image, dir }: Fixture) {
   const url = `http://${await podIp(cri, pod)}:8080/`;
   await sleep(200);
   return { pod, url, counter };
+}
+
+/** How long RunPodSandbox takes here, so that a random moment of it can be hit. */
+async function timeOfRunPod({ cri }: Fixture): Promise<number> {
+  const start = performance.now();
+  const pod = await runPod(cri);
+  const ms = performance.now() - start;
+  await removePod(cri, pod);
+  return ms;
 }
 
 /** Everything that the lists and statuses show. */

@@ -6,7 +6,8 @@ import { bridgeConflist, testNetwork } from './network.ts';
 import { type Program, run, startProgram } from './program.ts';
 import { type CriServer, removeAllPods, type ServerOptions, waitUntilServing } from './server.ts';
 
-const projectDir = new URL('../../..', import.meta.url).pathname.replace(/\/$/, '');
+/** Root of the source tree. */
+export const projectDir = new URL('../../..', import.meta.url).pathname.replace(/\/$/, '');
 
 /** AMPHIPOD_TEST_BUILT=1 takes what `npm run build` made instead of the sources. */
 const built = process.env.AMPHIPOD_TEST_BUILT === '1';
