@@ -82,9 +82,11 @@ export function resolveProfile(
     defaultAction: profile.defaultAction,
     ...(profile.defaultErrnoRet !== undefined && { defaultErrnoRet: profile.defaultErrnoRet }),
     ...(profile.flags !== undefined && { flags: profile.flags }),
-    architectures: mapped
+    // Rules for an ABI that the kernel does not have only make the filter larger and its making slower (docs/adr/0010).
+    architectures: (mapped
       ? [native, ...(mapped.subArchitectures ?? [])]
-      : (profile.architectures ?? [native]),
+      : (profile.architectures ?? [native])
+    ).filter((name) => name !== 'SCMP_ARCH_X32' || machine.x32),
     syscalls: (profile.syscalls ?? [])
       .filter(({ includes = {}, excludes = {} }) => holds(includes) && !excluded(excludes))
       .map(({ names, name, action, args, errnoRet }) => ({
