@@ -85,6 +85,7 @@ test('a connection may be closed while a deletion is under way', async () => {
   const deletion = linkDel(conn, name!);
   conn.close();
   assert.equal(await deletion, true);
+  await assert.rejects(linkDel(conn, 1), /connection is closed/);
 });
 
 test('a namespace whose pin is gone can still be cleaned through its connection', async () => {

@@ -1,7 +1,177 @@
+import { mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { FileLock } from '@amphipod/linux';
 import { ImageError } from './errors.ts';
-import type { ImageStore } from './image.ts';
+import type { Image, ImageStore, LoadOptions, LoadSource, PullOptions, RootfsMount } from './image.ts';
+import { loadImages } from './load/load-images.ts';
+import { HttpConnections } from './registry/http-exchange.ts';
+import { type PullContext, pullImage } from './registry/pull-image.ts';
+import type { RegistryOptions } from './registry/registry-hosts.ts';
+import type { RetryPolicy } from './registry/retries.ts';
+import { ImageDatabase, type ImageRow } from './store/image-database.ts';
+import { ImageIndex } from './store/image-index.ts';
+import { mountOverlay } from './store/mount-rootfs.ts';
+import { StoreContents } from './store/store-contents.ts';
+import { StoreFiles } from './store/store-files.ts';
+import { WorkerPool } from './unpack/worker-pool.ts';
 
-/** Opens (or makes) the store under `root`. @throws ImageError store-in-use */
-export async function openImageStore({ root }: { root: string }): Promise<ImageStore> {
-  throw new ImageError('not-found', `open image store ${JSON.stringify(root)}: not written yet`);
+export interface ImageStoreOptions {
+  /** Directory of the store, made when missing. One process at a time. */
+  root: string;
+  /** Told of what a person may want to know: attributes that could not be set, leftovers of a crash. */
+  log?: (text: string) => void;
+  registries?: RegistryOptions;
+  retries?: RetryPolicy;
+  /** A download that moves no byte for so long is broken off (and resumed). Default 60 s. */
+  progressTimeoutMs?: number;
+}
+
+const maxThreads = 4;
+
+/** Opens (or makes) the store under `root`, and removes what an earlier process left unfinished. @throws ImageError store-in-use */
+export async function openImageStore(options: ImageStoreOptions): Promise<ImageStore> {
+  const { root } = options;
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  const lock = FileLock.try(`${root}/lock`);
+  if (lock === undefined) {
+    throw new ImageError(
+      'store-in-use',
+      `open image store ${JSON.stringify(root)}: another process has it open`,
+    );
+  }
+  const pool = new WorkerPool(Math.min(availableParallelism(), maxThreads));
+  try {
+    const store = new Store(options, { lock, pool });
+    await store.contents.removeLeftovers();
+    return store;
+  } catch (error) {
+    await pool[Symbol.asyncDispose]();
+    lock[Symbol.dispose]();
+    throw error;
+  }
+}
+
+class Store implements ImageStore {
+  readonly contents: StoreContents;
+  readonly #index: ImageIndex;
+  readonly #db: ImageDatabase;
+  readonly #pool: WorkerPool;
+  readonly #lock: FileLock;
+  readonly #connections: HttpConnections;
+  readonly #pulling: PullContext;
+  readonly #closing = new AbortController();
+  readonly #running = new Set<Promise<unknown>>();
+
+  constructor(options: ImageStoreOptions, { lock, pool }: { lock: FileLock; pool: WorkerPool }) {
+    const { root, log = () => {} } = options;
+    this.#lock = lock;
+    this.#pool = pool;
+    this.#db = new ImageDatabase(`${root}/images.db`);
+    const files = new StoreFiles(root, pool);
+    this.contents = new StoreContents({ files, db: this.#db, pool, log });
+    this.#index = new ImageIndex(this.#db);
+    this.#connections = new HttpConnections({ progressTimeoutMs: options.progressTimeoutMs ?? 60_000 });
+    this.#pulling = {
+      contents: this.contents,
+      index: this.#index,
+      connections: this.#connections,
+      registries: options.registries ?? {},
+      ...(options.retries && { retries: options.retries }),
+    };
+    mkdirSync(`${root}/empty`, { recursive: true, mode: 0o755 });
+  }
+
+  pull(reference: string, options: PullOptions = {}): Promise<Image> {
+    return this.#run(options.signal, (signal) => pullImage(this.#pulling, reference, { ...options, signal }));
+  }
+
+  load(source: LoadSource, options: LoadOptions = {}): Promise<Image[]> {
+    return this.#run(options.signal, (signal) =>
+      loadImages({ contents: this.contents, index: this.#index, pool: this.#pool }, source, {
+        ...options,
+        signal,
+      }),
+    );
+  }
+
+  list(): Image[] {
+    return this.#index.list();
+  }
+
+  find(reference: string): Image | undefined {
+    return this.#index.find(reference);
+  }
+
+  async remove(reference: string): Promise<void> {
+    const image = this.#index.find(reference);
+    if (image === undefined) return;
+    this.#index.remove(image.id);
+    await this.contents.collect(this.#index.rows());
+  }
+
+  setPinned(id: string, pinned: boolean): void {
+    this.#index.setPinned(id, pinned);
+  }
+
+  usage(): { usedBytes: bigint; inodesUsed: bigint } {
+    return this.contents.usage();
+  }
+
+  lowerDirs(id: string): string[] {
+    const dirs = this.#row(id).chainIds.map((chainId) => this.contents.layerDir(chainId));
+    // Overlay needs a lower directory, also for an image without layers.
+    return dirs.length === 0 ? [`${this.contents.files.root}/empty`] : dirs.reverse();
+  }
+
+  mountRootfs(id: string, mount: RootfsMount): void {
+    mountOverlay(this.lowerDirs(id), mount);
+  }
+
+  acquire(id: string, ownerId: string): void {
+    this.#index.acquire(this.#row(id).id, ownerId);
+  }
+
+  release(ownerId: string, id?: string): void {
+    if (!this.#index.release(ownerId, id)) return;
+    // What is deleted is off the books when this returns; the disk follows.
+    void this.#track(this.contents.collect(this.#index.rows()));
+  }
+
+  owners(): { ownerId: string; imageId: string }[] {
+    return this.#index.owners();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort(new ImageError('not-found', 'the image store is closed'));
+    await Promise.allSettled(this.#running);
+    this.#connections[Symbol.dispose]();
+    await this.#pool[Symbol.asyncDispose]();
+    this.#db[Symbol.dispose]();
+    this.#lock[Symbol.dispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #row(id: string): ImageRow {
+    const row = this.#index.row(id);
+    if (row === undefined)
+      throw new ImageError('not-found', `find image ${JSON.stringify(id)}: no such image`);
+    return row;
+  }
+
+  /** Runs work that ends when its caller or the store has had enough. */
+  #run<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const closing = this.#closing.signal;
+    return this.#track(work(signal === undefined ? closing : AbortSignal.any([signal, closing])));
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    this.#running.add(work);
+    const forget = () => this.#running.delete(work);
+    work.then(forget, forget);
+    return work;
+  }
 }

@@ -87,6 +87,11 @@ export interface RootfsMount {
   upperDir: string;
   workDir: string;
   target: string;
+  /**
+   * Never sync the writable part, not even at unmount (overlayfs.rst, "Volatile mount"; Linux 5.10). For one that is of no
+   * use after a crash of the machine: it cannot be mounted again then.
+   */
+  volatile?: boolean;
 }
 
 /** A store of images under one directory. */

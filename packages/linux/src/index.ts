@@ -9,6 +9,7 @@ export {
   cgroupOomKills,
   cgroupPids,
   cgroupRemove,
+  cgroupRemoveEmpty,
   cgroupUsage,
   detectCgroups,
 } from './cgroups.ts';
@@ -47,6 +48,7 @@ export {
   chmodAt,
   chownAt,
   createFileAt,
+  getXattr,
   linkAt,
   lstatAt,
   mkdirAt,
@@ -55,6 +57,7 @@ export {
   openDirInRoot,
   openRootDir,
   pathAt,
+  removeEmptyDirAt,
   removeTreeAt,
   setFileAttributes,
   setXattr,
@@ -67,4 +70,6 @@ export { setSendBuffer } from './socket-buffers.ts';
 export { inNetnsOfSocket } from './socket-netns.ts';
 
 export { NETLINK, NetlinkSocket } from './sockets.ts';
+export { pipe, type SpawnedProcess, type SpawnOptions, spawnProcess } from './spawn.ts';
 export { UndoStack } from './undo-stack.ts';
+export { supportsX32 } from './x32.ts';

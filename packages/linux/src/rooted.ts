@@ -27,6 +27,7 @@ const fns = {
   lsetxattr: libc.func(
     'int lsetxattr(const void *path, const void *name, const void *value, size_t n, int f)',
   ),
+  lgetxattr: libc.func('long lgetxattr(const void *path, const void *name, void *value, size_t size)'),
   fsetxattr: libc.func('int fsetxattr(int fd, const void *name, const void *value, size_t size, int flags)'),
 };
 
@@ -132,6 +133,13 @@ export function setXattr(fd: number, xattr: { name: string; value: Uint8Array })
   return call(fns.fsetxattr, fd, cString(xattr.name), xattr.value, xattr.value.length, 0);
 }
 
+/** An extended attribute of `path` (a byte string; a last link is not followed), undefined when there is none. */
+export function getXattr(path: string, name: string): Buffer | undefined {
+  const value = Buffer.alloc(64 * 1024);
+  const size = call(fns.lgetxattr, cString(path), cString(name), value, value.length);
+  return size < 0 ? undefined : value.subarray(0, size);
+}
+
 /** A path to `name` in the directory `dirFd`, for calls of node:fs that do not follow a last link. As bytes. */
 export function pathAt(dirFd: number, name: string): Buffer {
   return Buffer.from(procPath(dirFd, name), 'latin1');
@@ -172,6 +180,11 @@ export function removeTreeAt(dirFd: number, name: string): number {
     fd = next;
   }
   return 0;
+}
+
+/** `rmdir`: ENOTEMPTY when there is something in it. */
+export function removeEmptyDirAt(dirFd: number, name: string): number {
+  return unlink(dirFd, name, AT_REMOVEDIR);
 }
 
 function unlink(dirFd: number, name: string, flags: number): number {

@@ -85,12 +85,17 @@ export class NetlinkConn implements Disposable {
   execute(request: NetlinkRequest): NetlinkMessage[] {
     const flags = request.message.bytes().readUInt16LE(6);
     const isDump = (flags & NLM_F.DUMP) === NLM_F.DUMP;
-    for (let tries = 1; ; tries++) {
-      const answer = this.#tryExecute(request, flags, isDump);
-      if (answer !== undefined) return answer;
-      if (tries === DUMP_TRIES)
-        throw new NetlinkError(request.op, ERRNO.EINTR, { message: 'dump kept changing' });
+    try {
+      for (let tries = 1; tries <= DUMP_TRIES; tries++) {
+        const answer = this.#tryExecute(request, flags, isDump);
+        if (answer !== undefined) return answer;
+      }
+    } catch (error) {
+      // A dump that is left half read would make the kernel refuse the next one.
+      if (isCode(error, 'EPROTO')) this.#drain();
+      throw error;
     }
+    throw new NetlinkError(request.op, ERRNO.EINTR, { message: 'dump kept changing' });
   }
 
   /** Sends messages that the caller numbered, and gives everything that comes back. The caller judges it. */
@@ -136,8 +141,7 @@ export class NetlinkConn implements Disposable {
   }
 
   #send(op: string, datagram: Buffer): void {
-    // The descriptor's number may be somebody else's by now.
-    if (this.#isClosed) throw new Error(`${op}: the netlink connection is closed`);
+    this.assertOpen(op);
     traceDatagram('send', op, datagram);
     this.#socket.send(datagram);
   }
@@ -168,6 +172,11 @@ export class NetlinkConn implements Disposable {
         if (!isCode(error, 'ENOBUFS')) throw error;
       }
     }
+  }
+
+  /** Throws after {@link close}: the descriptor's number may be somebody else's by then. */
+  assertOpen(op: string): void {
+    if (this.#isClosed) throw new Error(`${op}: the netlink connection is closed`);
   }
 
   close(): void {

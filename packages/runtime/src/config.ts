@@ -8,7 +8,8 @@ export interface DaemonConfig {
   state: string;
   socket: string;
   cniConfDir: string;
-  cniBinDirs: string[];
+  /** Where plugins are looked for, in this order. */
+  cniBinDir: string[];
   cniCacheDir: string;
   /** Name of the default OCI runtime. */
   runtime: string;

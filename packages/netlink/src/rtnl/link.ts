@@ -62,7 +62,8 @@ export function linkList(conn: Rtnl, filter: { kind?: string; masterIndex?: numb
 
 /**
  * `ip link add NAME [mtu …] [address …] [master …] [up] type KIND …` in one message: all of it or nothing.
- * Returns the new link (of a veth: the first end), whose operState may already be out of date.
+ * Returns the new link, whose operState may already be out of date; of a veth the first end, with the index of the second
+ * as `peerIndex`.
  * @throws NetlinkError EEXIST, ENODEV (no such parent or master), ENOTSUP (the kernel lacks the kind), EPERM
  */
 export function linkAdd(conn: Rtnl, spec: LinkSpec & { netnsFd?: never }): Link {
@@ -118,11 +119,13 @@ export function linkSetBridgePort(conn: Rtnl, ifIndex: number, port: BridgePort)
  * @throws NetlinkError ENOTSUP (the kind cannot be deleted), EPERM
  */
 export async function linkDel(conn: Rtnl, nameOrIndex: string | number): Promise<boolean> {
+  const op = `delete link ${quote(nameOrIndex)}`;
+  conn.assertOpen(op);
   const ifIndex = typeof nameOrIndex === 'number' ? nameOrIndex : linkFind(conn, nameOrIndex)?.ifIndex;
   if (ifIndex === undefined || ifIndex <= 0) return false;
   return conn.deletions.delete({
     ifIndex,
-    op: `delete link ${quote(nameOrIndex)}`,
+    op,
     isGone: () => linkFind(conn, ifIndex) === undefined,
   });
 }

@@ -24,8 +24,11 @@ export class Rtnl extends NetlinkConn {
 
   constructor(socket: NetlinkTransport, openSibling: OpenSibling) {
     super(socket);
-    this.openSibling = openSibling;
-    this.deletions = new LinkDeletions(openSibling);
+    this.openSibling = (groups) => {
+      this.assertOpen('open netlink socket');
+      return openSibling(groups);
+    };
+    this.deletions = new LinkDeletions(this.openSibling);
   }
 }
 

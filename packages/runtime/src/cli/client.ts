@@ -1,6 +1,6 @@
 import { type CallOptions, Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { ImageServiceService, RuntimeServiceService } from '../gen/api.ts';
-import { CriError, grpcStatus } from './errors.ts';
+import { CriCallError, grpcStatus } from './errors.ts';
 
 interface UnaryMethod<Q, R> {
   path: string;
@@ -42,6 +42,8 @@ export function connectCri(socket: string): CriClient {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.enable_http_proxy': 0,
+    // A local server is back at once or not at all; the default is a second.
+    'grpc.initial_reconnect_backoff_ms': 50,
     'grpc.service_config_disable_resolution': 1,
   });
   return {
@@ -89,15 +91,19 @@ function unaryCall(client: Client, socket: string, call: UnaryCall): Promise<unk
   });
 }
 
-function toCriError(error: ServiceError, socket: string): CriError {
+function toCriError(error: ServiceError, socket: string): CriCallError {
   const text = error.details || error.message;
-  if (error.code === grpcStatus.UNAVAILABLE) {
-    return new CriError(error.code, `cannot reach the runtime at ${socket}: ${connectCause(text)}`, error);
+  const fail = (message: string) => new CriCallError(error.code, message, error);
+  if (error.code === grpcStatus.UNIMPLEMENTED)
+    return fail(`the runtime at ${socket} does not do this: ${text}`);
+  // A server may say UNAVAILABLE too: these texts are those of our own end.
+  if (error.code === grpcStatus.UNAVAILABLE && text.startsWith('No connection established')) {
+    return fail(`cannot reach the runtime at ${socket}: ${connectCause(text)}`);
   }
-  if (error.code === grpcStatus.UNIMPLEMENTED) {
-    return new CriError(error.code, `the runtime at ${socket} does not do this: ${text}`, error);
+  if (error.code === grpcStatus.UNAVAILABLE && /^Connection dropped|ECONNRESET/.test(text)) {
+    return fail(`the runtime at ${socket} ended during the call`);
   }
-  return new CriError(error.code, text, error);
+  return fail(text);
 }
 
 function connectCause(text: string): string {

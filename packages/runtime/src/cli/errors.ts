@@ -23,7 +23,7 @@ export class UsageError extends CliError {}
 export const grpcStatus = { DEADLINE_EXCEEDED: 4, NOT_FOUND: 5, UNIMPLEMENTED: 12, UNAVAILABLE: 14 } as const;
 
 /** A call that the CRI server, or the way to it, refused. */
-export class CriError extends CliError {
+export class CriCallError extends CliError {
   /** gRPC status code. */
   readonly code: number;
 
@@ -35,7 +35,7 @@ export class CriError extends CliError {
 
 /** True when the CRI server does not know what a call named. */
 export function isNotFound(error: unknown): boolean {
-  return error instanceof CriError && error.code === grpcStatus.NOT_FOUND;
+  return error instanceof CriCallError && error.code === grpcStatus.NOT_FOUND;
 }
 
 /** The exit code for a program that could not be started, read from the message of the runtime. */

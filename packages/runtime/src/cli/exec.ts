@@ -1,6 +1,6 @@
 import { ContainerState } from '../gen/api.ts';
 import { defineCommand } from './command.ts';
-import { CliError, CriError, startFailureExitCode, UsageError } from './errors.ts';
+import { CliError, CriCallError, startFailureExitCode, UsageError } from './errors.ts';
 import { findContainer } from './find-container.ts';
 import { containerState } from './pods.ts';
 
@@ -39,7 +39,7 @@ Examples:
       stderr.write(result.stderr);
       return result.exitCode;
     } catch (error) {
-      if (!(error instanceof CriError)) throw error;
+      if (!(error instanceof CriCallError)) throw error;
       throw new CliError(error.message, { exitCode: startFailureExitCode(error.message), cause: error });
     }
   },

@@ -29,14 +29,14 @@ export function pickContainer(
 ): ContainerOfPod {
   const exact = all.find(({ container }) => container.id === reference);
   if (exact !== undefined) return exact;
-  // A name goes before the beginning of an id: "cafe" is a name that somebody chose.
   let found = all.filter((candidate) => isNamed(candidate, reference));
-  if (found.length === 0 && /^[0-9a-f]+$/.test(reference)) {
-    found = all.filter(({ container }) => container.id.startsWith(reference));
-  }
   if (found.length > 1 && options.preferRunning) {
     const running = found.filter(({ container }) => container.state === ContainerState.CONTAINER_RUNNING);
     if (running.length === 1) found = running;
+  }
+  // A name goes before the beginning of an id: "cafe" is a name that somebody chose.
+  if (found.length === 0 && /^[0-9a-f]+$/.test(reference)) {
+    found = all.filter(({ container }) => container.id.startsWith(reference));
   }
   const [first, ...others] = found;
   if (first === undefined) throw new CliError(`no such container "${reference}"`);

@@ -1,7 +1,7 @@
 import { CgroupDriver } from '../gen/api.ts';
 import type { CriClient } from './client.ts';
 import { defineCommand, outputOption } from './command.ts';
-import { CriError, grpcStatus } from './errors.ts';
+import { CriCallError, grpcStatus } from './errors.ts';
 import { formatBytes, outputFormat, printJson, printTable } from './output.ts';
 
 export const command = defineCommand({
@@ -49,7 +49,7 @@ async function readInfo({ runtime, images }: CriClient, socket: string) {
 }
 
 function ignoreUnimplemented(error: unknown): undefined {
-  if (!(error instanceof CriError) || error.code !== grpcStatus.UNIMPLEMENTED) throw error;
+  if (!(error instanceof CriCallError) || error.code !== grpcStatus.UNIMPLEMENTED) throw error;
 }
 
 // The values are JSON by custom, not by rule.

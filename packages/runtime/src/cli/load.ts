@@ -22,6 +22,8 @@ Examples:
   amphipod load --name example.com/web:1 ./layout`,
   async run([file = ''], options, { client, stdout, stderr }) {
     const path = resolve(file);
+    // A colon ends the path in the name of a transport, and there is no way to quote it.
+    if (path.includes(':')) throw new UsageError(`"${path}" has a colon in it: give it another name`);
     const kind = await detectArchive(path);
     if (options.name !== undefined && kind === 'docker-archive') {
       throw new UsageError(`"${file}" is a docker archive, which names its images itself`);

@@ -11,7 +11,7 @@ import {
   type PortMapping,
 } from '../gen/api.ts';
 import type { CriClient } from './client.ts';
-import { CliError, CriError, startFailureExitCode } from './errors.ts';
+import { CliError, CriCallError, startFailureExitCode } from './errors.ts';
 import { imageSpec } from './image-spec.ts';
 import { formatPort } from './parse-port.ts';
 import { annotation, ownerLabel } from './pods.ts';
@@ -65,7 +65,7 @@ export async function runPod(client: CriClient, spec: RunSpec): Promise<RunningP
     return { podSandboxId: pod.id, containerId, logPath, pod };
   } catch (error) {
     await removeRunPod(client, pod).catch(() => {});
-    if (!(error instanceof CriError)) throw error;
+    if (!(error instanceof CriCallError)) throw error;
     throw new CliError(error.message, { exitCode: startFailureExitCode(error.message), cause: error });
   }
 }

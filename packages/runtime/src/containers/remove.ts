@@ -11,7 +11,7 @@ export async function removeContainerCompletely(
 ): Promise<void> {
   await stopContainerProcess(context, container, 0);
   await cleanUpExited(context, container);
-  removeContainerFiles(context, container.id);
+  await removeContainerFiles(context, container.id);
   context.images.release(container.id);
   context.store.containers.remove(container.id);
   context.containerNames.release(container.name);

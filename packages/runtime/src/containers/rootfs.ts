@@ -1,5 +1,6 @@
-import { mkdirSync, rmSync } from 'node:fs';
-import { unmount } from '@amphipod/linux';
+import { mkdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { unmountAsync } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { containerPaths } from './paths.ts';
 
@@ -8,13 +9,15 @@ export function mountContainerRootfs(context: RuntimeContext, containerId: strin
   const { bundle, rootfs, upper, work } = containerPaths(context.config, containerId);
   mkdirSync(bundle, { recursive: true, mode: 0o711 });
   for (const dir of [rootfs, upper, work]) mkdirSync(dir, { recursive: true });
-  context.images.mountRootfs(imageId, { upperDir: upper, workDir: work, target: rootfs });
+  // After a crash of the machine the container is gone: syncing its layer at each unmount would help nobody (docs/adr/0009).
+  context.images.mountRootfs(imageId, { upperDir: upper, workDir: work, target: rootfs, volatile: true });
 }
 
 /** Removes bundle, root file system and writable layer; fine when they are gone. */
-export function removeContainerFiles(context: RuntimeContext, containerId: string): void {
+export async function removeContainerFiles(context: RuntimeContext, containerId: string): Promise<void> {
   const { bundle, rootfs, data } = containerPaths(context.config, containerId);
-  unmount(rootfs);
-  rmSync(bundle, { recursive: true, force: true });
-  rmSync(data, { recursive: true, force: true });
+  await unmountAsync(rootfs);
+  // In the thread pool: a container may have written many files.
+  await rm(bundle, { recursive: true, force: true });
+  await rm(data, { recursive: true, force: true });
 }

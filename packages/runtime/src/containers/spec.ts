@@ -60,7 +60,11 @@ export function containerSpec(
     mounts: containerMounts(config, sandbox, options.mountSources),
     annotations: { 'amphipod.sandbox': sandbox.id, 'amphipod.container': container.id },
     linux: {
-      namespaces: namespacesOf(sandbox, container, options),
+      namespaces: [
+        ...namespacesOf(sandbox, container, options),
+        // On version 2 a container sees its own cgroup as the root, as with the other runtimes.
+        ...(context.cgroups.version === 2 && !privileged ? [{ type: 'cgroup' as const }] : []),
+      ],
       cgroupsPath: container.cgroupPath,
       resources: { ...containerResources(resources), devices: rules },
       devices,

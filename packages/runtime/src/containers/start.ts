@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { findProcess, UndoStack } from '@amphipod/linux';
 import { nowNs } from '../clock.ts';
@@ -31,7 +31,7 @@ export async function startContainerProcess(context: RuntimeContext, container: 
     failpoint('start-container.create');
     const runtime = runtimeFor(context.runtimes, container.runtimeHandler);
     const process = findProcess(pid);
-    await startCreated(runtime, container.id);
+    await startCreated(runtime, container.id, pid);
     const startedAtNs = nowNs();
     failpoint('start-container.start');
     if (process === undefined) throw new CriError('internal', `process ${pid} ended before it was started`);
@@ -57,6 +57,8 @@ export async function startContainerProcess(context: RuntimeContext, container: 
 async function createProcess(context: RuntimeContext, container: Container): Promise<number> {
   const paths = containerPaths(context.config, container.id);
   const { config, logPath } = container;
+  // Recovery must not take the pid of an earlier try for this one's.
+  for (const file of [paths.pid, paths.conmonPid]) rmSync(file, { force: true });
   if (logPath !== '') mkdirSync(dirname(logPath), { recursive: true, mode: 0o755 });
   return createUnderConmon({
     conmonPath: context.programs.conmon,

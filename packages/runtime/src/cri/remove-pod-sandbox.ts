@@ -1,5 +1,6 @@
 import { removeContainerCompletely } from '../containers/remove.ts';
 import type { RemovePodSandboxRequest, RemovePodSandboxResponse } from '../gen/api.ts';
+import { removeOwnCgroup } from '../pods/release.ts';
 import type { Handler } from './call.ts';
 import { findSandbox } from './lookup.ts';
 import { stopSandbox } from './stop-pod-sandbox.ts';
@@ -16,6 +17,7 @@ export const removePodSandbox: Handler<RemovePodSandboxRequest, RemovePodSandbox
     for (const container of context.store.containersOf(sandbox.id)) {
       await context.locks.run(container.id, () => removeContainerCompletely(context, container));
     }
+    removeOwnCgroup(context, sandbox);
     context.store.sandboxes.remove(sandbox.id);
     context.sandboxNames.release(sandbox.name);
   });

@@ -14,7 +14,7 @@ import { createSandboxFiles, removeSandboxFiles } from '../pods/files.ts';
 import { ensureSandboxInit, stopSandboxInit } from '../pods/init.ts';
 import { checkSysctls, createSandboxNamespaces, removeSandboxNamespaces } from '../pods/namespaces.ts';
 import { attachNetwork, detachNetwork } from '../pods/network.ts';
-import { removeOwnCgroup } from '../pods/release.ts';
+import { ownCgroup, removeOwnCgroup } from '../pods/release.ts';
 import type { Sandbox } from '../store/records.ts';
 import type { Call } from './call.ts';
 
@@ -100,7 +100,7 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
     createdAtNs: nowNs(),
     runtimeHandler,
     namespaces: namespacesOf(config),
-    cgroupParent: given === '' ? `/amphipod/${id}` : cgroupParentOf(given),
+    cgroupParent: given === '' ? `${ownCgroup}/${id}` : cgroupParentOf(given),
     ownsCgroupParent: given === '',
     ips: [],
     bootId: context.bootId,

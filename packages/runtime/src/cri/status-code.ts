@@ -20,6 +20,18 @@ const imageCodes: Record<string, StatusName> = {
   'disk-full': 'RESOURCE_EXHAUSTED',
 };
 
+const cniCodes: Record<string, StatusName> = {
+  'incompatible-version': 'FAILED_PRECONDITION',
+  'unsupported-field': 'FAILED_PRECONDITION',
+  'decoding-failure': 'FAILED_PRECONDITION',
+  'invalid-network-config': 'FAILED_PRECONDITION',
+  'plugin-not-found': 'FAILED_PRECONDITION',
+  'try-again-later': 'UNAVAILABLE',
+  'plugin-not-available': 'UNAVAILABLE',
+  'limited-connectivity': 'UNAVAILABLE',
+  'plugin-timeout': 'DEADLINE_EXCEEDED',
+};
+
 /**
  * Any thrown value as the gRPC status that the client gets: the only place where the runtime makes one.
  * What has no meaning of its own is INTERNAL.
@@ -37,7 +49,7 @@ function statusOf(error: unknown): [StatusName, string] {
     if (error.code === 'registry-unavailable') return ['UNKNOWN', `RegistryUnavailable: ${text}`];
     return [imageCodes[error.code] ?? 'INTERNAL', text];
   }
-  if (error instanceof CniError) return ['UNAVAILABLE', text];
+  if (error instanceof CniError) return [cniCodes[error.code] ?? 'INTERNAL', text];
   if (error instanceof Error && error.name === 'AbortError') return ['CANCELLED', text];
   if (error instanceof Error && error.name === 'TimeoutError') return ['DEADLINE_EXCEEDED', text];
   return ['INTERNAL', text];

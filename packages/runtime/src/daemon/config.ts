@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { pluginBinDir } from '@amphipod/plugins';
 import { parse as parseToml } from 'smol-toml';
 import type { DaemonConfig } from '../config.ts';
 import { CriError } from '../errors.ts';
@@ -6,15 +7,12 @@ import { logLevels } from '../log.ts';
 
 const defaultConfigFile = '/etc/amphipod/config.toml';
 
-/** Where our own plugins are, found from this file. */
-const ownPluginDir = new URL('../../../plugins/bin', import.meta.url).pathname;
-
 const defaults: DaemonConfig = {
   root: '/var/lib/amphipod',
   state: '/run/amphipod',
   socket: '/run/amphipod/amphipod.sock',
   cniConfDir: '/etc/cni/net.d',
-  cniBinDirs: ['/opt/cni/bin', ownPluginDir],
+  cniBinDir: ['/opt/cni/bin', pluginBinDir],
   cniCacheDir: '/var/lib/cni',
   runtime: '',
   logLevel: 'info',

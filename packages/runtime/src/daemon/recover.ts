@@ -8,6 +8,7 @@ import { removeContainerFiles } from '../containers/rootfs.ts';
 import type { RuntimeContext } from '../context.ts';
 import { errorText } from '../errors.ts';
 import { waitsForStart } from '../oci/cleanup.ts';
+import { killMonitor } from '../oci/conmon.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
 import { removeSandboxFiles } from '../pods/files.ts';
 import { removeSandboxNamespaces } from '../pods/namespaces.ts';
@@ -37,7 +38,7 @@ export async function recover(context: RuntimeContext): Promise<void> {
   for (const sandbox of store.sandboxes.list()) {
     await guarded('sandbox', sandbox.id, () => recoverSandbox(context, sandbox));
   }
-  await guarded('leftovers', '', async () => removeOrphans(context));
+  await guarded('leftovers', '', () => removeOrphans(context));
 }
 
 async function recoverContainer(context: RuntimeContext, container: Container): Promise<void> {
@@ -72,15 +73,9 @@ async function recoverStarting(context: RuntimeContext, container: Container): P
     context.store.containers.update(container, { state: 'running', process, startedAtNs: nowNs() });
     return recordExit(context, container);
   }
-  // conmon may still be about to create it: it must not appear after the clean-up.
-  const monitor = Number(readText(paths.conmonPid));
-  if (monitor > 0 && isConmonOf(monitor, container.id)) process.kill(monitor, 'SIGKILL');
+  killMonitor(paths.conmonPid, container.id);
   await cleanUpExited(context, container);
   context.store.containers.update(container, { state: 'created', process: undefined });
-}
-
-function isConmonOf(pid: number, containerId: string): boolean {
-  return readText(`/proc/${pid}/cmdline`).includes(containerId);
 }
 
 /** The machine was restarted: no process, no namespace, no mount is left. */
@@ -102,6 +97,8 @@ async function recoverSandbox(context: RuntimeContext, sandbox: Sandbox): Promis
   const rebooted = sandbox.bootId !== context.bootId;
   const initGone = sandbox.init !== undefined && !isAlive(sandbox.init);
   if (sandbox.state === 'creating') {
+    // Shown as NOTREADY until it is gone, so that StopPodSandbox can go on if this fails.
+    store.sandboxes.update(sandbox, { state: 'notready' });
     await releaseSandbox(context, sandbox, { signal: AbortSignal.timeout(60_000) });
     store.sandboxes.remove(sandbox.id);
     context.sandboxNames.release(sandbox.name);
@@ -113,7 +110,7 @@ async function recoverSandbox(context: RuntimeContext, sandbox: Sandbox): Promis
 }
 
 /** Directories of pods, containers and image users that no record knows. */
-function removeOrphans(context: RuntimeContext): void {
+async function removeOrphans(context: RuntimeContext): Promise<void> {
   const { state, root } = context.config;
   for (const id of listDir(`${state}/sandboxes`)) {
     if (context.store.sandboxes.get(id) !== undefined) continue;
@@ -121,7 +118,7 @@ function removeOrphans(context: RuntimeContext): void {
     removeSandboxFiles(context, id);
   }
   for (const id of new Set([...listDir(`${state}/containers`), ...listDir(`${root}/containers`)])) {
-    if (context.store.containers.get(id) === undefined) removeContainerFiles(context, id);
+    if (context.store.containers.get(id) === undefined) await removeContainerFiles(context, id);
   }
   for (const { ownerId } of context.images.owners()) {
     if (context.store.containers.get(ownerId) === undefined) context.images.release(ownerId);

@@ -2,8 +2,9 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createCni } from '@amphipod/cni';
 import { openImageStore } from '@amphipod/images';
-import { detectCgroups, FileLock } from '@amphipod/linux';
+import { cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
 import { builtinPlugins } from '@amphipod/plugins';
+import type { Server } from '@grpc/grpc-js';
 import type { DaemonConfig } from '../config.ts';
 import type { RuntimeContext } from '../context.ts';
 import { serve } from '../cri/server.ts';
@@ -14,6 +15,7 @@ import { createLog } from '../log.ts';
 import { ExitDirectory } from '../oci/exits.ts';
 import { findProgram, type OciRuntimes } from '../oci/runtimes.ts';
 import { Networks } from '../pods/networks.ts';
+import { ownCgroup } from '../pods/release.ts';
 import { KeyedMutex } from '../store/keyed-mutex.ts';
 import { NameRegistry } from '../store/names.ts';
 import { Store } from '../store/store.ts';
@@ -22,13 +24,22 @@ import { recover } from './recover.ts';
 import { findRuntimes } from './runtimes.ts';
 import { watchExits } from './watch-exits.ts';
 
-/** `amphipod up`: serves CRI in the foreground until SIGINT or SIGTERM. Pods live on afterwards. */
-export async function up(flags: DaemonFlags): Promise<void> {
-  if (flags['list-failpoints']) {
+/** `amphipod up`: serves CRI in the foreground until SIGINT or SIGTERM; returns the exit code. Pods live on afterwards. */
+export async function up({ 'list-failpoints': listFailpoints, ...flags }: DaemonFlags): Promise<number> {
+  if (listFailpoints) {
     process.stdout.write(`${failpoints.join('\n')}\n`);
-    return;
+    return 0;
   }
-  const config = readDaemonConfig(flags);
+  try {
+    await runDaemon(readDaemonConfig(flags));
+    return 0;
+  } catch (error) {
+    process.stderr.write(`amphipod: up: ${errorText(error)}\n`);
+    return 125;
+  }
+}
+
+async function runDaemon(config: DaemonConfig): Promise<void> {
   // Threads of libuv's pool are born in the namespace of the moment: have them born before any hop (docs/adr).
   await Promise.all(Array.from({ length: Number(process.env.UV_THREADPOOL_SIZE ?? 4) }, () => stat('/')));
   const log = createLog(config.logLevel, (line) => process.stderr.write(line));
@@ -50,7 +61,7 @@ export async function up(flags: DaemonFlags): Promise<void> {
     locks: new KeyedMutex(),
     pulls: new Pulls(),
     cni: createCni({
-      pluginDirs: config.cniBinDirs,
+      pluginDirs: config.cniBinDir,
       cacheDir: config.cniCacheDir,
       inProcess: builtinPlugins(),
     }),
@@ -66,6 +77,12 @@ export async function up(flags: DaemonFlags): Promise<void> {
   log.info('ready', { socket: config.socket, runtime: context.runtimes.default.name, pid: process.pid });
   await untilSignal();
   log.info('stopping; pods live on');
+  await stopServing(server);
+  if (store.sandboxes.list().length === 0) cgroupRemoveEmpty(context.cgroups, ownCgroup);
+}
+
+/** Calls under way may finish; nobody is waited for longer than this. */
+async function stopServing(server: Server): Promise<void> {
   await new Promise<void>((resolve) => {
     server.tryShutdown(() => resolve());
     setTimeout(() => {
@@ -101,9 +118,4 @@ function untilSignal(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
   });
-}
-
-/** One line for the terminal when the daemon cannot start. */
-export function startFailure(error: unknown): string {
-  return `amphipod up: ${errorText(error)}`;
 }

@@ -3,7 +3,7 @@ import { findProcess, signalProcess } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
 import { cleanUpContainer } from '../oci/cleanup.ts';
-import { createUnderConmon } from '../oci/conmon.ts';
+import { createUnderConmon, killMonitor } from '../oci/conmon.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
 import type { OciSpec } from '../oci/spec.ts';
 import { startCreated } from '../oci/start.ts';
@@ -22,7 +22,8 @@ export function initId(sandboxId: string): string {
 export async function startSandboxInit(context: RuntimeContext, sandbox: Sandbox): Promise<void> {
   const paths = sandboxPaths(context.config, sandbox.id);
   const id = initId(sandbox.id);
-  mkdirSync(`${paths.init}/rootfs`, { recursive: true });
+  // crun makes its default devices and links also where no file system is mounted for them.
+  for (const dir of ['dev', 'proc', 'sys']) mkdirSync(`${paths.init}/rootfs/${dir}`, { recursive: true });
   writeFileSync(`${paths.init}/rootfs/init`, '');
   writeFileSync(`${paths.init}/config.json`, JSON.stringify(initSpec(context, sandbox)));
   const runtime = runtimeFor(context.runtimes, sandbox.runtimeHandler);
@@ -40,7 +41,7 @@ export async function startSandboxInit(context: RuntimeContext, sandbox: Sandbox
     stdin: false,
     stdinOnce: false,
   });
-  await startCreated(runtime, id);
+  await startCreated(runtime, id, pid);
   const init = findProcess(pid);
   if (init === undefined) throw new CriError('internal', `start sandbox init: process ${pid} ended at once`);
   context.store.sandboxes.update(sandbox, { init });
@@ -55,7 +56,8 @@ export async function ensureSandboxInit(context: RuntimeContext, sandbox: Sandbo
 export async function stopSandboxInit(context: RuntimeContext, sandbox: Sandbox): Promise<void> {
   const id = initId(sandbox.id);
   const paths = sandboxPaths(context.config, sandbox.id);
-  if (sandbox.init !== undefined) signalProcess(sandbox.init, 'SIGKILL');
+  if (sandbox.init === undefined) killMonitor(`${paths.init}/conmon.pid`, id);
+  else signalProcess(sandbox.init, 'SIGKILL');
   await cleanUpContainer(runtimeFor(context.runtimes, sandbox.runtimeHandler), id, {
     cgroups: context.cgroups,
     cgroupPath: `${sandbox.cgroupParent}/${id}`,

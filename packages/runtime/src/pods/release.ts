@@ -36,6 +36,9 @@ export async function releaseSandbox(
   if (failures.length > 0) throw new AggregateError(failures, `release sandbox ${sandbox.id}`);
 }
 
+/** Parent of the cgroups of pods for which no cgroup_parent was given. */
+export const ownCgroup = '/amphipod';
+
 /** The pod's cgroup is removed only where we made it; the kubelet's parents are the kubelet's. */
 export function removeOwnCgroup(context: RuntimeContext, sandbox: Sandbox): void {
   if (sandbox.ownsCgroupParent) cgroupRemove(context.cgroups, sandbox.cgroupParent);

@@ -1,0 +1,218 @@
+import { DatabaseSync } from 'node:sqlite';
+
+/** A layer on disk. */
+export interface LayerRow {
+  chainId: string;
+  /** Number of its directory: `layers/N`. */
+  number: number;
+  diskBytes: number;
+  inodes: number;
+}
+
+export interface ImageRow {
+  id: string;
+  /** JSON of the run configuration (config.md, "config"). */
+  config: string;
+  /** JSON of the manifest's annotations. */
+  annotations: string;
+  sizeBytes: number;
+  pinned: boolean;
+  /** Removed, but still held by an owner. */
+  hidden: boolean;
+  /** Bottom layer first. */
+  chainIds: string[];
+  blobs: string[];
+  tags: string[];
+  digests: string[];
+}
+
+/** Everything that a finished pull adds. */
+export interface NewImage {
+  image: Omit<ImageRow, 'tags' | 'digests' | 'pinned' | 'hidden'>;
+  blobs: { digest: string; size: number }[];
+  layers: LayerRow[];
+  tag?: string;
+  digest?: string;
+}
+
+const schema = `
+  CREATE TABLE IF NOT EXISTS blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS layers (
+    chain_id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, disk_bytes INTEGER NOT NULL, inodes INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS images (
+    id TEXT PRIMARY KEY, config TEXT NOT NULL, annotations TEXT NOT NULL, size_bytes INTEGER NOT NULL,
+    pinned INTEGER NOT NULL DEFAULT 0, hidden INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS image_layers (
+    image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE, position INTEGER NOT NULL, chain_id TEXT NOT NULL,
+    PRIMARY KEY (image_id, position)
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS image_blobs (
+    image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE, digest TEXT NOT NULL, PRIMARY KEY (image_id, digest)
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS names (
+    name TEXT PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('tag', 'digest')),
+    image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS uses (
+    owner_id TEXT NOT NULL, image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,
+    PRIMARY KEY (owner_id, image_id)
+  ) STRICT;
+  PRAGMA user_version = 1;`;
+
+/** images.db: what is on disk, and why. Only finished things stand in it. */
+export class ImageDatabase implements Disposable {
+  readonly #db: DatabaseSync;
+
+  constructor(path: string) {
+    this.#db = new DatabaseSync(path);
+    this.#db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;');
+    this.#db.exec(schema);
+  }
+
+  blobs(): { digest: string; size: number }[] {
+    return this.#all('SELECT digest, size FROM blobs') as { digest: string; size: number }[];
+  }
+
+  layers(): LayerRow[] {
+    return this.#all(
+      'SELECT chain_id AS chainId, number, disk_bytes AS diskBytes, inodes FROM layers',
+    ) as unknown as LayerRow[];
+  }
+
+  images(): ImageRow[] {
+    const lists = new Map<string, ImageRow>();
+    for (const row of this.#all('SELECT * FROM images ORDER BY rowid')) {
+      lists.set(row.id as string, {
+        id: row.id as string,
+        config: row.config as string,
+        annotations: row.annotations as string,
+        sizeBytes: row.size_bytes as number,
+        pinned: row.pinned === 1,
+        hidden: row.hidden === 1,
+        chainIds: [],
+        blobs: [],
+        tags: [],
+        digests: [],
+      });
+    }
+    const each = (sql: string, add: (row: ImageRow, value: string, kind: unknown) => void) => {
+      for (const { image_id, value, kind } of this.#all(sql))
+        add(lists.get(image_id as string)!, value as string, kind);
+    };
+    each('SELECT image_id, chain_id AS value FROM image_layers ORDER BY image_id, position', (row, value) =>
+      row.chainIds.push(value),
+    );
+    each('SELECT image_id, digest AS value FROM image_blobs', (row, value) => row.blobs.push(value));
+    each('SELECT image_id, name AS value, kind FROM names ORDER BY name', (row, value, kind) =>
+      (kind === 'tag' ? row.tags : row.digests).push(value),
+    );
+    return [...lists.values()];
+  }
+
+  uses(): { ownerId: string; imageId: string }[] {
+    return this.#all('SELECT owner_id AS ownerId, image_id AS imageId FROM uses') as {
+      ownerId: string;
+      imageId: string;
+    }[];
+  }
+
+  /** Durable when it returns: what it names must be on disk already. */
+  addImage({ image, blobs, layers, tag, digest }: NewImage): void {
+    this.#durably(() => {
+      for (const blob of blobs) {
+        this.#run('INSERT OR IGNORE INTO blobs VALUES (?, ?)', blob.digest, blob.size);
+      }
+      for (const { chainId, number, diskBytes, inodes } of layers) {
+        this.#run('INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?)', chainId, number, diskBytes, inodes);
+      }
+      this.#run(
+        `INSERT INTO images (id, config, annotations, size_bytes) VALUES (?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET hidden = 0, annotations = excluded.annotations`,
+        image.id,
+        image.config,
+        image.annotations,
+        image.sizeBytes,
+      );
+      image.chainIds.forEach((chainId, position) => {
+        this.#run('INSERT OR IGNORE INTO image_layers VALUES (?, ?, ?)', image.id, position, chainId);
+      });
+      for (const blob of image.blobs)
+        this.#run('INSERT OR IGNORE INTO image_blobs VALUES (?, ?)', image.id, blob);
+      const name = (text: string, kind: string) =>
+        this.#run('INSERT OR REPLACE INTO names VALUES (?, ?, ?)', text, kind, image.id);
+      if (tag !== undefined) name(tag, 'tag');
+      if (digest !== undefined) name(digest, 'digest');
+    });
+  }
+
+  /** Takes the image's names; the row too unless it is held. Durable when it returns: files may be deleted then. */
+  removeImage(id: string, { keepHidden }: { keepHidden: boolean }): void {
+    this.#durably(() => {
+      this.#run('DELETE FROM names WHERE image_id = ?', id);
+      if (keepHidden) this.#run('UPDATE images SET hidden = 1, pinned = 0 WHERE id = ?', id);
+      else this.#run('DELETE FROM images WHERE id = ?', id);
+    });
+  }
+
+  /** Durable when it returns. */
+  forget({ digests, chainIds }: { digests: readonly string[]; chainIds: readonly string[] }): void {
+    this.#durably(() => {
+      for (const digest of digests) this.#run('DELETE FROM blobs WHERE digest = ?', digest);
+      for (const chainId of chainIds) this.#run('DELETE FROM layers WHERE chain_id = ?', chainId);
+    });
+  }
+
+  setPinned(id: string, pinned: boolean): void {
+    this.#run('UPDATE images SET pinned = ? WHERE id = ?', pinned ? 1 : 0, id);
+  }
+
+  addUse(ownerId: string, imageId: string): void {
+    this.#run('INSERT OR IGNORE INTO uses VALUES (?, ?)', ownerId, imageId);
+  }
+
+  removeUse(ownerId: string, imageId: string | undefined): void {
+    if (imageId === undefined) this.#run('DELETE FROM uses WHERE owner_id = ?', ownerId);
+    else this.#run('DELETE FROM uses WHERE owner_id = ? AND image_id = ?', ownerId, imageId);
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close();
+  }
+
+  #durably(change: () => void): void {
+    this.#db.exec('PRAGMA synchronous = FULL');
+    try {
+      this.#db.exec('BEGIN IMMEDIATE');
+      try {
+        change();
+        this.#db.exec('COMMIT');
+      } catch (error) {
+        this.#db.exec('ROLLBACK');
+        throw error;
+      }
+    } finally {
+      this.#db.exec('PRAGMA synchronous = NORMAL');
+    }
+  }
+
+  #run(sql: string, ...values: (string | number)[]): void {
+    this.#statement(sql).run(...values);
+  }
+
+  #all(sql: string): Record<string, unknown>[] {
+    return this.#statement(sql).all();
+  }
+
+  readonly #statements = new Map<string, ReturnType<DatabaseSync['prepare']>>();
+
+  #statement(sql: string): ReturnType<DatabaseSync['prepare']> {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+}

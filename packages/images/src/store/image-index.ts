@@ -1,0 +1,157 @@
+import type { Image, OciImageConfig } from '../image.ts';
+import { formatReference, parseReference } from '../reference.ts';
+import type { ImageDatabase, ImageRow, NewImage } from './image-database.ts';
+
+interface Entry {
+  row: ImageRow;
+  /** What callers get; made anew after each change. */
+  image: Image;
+}
+
+/** All images in memory, by id and by name; the database follows every change. */
+export class ImageIndex {
+  readonly #db: ImageDatabase;
+  readonly #entries = new Map<string, Entry>();
+  readonly #names = new Map<string, string>();
+  readonly #uses = new Map<string, Set<string>>();
+
+  constructor(db: ImageDatabase) {
+    this.#db = db;
+    for (const row of db.images()) this.#put(row);
+    for (const { ownerId, imageId } of db.uses()) this.#use(ownerId, imageId);
+  }
+
+  list(): Image[] {
+    const images: Image[] = [];
+    for (const { row, image } of this.#entries.values()) if (!row.hidden) images.push(image);
+    return images;
+  }
+
+  rows(): ImageRow[] {
+    return [...this.#entries.values()].map(({ row }) => row);
+  }
+
+  /** Also a removed image that is still held. */
+  row(id: string): ImageRow | undefined {
+    return this.#entries.get(id)?.row;
+  }
+
+  find(text: string): Image | undefined {
+    const entry = this.#entries.get(text) ?? this.#entries.get(`sha256:${text}`);
+    if (entry !== undefined) return entry.row.hidden ? undefined : entry.image;
+    const id = this.#names.get(canonicalName(text) ?? '') ?? this.#byPrefix(text);
+    return id === undefined ? undefined : this.#entries.get(id)!.image;
+  }
+
+  #byPrefix(text: string): string | undefined {
+    const prefix = text.replace(/^sha256:/, '');
+    // Shorter ones are names.
+    if (!/^[0-9a-f]{3,64}$/.test(prefix)) return undefined;
+    const found = [...this.#entries.values()].filter(
+      ({ row }) => !row.hidden && row.id.startsWith(`sha256:${prefix}`),
+    );
+    return found.length === 1 ? found[0]!.row.id : undefined;
+  }
+
+  add(added: NewImage): Image {
+    this.#db.addImage(added);
+    for (const name of [added.tag, added.digest]) if (name !== undefined) this.#takeName(name);
+    const old = this.#entries.get(added.image.id)?.row;
+    return this.#put({
+      ...(old ?? added.image),
+      annotations: added.image.annotations,
+      blobs: [...new Set([...(old?.blobs ?? []), ...added.image.blobs])],
+      pinned: old?.pinned ?? false,
+      hidden: false,
+      tags: sorted(old?.tags, added.tag),
+      digests: sorted(old?.digests, added.digest),
+    });
+  }
+
+  remove(id: string): void {
+    const { row } = this.#entries.get(id)!;
+    const isHeld = this.#uses.has(id);
+    this.#db.removeImage(id, { keepHidden: isHeld });
+    for (const name of [...row.tags, ...row.digests]) this.#names.delete(name);
+    this.#entries.delete(id);
+    if (isHeld) this.#put({ ...row, hidden: true, pinned: false, tags: [], digests: [] });
+  }
+
+  setPinned(id: string, pinned: boolean): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.row.pinned === pinned) return;
+    this.#db.setPinned(id, pinned);
+    this.#put({ ...entry.row, pinned });
+  }
+
+  acquire(id: string, ownerId: string): void {
+    this.#db.addUse(ownerId, id);
+    this.#use(ownerId, id);
+  }
+
+  /** @returns true when a removed image is held by nobody any more, and is gone now */
+  release(ownerId: string, id: string | undefined): boolean {
+    this.#db.removeUse(ownerId, id);
+    let gone = false;
+    for (const imageId of id === undefined ? [...this.#uses.keys()] : [id]) {
+      const owners = this.#uses.get(imageId);
+      if (owners?.delete(ownerId) !== true || owners.size > 0) continue;
+      this.#uses.delete(imageId);
+      if (this.#entries.get(imageId)?.row.hidden !== true) continue;
+      this.#db.removeImage(imageId, { keepHidden: false });
+      this.#entries.delete(imageId);
+      gone = true;
+    }
+    return gone;
+  }
+
+  owners(): { ownerId: string; imageId: string }[] {
+    return [...this.#uses].flatMap(([imageId, owners]) =>
+      [...owners].map((ownerId) => ({ ownerId, imageId })),
+    );
+  }
+
+  #takeName(name: string): void {
+    const entry = this.#entries.get(this.#names.get(name) ?? '');
+    if (entry === undefined) return;
+    const without = (names: string[]) => names.filter((other) => other !== name);
+    this.#put({ ...entry.row, tags: without(entry.row.tags), digests: without(entry.row.digests) });
+  }
+
+  #put(row: ImageRow): Image {
+    const annotations = JSON.parse(row.annotations) as Record<string, string>;
+    const image: Image = {
+      id: row.id,
+      repoTags: row.tags,
+      repoDigests: row.digests,
+      sizeBytes: BigInt(row.sizeBytes),
+      pinned: row.pinned,
+      config: JSON.parse(row.config) as OciImageConfig,
+      ...(Object.keys(annotations).length > 0 && { annotations }),
+    };
+    this.#entries.set(row.id, { row, image });
+    for (const name of [...row.tags, ...row.digests]) this.#names.set(name, row.id);
+    return image;
+  }
+
+  #use(ownerId: string, imageId: string): void {
+    const owners = this.#uses.get(imageId) ?? new Set();
+    this.#uses.set(imageId, owners.add(ownerId));
+  }
+}
+
+/** The name under which a reference is kept; with a digest, the tag does not count. */
+function canonicalName(text: string): string | undefined {
+  try {
+    const { registry, repository, tag, digest } = parseReference(text);
+    return formatReference(
+      digest === undefined ? { registry, repository, tag: tag! } : { registry, repository, digest },
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+function sorted(names: string[] = [], added: string | undefined): string[] {
+  return added === undefined || names.includes(added) ? names : [...names, added].sort();
+}

@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import { ImageError } from '../errors.ts';
+import type { Image, LayerProgress, Platform } from '../image.ts';
+import { checkPlatform, type Descriptor, type Manifest, maxManifestBytes, parseConfig } from '../manifest.ts';
+import type { ImageIndex } from './image-index.ts';
+import type { BlobSource, StoreContents } from './store-contents.ts';
+
+/** An image whose manifest is known, to be taken into a store. */
+export interface ImageToInstall {
+  /** For error messages. */
+  what: string;
+  manifest: Manifest;
+  /** The manifests and indexes on the way to it, to be kept with it. */
+  documents: Descriptor[];
+  source: BlobSource;
+  /** Canonical names to give. */
+  tag?: string;
+  digest?: string;
+}
+
+export interface InstallOptions {
+  platform: Platform;
+  signal?: AbortSignal;
+  onProgress?: (progress: LayerProgress) => void;
+}
+
+/**
+ * Fetches what is missing of an image, unpacks it, syncs it, and then records it. All or nothing.
+ * @throws ImageError
+ */
+export async function installImage(
+  { contents, index }: { contents: StoreContents; index: ImageIndex },
+  image: ImageToInstall,
+  { platform, signal, onProgress }: InstallOptions,
+): Promise<Image> {
+  const { manifest, source, documents, what } = image;
+  const lease = contents.openLease();
+  // When one layer fails, the others need not go on.
+  const failure = new AbortController();
+  const anySignal = signal === undefined ? failure.signal : AbortSignal.any([signal, failure.signal]);
+  try {
+    const blobs = [...documents, manifest.config, ...manifest.layers];
+    for (const { digest } of blobs) lease.digests.add(digest);
+    for (const small of [...documents, manifest.config]) {
+      if (small.size > maxManifestBytes) throw invalid(what, `${small.digest} has ${small.size} bytes`);
+      await contents.ensureBlob(small, source, { signal: anySignal });
+    }
+    const config = parseConfig(contents.files.readBlob(manifest.config.digest));
+    checkPlatform(config, platform, what);
+    if (config.diffIds.length !== manifest.layers.length) {
+      throw invalid(what, `${manifest.layers.length} layers, but ${config.diffIds.length} diff ids`);
+    }
+    const chainIds = chainIdsOf(config.diffIds);
+    for (const chainId of chainIds) lease.chainIds.add(chainId);
+    let below: Promise<unknown> = Promise.resolve();
+    const layers = manifest.layers.map((descriptor, i) => {
+      const wanted = {
+        descriptor,
+        diffId: config.diffIds[i]!,
+        chainId: chainIds[i]!,
+        lowerChainIds: chainIds.slice(0, i).reverse(),
+        below,
+      };
+      const layer = contents.ensureLayer(wanted, source, {
+        signal: anySignal,
+        ...(onProgress && { onProgress }),
+      });
+      below = layer;
+      return layer;
+    });
+    await settle(layers, failure);
+    const digests = blobs.map(({ digest }) => digest).filter((digest) => contents.hasBlob(digest));
+    const rows = await contents.syncNew(digests, chainIds);
+    signal?.throwIfAborted();
+    const added = index.add({
+      image: {
+        id: manifest.config.digest,
+        config: JSON.stringify(config.config),
+        annotations: JSON.stringify(manifest.annotations ?? {}),
+        sizeBytes: [manifest.config, ...manifest.layers].reduce((sum, { size }) => sum + size, 0),
+        chainIds,
+        blobs: digests,
+      },
+      ...rows,
+      ...(image.tag !== undefined && { tag: image.tag }),
+      ...(image.digest !== undefined && { digest: image.digest }),
+    });
+    contents.setRecorded(rows);
+    return added;
+  } finally {
+    contents.closeLease(lease);
+    await contents.collect(index.rows());
+  }
+}
+
+/** Waits for all, so that nothing runs on after a failure; then throws the first one. */
+async function settle(layers: Promise<void>[], failure: AbortController): Promise<void> {
+  let first: { error: unknown } | undefined;
+  await Promise.all(
+    layers.map((layer) =>
+      layer.catch((error: unknown) => {
+        first ??= { error };
+        failure.abort(error);
+      }),
+    ),
+  );
+  if (first !== undefined) throw first.error;
+}
+
+/** Names of layer stacks (image-spec config.md, "Layer ChainID"). */
+export function chainIdsOf(diffIds: readonly string[]): string[] {
+  const chainIds: string[] = [];
+  for (const diffId of diffIds) {
+    const below = chainIds.at(-1);
+    const text = `${below} ${diffId}`;
+    chainIds.push(below === undefined ? diffId : `sha256:${createHash('sha256').update(text).digest('hex')}`);
+  }
+  return chainIds;
+}
+
+function invalid(what: string, cause: string): ImageError {
+  return new ImageError('invalid-manifest', `install ${what}: ${cause}`);
+}

@@ -1,0 +1,132 @@
+import { Worker } from 'node:worker_threads';
+import { CodedError } from '@amphipod/linux';
+import { ImageError, type ImageErrorCode } from '../errors.ts';
+import type { UnpackOptions } from './unpack-tar.ts';
+import type { WorkerReply, WorkerRequest } from './worker.ts';
+import type { JobResults, WorkerJob } from './worker-jobs.ts';
+
+/** A worker that is not needed for so long ends: an idle one costs some ten megabytes. */
+const idleMs = 5_000;
+
+interface Waiting {
+  job: WorkerJob;
+  options: UnpackOptions;
+  resolve: (result: unknown) => void;
+  reject: (error: unknown) => void;
+}
+
+/** Threads for work that blocks on files; started when there is work. */
+export class WorkerPool implements AsyncDisposable {
+  readonly #size: number;
+  readonly #queue: Waiting[] = [];
+  readonly #idle: { worker: Worker; timer: NodeJS.Timeout }[] = [];
+  readonly #all = new Set<Worker>();
+  #busy = 0;
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  /** Runs a job when a thread is free. @throws ImageError, CodedError, the signal's reason */
+  run<J extends WorkerJob>(job: J, options: UnpackOptions = {}): Promise<JobResults[J['job']]> {
+    options.signal?.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#queue.push({ job, options, resolve, reject });
+    this.#next();
+    return promise as Promise<JobResults[J['job']]>;
+  }
+
+  /** Ends the threads; jobs that still run are lost. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { timer } of this.#idle.splice(0)) clearTimeout(timer);
+    await Promise.all([...this.#all].map((worker) => worker.terminate()));
+  }
+
+  #next(): void {
+    if (this.#busy === this.#size) return;
+    const waiting = this.#queue.shift();
+    if (waiting === undefined) return;
+    if (waiting.options.signal?.aborted) {
+      waiting.reject(waiting.options.signal.reason);
+      this.#next();
+      return;
+    }
+    this.#busy += 1;
+    this.#start(waiting, this.#takeWorker());
+  }
+
+  #takeWorker(): Worker {
+    const idle = this.#idle.pop();
+    if (idle !== undefined) {
+      clearTimeout(idle.timer);
+      idle.worker.ref();
+      return idle.worker;
+    }
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      // Descriptors come from openat2 by FFI: Node.js would warn of each that it closes without having opened it.
+      trackUnmanagedFds: false,
+      // Not ours: some options of a program (--input-type, --test) are wrong for a thread.
+      execArgv: ['--disable-warning=ExperimentalWarning'],
+    });
+    this.#all.add(worker);
+    worker.once('exit', () => this.#all.delete(worker));
+    return worker;
+  }
+
+  #start({ job, options, resolve, reject }: Waiting, worker: Worker): void {
+    const send = (request: WorkerRequest) => worker.postMessage(request);
+    const onAbort = () => send({ abort: true });
+    const finish = (reusable: boolean) => {
+      worker.removeAllListeners('message');
+      worker.removeAllListeners('error');
+      worker.off('exit', onExit);
+      options.signal?.removeEventListener('abort', onAbort);
+      this.#busy -= 1;
+      if (reusable) this.#park(worker);
+      this.#next();
+    };
+    const onExit = (exitCode: number) => {
+      finish(false);
+      reject(new ImageError('unpack-failed', `run ${job.job} in a thread: it ended with code ${exitCode}`));
+    };
+    worker.on('message', (reply: WorkerReply) => {
+      if ('progress' in reply) options.onProgress?.(reply.progress);
+      else {
+        finish(true);
+        if ('result' in reply) resolve(reply.result);
+        else reject(options.signal?.aborted ? options.signal.reason : revive(reply.error));
+      }
+    });
+    worker.once('error', (error) => {
+      finish(false);
+      reject(error);
+    });
+    worker.once('exit', onExit);
+    options.signal?.addEventListener('abort', onAbort, { once: true });
+    send({ start: job });
+  }
+
+  #park(worker: Worker): void {
+    worker.unref();
+    const idle = {
+      worker,
+      timer: setTimeout(() => {
+        this.#idle.splice(this.#idle.indexOf(idle), 1);
+        void worker.terminate();
+      }, idleMs).unref(),
+    };
+    this.#idle.push(idle);
+  }
+}
+
+function revive({
+  code,
+  message,
+  isImageError,
+}: {
+  code: string;
+  message: string;
+  isImageError: boolean;
+}): Error {
+  return isImageError ? new ImageError(code as ImageErrorCode, message) : new CodedError(code, message);
+}

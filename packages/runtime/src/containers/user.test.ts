@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { after, before, describe, it } from 'node:test';
+import { LinuxContainerSecurityContext, SupplementalGroupsPolicy } from '../gen/api.ts';
+import { resolveUser } from './user.ts';
+
+const security = (fields: Parameters<typeof LinuxContainerSecurityContext.fromPartial>[0]) =>
+  LinuxContainerSecurityContext.fromPartial(fields);
+
+describe('resolveUser', () => {
+  let rootfs: string;
+  before(() => {
+    rootfs = mkdtempSync(`${tmpdir()}/user-`);
+    mkdirSync(`${rootfs}/etc`);
+    writeFileSync(
+      `${rootfs}/etc/passwd`,
+      'root:x:0:0::/root:/bin/sh\nweb:x:33:34::/:\ndefault-user:x:1000:1000::/:\nbroken\n',
+    );
+    writeFileSync(
+      `${rootfs}/etc/group`,
+      'root:x:0:\nweb:x:34:\nstaff:x:50:web,other\ngroup-defined-in-image:x:50000:default-user\nbad:x:y:web\n',
+    );
+  });
+  after(() => rmSync(rootfs, { recursive: true }));
+
+  const cases: [string, string, Parameters<typeof security>[0], number, number, number[]][] = [
+    ['no user is root', '', {}, 0, 0, [0]],
+    ['name of the image', 'web', {}, 33, 34, [34, 50]],
+    ['name and group of the image', 'web:staff', {}, 33, 50, [50]],
+    ['uid of the image without a passwd line', '4321', {}, 4321, 0, [0]],
+    ['uid:gid of the image', '1003:1004', {}, 1003, 1004, [1004]],
+    ['uid of the image with a passwd line', '33', {}, 33, 34, [34, 50]],
+    ['run_as_user wins over the image', 'web', { runAsUser: { value: 1001n } }, 1001, 0, [0]],
+    ['run_as_username', '', { runAsUsername: 'web' }, 33, 34, [34, 50]],
+    ['run_as_group', '', { runAsUser: { value: 1001n }, runAsGroup: { value: 1002n } }, 1001, 1002, [1002]],
+    [
+      'Merge adds the groups of the image',
+      '1000',
+      { supplementalGroups: [1234n], supplementalGroupsPolicy: SupplementalGroupsPolicy.Merge },
+      ...[1000, 1000],
+      [1000, 1234, 50000],
+    ] as [string, string, Parameters<typeof security>[0], number, number, number[]],
+    [
+      'Strict does not',
+      '1000',
+      { supplementalGroups: [1234n], supplementalGroupsPolicy: SupplementalGroupsPolicy.Strict },
+      ...[1000, 1000],
+      [1000, 1234],
+    ] as [string, string, Parameters<typeof security>[0], number, number, number[]],
+  ];
+  for (const [name, imageUser, fields, uid, gid, groups] of cases) {
+    it(name, () => assert.deepEqual(resolveUser(rootfs, imageUser, security(fields)), { uid, gid, groups }));
+  }
+
+  it('refuses a name that the image does not know (USR-01)', () => {
+    assert.throws(
+      () => resolveUser(rootfs, 'nginx', undefined),
+      /find user "nginx": not in the image's \/etc\/passwd/,
+    );
+    assert.throws(() => resolveUser(rootfs, 'web:nobody', undefined), /find group "nobody"/);
+  });
+  it('refuses a group without a user', () => {
+    assert.throws(() => resolveUser(rootfs, '', security({ runAsGroup: { value: 5n } })), {
+      code: 'invalid-argument',
+    });
+  });
+  it('reads /etc/passwd inside the root even through an absolute link (IMG-22)', () => {
+    const other = mkdtempSync(`${tmpdir()}/user-`);
+    mkdirSync(`${other}/etc`);
+    mkdirSync(`${other}/data`);
+    writeFileSync(`${other}/data/passwd`, 'inside:x:7:8::/:\n');
+    symlinkSync('/data/passwd', `${other}/etc/passwd`);
+    assert.deepEqual(resolveUser(other, 'inside', undefined), { uid: 7, gid: 8, groups: [8] });
+    rmSync(other, { recursive: true });
+  });
+});

@@ -1,0 +1,71 @@
+// Bundles the daemon, the command line and the plugins into dist/: less to load, and no types to strip.
+// Paths below dist/ mirror those of the sources, so that files find each other in the same way.
+import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, relative, resolve } from 'node:path';
+import { build, type Plugin } from 'esbuild';
+
+const root = resolve(import.meta.dirname, '..');
+const dist = resolve(root, 'dist');
+
+/** Programs of their own; what they share becomes chunks beside them. */
+const entries = [
+  'packages/runtime/src/main.ts',
+  'packages/images/src/unpack/worker.ts',
+  'packages/plugins/src/exec.ts',
+];
+
+/** In a bundle, import.meta.url is that of the bundle: give each module the one that its source would have here. */
+function ownUrls(outDir: string): Plugin {
+  return {
+    name: 'own-urls',
+    setup({ onLoad }) {
+      onLoad({ filter: /packages\/.*\/src\/.*\.ts$/ }, ({ path }) => {
+        const text = readFileSync(path, 'utf8');
+        if (!text.includes('import.meta.url')) return undefined;
+        const here = relative(outDir, resolve(dist, relative(root, path)));
+        const url = `new URL(${JSON.stringify(here)}, import.meta.url).href`;
+        return {
+          loader: 'ts',
+          contents: text.replaceAll("new URL('./worker.ts'", "new URL('./worker.mjs'").replaceAll('import.meta.url', url),
+        };
+      });
+    },
+  };
+}
+
+rmSync(dist, { recursive: true, force: true });
+for (const entry of entries) {
+  const outDir = resolve(dist, dirname(entry));
+  await build({
+    entryPoints: [resolve(root, entry)],
+    outdir: outDir,
+    outExtension: { '.js': '.mjs' },
+    chunkNames: 'chunk-[hash]',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    // koffi loads a native file of its own.
+    external: ['koffi'],
+    banner: {
+      js: "import { createRequire as amphipodRequire } from 'node:module'; const require = amphipodRequire(import.meta.url);",
+    },
+    plugins: [ownUrls(outDir)],
+    logLevel: 'warning',
+  });
+}
+
+cpSync(`${root}/packages/runtime/package.json`, `${dist}/packages/runtime/package.json`);
+cpSync(`${root}/packages/plugins/bin`, `${dist}/packages/plugins/bin`, { recursive: true, verbatimSymlinks: true });
+mkdirSync(`${dist}/bin`);
+writeFileSync(
+  `${dist}/bin/amphipod`,
+  `#!/bin/sh
+here=$(dirname "$(readlink -f "$0")")
+exec "$here/../../bin/node24" "$here/../packages/runtime/src/main.mjs" "$@"
+`,
+);
+chmodSync(`${dist}/bin/amphipod`, 0o755);

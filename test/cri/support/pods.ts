@@ -1,0 +1,174 @@
+import { randomUUID } from 'node:crypto';
+import { type CgroupLayout, cgroupKill, cgroupRemove, detectCgroups, mountInfo } from '@amphipod/linux';
+import {
+  type ContainerConfig,
+  ContainerState,
+  type ContainerStatus,
+  NamespaceMode,
+  type PodSandboxConfig,
+  SecurityProfile_ProfileType,
+} from '../../../packages/runtime/src/gen/api.ts';
+import type { Cri, Given } from './client.ts';
+import { logText } from './cri-log.ts';
+import { idleCommand, type TestImage } from './test-images.ts';
+import { eventually } from './wait.ts';
+
+/** Parent of every cgroup that this process's pods make. */
+export const cgroupRoot = `/amphipod-test-${process.pid}`;
+
+export { NamespaceMode };
+
+type SandboxGiven = Given<PodSandboxConfig>;
+type ContainerGiven = Given<ContainerConfig>;
+
+const runtimeDefault = { profileType: SecurityProfile_ProfileType.RuntimeDefault };
+
+/** A pod as the kubelet asks for it: PID namespace per container, seccomp RuntimeDefault, a pod cgroup, DNS. */
+export function sandboxConfig(given: SandboxGiven = {}): SandboxGiven {
+  const uid = given.metadata?.uid ?? randomUUID();
+  return {
+    hostname: 'test-pod',
+    dnsConfig: { servers: ['192.0.2.53'], searches: ['test.example'], options: ['ndots:5'] },
+    labels: { 'io.kubernetes.pod.uid': uid },
+    ...given,
+    metadata: { name: `pod-${uid.slice(0, 8)}`, namespace: 'test', attempt: 0, ...given.metadata, uid },
+    linux: {
+      cgroupParent: `${cgroupRoot}/pod${uid}`,
+      ...given.linux,
+      securityContext: {
+        namespaceOptions: kubeletNamespaces(),
+        seccomp: runtimeDefault,
+        ...given.linux?.securityContext,
+      },
+    },
+  };
+}
+
+/** The namespace options of an ordinary pod, `changes` aside. */
+export function kubeletNamespaces(
+  changes: { pid?: NamespaceMode; network?: NamespaceMode; ipc?: NamespaceMode } = {},
+) {
+  return { network: NamespaceMode.POD, ipc: NamespaceMode.POD, pid: NamespaceMode.CONTAINER, ...changes };
+}
+
+/** A container of such a pod; idle and ending on SIGTERM unless a command is given. */
+export function containerConfig(image: TestImage, given: ContainerGiven = {}): ContainerGiven {
+  const { metadata, linux, ...rest } = given;
+  return {
+    image: { image: image.id, userSpecifiedImage: image.name },
+    command: idleCommand,
+    ...rest,
+    metadata: { name: 'main', attempt: 0, ...metadata },
+    linux: {
+      ...linux,
+      resources: { cpuShares: 2, oomScoreAdj: 1000, ...linux?.resources },
+      securityContext: {
+        namespaceOptions: kubeletNamespaces(),
+        seccomp: runtimeDefault,
+        ...linux?.securityContext,
+      },
+    },
+  };
+}
+
+/** A running pod sandbox. */
+export interface Pod {
+  id: string;
+  config: SandboxGiven;
+}
+
+export async function runPod(cri: Cri, given: SandboxGiven = {}): Promise<Pod> {
+  const config = sandboxConfig(given);
+  const { podSandboxId } = await cri.runPodSandbox({ config });
+  return { id: podSandboxId, config };
+}
+
+/** CreateContainer and StartContainer. @returns the container's id */
+export async function startContainer(
+  cri: Cri,
+  pod: Pod,
+  { image, ...given }: ContainerGiven & { image: TestImage },
+): Promise<string> {
+  const containerId = await createContainer(cri, pod, { image, ...given });
+  await cri.startContainer({ containerId });
+  return containerId;
+}
+
+export async function createContainer(
+  cri: Cri,
+  pod: Pod,
+  { image, ...given }: ContainerGiven & { image: TestImage },
+): Promise<string> {
+  const config = containerConfig(image, given as ContainerGiven);
+  const answer = await cri.createContainer({ podSandboxId: pod.id, config, sandboxConfig: pod.config });
+  return answer.containerId;
+}
+
+export async function removePod(cri: Cri, pod: Pod): Promise<void> {
+  await cri.stopPodSandbox({ podSandboxId: pod.id });
+  await cri.removePodSandbox({ podSandboxId: pod.id });
+}
+
+/** The status of a container once it has ended. */
+export async function exited(cri: Cri, containerId: string, timeoutMs = 10_000) {
+  return eventually(
+    `container ${containerId} to end`,
+    async () => {
+      const { status } = await cri.containerStatus({ containerId });
+      return status?.state === ContainerState.CONTAINER_EXITED ? status : undefined;
+    },
+    { timeoutMs },
+  );
+}
+
+/** Runs a container to its end; its log is named like itself, so the pod needs a log directory. */
+export async function runToEnd(
+  cri: Cri,
+  pod: Pod,
+  given: ContainerGiven & { image: TestImage },
+): Promise<{ status: ContainerStatus; stdout: string; stderr: string }> {
+  const name = given.metadata?.name ?? `c-${randomUUID().slice(0, 8)}`;
+  const containerId = await startContainer(cri, pod, {
+    ...given,
+    metadata: { ...given.metadata, name },
+    logPath: `${name}.log`,
+  });
+  const status = await exited(cri, containerId);
+  const log = `${pod.config.logDirectory}/${name}.log`;
+  return { status, stdout: logText(log), stderr: logText(log, 'stderr') };
+}
+
+/** The pod's primary address. */
+export async function podIp(cri: Cri, pod: Pod): Promise<string> {
+  const { status } = await cri.podSandboxStatus({ podSandboxId: pod.id });
+  return status!.network!.ip;
+}
+
+/** What `command` prints in a container; stderr and the exit code are part of it when it fails. */
+export async function execText(cri: Cri, containerId: string, command: string[]): Promise<string> {
+  const { stdout, stderr, exitCode } = await cri.execSync({ containerId, cmd: command, timeout: 10 });
+  const text = Buffer.from(stdout).toString();
+  return exitCode === 0 ? text : `${text}${Buffer.from(stderr).toString()}exit ${exitCode}\n`;
+}
+
+/**
+ * Every cgroup file system of this machine; on a hybrid one also the version 2 mount without controllers, where runc
+ * makes groups too.
+ */
+export function allCgroups(): CgroupLayout {
+  const layout = detectCgroups();
+  const unified = mountInfo().find(({ fsType }) => fsType === 'cgroup2');
+  return {
+    ...layout,
+    mounts: new Map([...layout.mounts, ...(unified ? [['', unified.mountPoint] as const] : [])]),
+  };
+}
+
+/** Removes the cgroups of this process's pods. Call after the servers are gone. */
+export async function removeCgroups(): Promise<void> {
+  const layout = allCgroups();
+  await eventually('the end of the pods’ cgroups', () => {
+    cgroupKill(layout, cgroupRoot);
+    return cgroupRemove(layout, cgroupRoot);
+  });
+}
