@@ -19,7 +19,6 @@ export async function addList(
   }
   signal?.throwIfAborted();
   await expectNew(context, list, attachment);
-  context.cache.write(list, attachment);
   try {
     const result = await addPlugins(context, list, attachment, signal);
     context.cache.write(list, attachment, result);
@@ -43,7 +42,7 @@ async function addPlugins(
   return prevResult ?? {};
 }
 
-/** Refuses a second ADD, which would harm the first one; takes away what an interrupted one left. */
+/** Refuses a second ADD, which would harm the first one; takes away what a failed one left. */
 async function expectNew(
   context: CniContext,
   list: NetworkConfigList,

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Attachment } from './attachment.ts';
 import { decodeResult } from './decode-result.ts';
@@ -22,14 +22,14 @@ export interface CacheEntry {
   attachment: CachedAttachment;
   /** Undefined for a file of an older libcni, which holds the result alone. */
   list: NetworkConfigList | undefined;
-  /** As it stands in the file; undefined when the ADD did not come to its end. */
+  /** As it stands in the file; undefined when the ADD failed. */
   rawResult: unknown;
 }
 
 /**
  * The result cache of libcni (`<cacheDir>/results/<network>-<containerID>-<ifName>`), so that runtimes can take over from one
- * another. A file is there from before the first plugin runs, without a result, so that a crash in the middle leaves a
- * trace for GC. Files are replaced by rename. They are not synced: after a power failure their interfaces are gone anyway.
+ * another. An ADD that failed and could not be cleaned up leaves a file without a result, for DEL and GC to find. Files
+ * appear by rename. They are not synced: after a power failure their interfaces are gone anyway.
  */
 export class ResultCache {
   readonly #dir: string;
@@ -44,7 +44,7 @@ export class ResultCache {
     return join(this.#dir, `${network}-${containerID}-${ifName}`);
   }
 
-  /** @param result absent before the first plugin has run */
+  /** @param result absent for what a failed ADD left */
   write(list: NetworkConfigList, attachment: Attachment, result?: Result): void {
     const { containerID, ifName, netns, args, capabilityArgs } = attachment;
     const path = this.path(list.name, attachment);
@@ -107,8 +107,16 @@ export class ResultCache {
   }
 
   remove(network: string, attachment: AttachmentId): void {
-    // Also when something made it a directory.
-    rmSync(this.path(network, attachment), { force: true, recursive: true });
+    const path = this.path(network, attachment);
+    try {
+      unlinkSync(path);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT') return;
+      // Something made it a directory.
+      if (code !== 'EISDIR' && code !== 'EPERM') throw error;
+      rmSync(path, { force: true, recursive: true });
+    }
   }
 
   /** Every attachment with a readable file. Names may hold `-`, so only the content counts. */

@@ -78,16 +78,21 @@ export function cgroupKill(layout: CgroupLayout, path: string): void {
 export function cgroupRemove(layout: CgroupLayout, path: string): boolean {
   let clean = true;
   for (const dir of cgroupDirs(layout, path)) {
-    for (const group of withDescendants(dir).reverse()) {
-      try {
-        rmdirSync(group);
-      } catch (error) {
-        if (isCode(error, 'EBUSY')) clean = false;
-        else if (!isCode(error, 'ENOENT')) throw error;
-      }
-    }
+    // Mostly there is nothing below: then one call does it.
+    if (removeGroup(dir)) continue;
+    clean = withDescendants(dir).reverse().map(removeGroup).every(Boolean) && clean;
   }
   return clean;
+}
+
+function removeGroup(dir: string): boolean {
+  try {
+    rmdirSync(dir);
+  } catch (error) {
+    if (isCode(error, 'EBUSY')) return false;
+    if (!isCode(error, 'ENOENT')) throw error;
+  }
+  return true;
 }
 
 /** Removes the cgroup in every hierarchy where nothing is in or below it. */

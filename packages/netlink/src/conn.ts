@@ -85,12 +85,17 @@ export class NetlinkConn implements Disposable {
   execute(request: NetlinkRequest): NetlinkMessage[] {
     const flags = request.message.bytes().readUInt16LE(6);
     const isDump = (flags & NLM_F.DUMP) === NLM_F.DUMP;
-    for (let tries = 1; ; tries++) {
-      const answer = this.#tryExecute(request, flags, isDump);
-      if (answer !== undefined) return answer;
-      if (tries === DUMP_TRIES)
-        throw new NetlinkError(request.op, ERRNO.EINTR, { message: 'dump kept changing' });
+    try {
+      for (let tries = 1; tries <= DUMP_TRIES; tries++) {
+        const answer = this.#tryExecute(request, flags, isDump);
+        if (answer !== undefined) return answer;
+      }
+    } catch (error) {
+      // A dump that is left half read would make the kernel refuse the next one.
+      if (isCode(error, 'EPROTO')) this.#drain();
+      throw error;
     }
+    throw new NetlinkError(request.op, ERRNO.EINTR, { message: 'dump kept changing' });
   }
 
   /** Sends messages that the caller numbered, and gives everything that comes back. The caller judges it. */

@@ -6,9 +6,7 @@ export const ERRNO = {
   ESRCH: 3,
   EINTR: 4,
   ENODEV: 19,
-  EINVAL: 22,
   EPROTO: 71,
-  ENOTSUP: 95,
   EADDRNOTAVAIL: 99,
   ENOBUFS: 105,
 } as const;

@@ -1,5 +1,3 @@
-// ── transport ────────────────────────────────────────────────────────────────────────────────────────────
-
 export { AttributeReader, MessageWriter } from './attributes.ts';
 export {
   NetlinkConn,
@@ -43,6 +41,7 @@ export type {
   NftRegister,
   NftVerdict,
 } from './nft/expression-types.ts';
+export { nftFindElement } from './nft/find-element.ts';
 export { nftListChains, nftListElements, nftListRules, nftListSets, nftListTables } from './nft/list.ts';
 export { Nft, nftTransaction, openNft, openNftIn } from './nft/nft.ts';
 export type {

@@ -133,7 +133,7 @@ test('one network contains or overlaps another', () => {
 test('order, neighbours and the ends of the address space', () => {
   fc.assert(
     fc.property(ip, ip, (a, b) => {
-      assert.equal(Math.sign(compareIp(a, b)), -Math.sign(compareIp(b, a)));
+      assert.equal(Math.sign(compareIp(a, b)) + Math.sign(compareIp(b, a)), 0);
       const next = nextIp(a);
       if (next !== undefined) {
         assert.deepEqual(previousIp(next), a);

@@ -28,7 +28,9 @@ export function builtinPlugins(openHost: () => PluginHost = openPluginHost): InP
   return {
     resolve(type, file) {
       const plugin = plugins.get(type);
-      return plugin !== undefined && realpathSync(file) === `${pluginBinDir}/${type}` ? plugin : undefined;
+      return plugin !== undefined && realpathSync.native(file) === `${pluginBinDir}/${type}`
+        ? plugin
+        : undefined;
     },
   };
 }

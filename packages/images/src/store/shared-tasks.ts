@@ -66,7 +66,11 @@ export class SharedTasks<T, P = never> {
       signal?.removeEventListener('abort', onAbort);
       if (onProgress !== undefined) running.listeners.delete(onProgress);
       running.waiters -= 1;
-      if (running.waiters === 0) running.controller.abort(signal?.reason);
+      if (running.waiters === 0) {
+        running.controller.abort(signal?.reason);
+        // The last to go sees to it that nothing goes on behind everybody's back.
+        await running.promise.catch(() => {});
+      }
     }
   }
 }

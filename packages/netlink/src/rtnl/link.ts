@@ -62,7 +62,8 @@ export function linkList(conn: Rtnl, filter: { kind?: string; masterIndex?: numb
 
 /**
  * `ip link add NAME [mtu …] [address …] [master …] [up] type KIND …` in one message: all of it or nothing.
- * Returns the new link (of a veth: the first end), whose operState may already be out of date.
+ * Returns the new link, whose operState may already be out of date; of a veth the first end, with the index of the second
+ * as `peerIndex`.
  * @throws NetlinkError EEXIST, ENODEV (no such parent or master), ENOTSUP (the kernel lacks the kind), EPERM
  */
 export function linkAdd(conn: Rtnl, spec: LinkSpec & { netnsFd?: never }): Link {

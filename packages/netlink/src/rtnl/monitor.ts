@@ -32,7 +32,8 @@ export type MonitorEvent =
 
 /**
  * `ip monitor [link] [address] [route] [neigh]`: listens from the call on. Ends when `signal` aborts (within a quarter of
- * a second) or the loop that reads it ends. Holds one pool thread while it waits. `new` also means changed.
+ * a second) or the loop that reads it ends; must be read, for only that closes its socket. Holds one pool thread while it
+ * waits. `new` also means changed.
  */
 export function monitor(
   conn: Rtnl,

@@ -1,4 +1,17 @@
-import { linkSync, mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { isCode } from '@amphipod/linux';
 import { formatIp, type IpAddress, tryParseIp } from '@amphipod/netlink';
@@ -121,7 +134,19 @@ export class Reservations {
     }
   }
 
+  /** In place and without truncating first, which makes ext4 write the file out at once; a damaged one does no harm. */
   setLast(setIndex: number, ip: IpAddress): void {
-    writeFileSync(join(this.dir, `${LAST_PREFIX}${setIndex}`), formatIp(ip), { mode: 0o600 });
+    const text = formatIp(ip);
+    const fd = openSync(
+      join(this.dir, `${LAST_PREFIX}${setIndex}`),
+      constants.O_WRONLY | constants.O_CREAT,
+      0o600,
+    );
+    try {
+      writeSync(fd, text, 0);
+      if (fstatSync(fd).size !== text.length) ftruncateSync(fd, text.length);
+    } finally {
+      closeSync(fd);
+    }
   }
 }

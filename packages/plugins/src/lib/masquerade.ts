@@ -136,7 +136,7 @@ function chainOf(address: Cidr): string {
 function frame(address: Cidr): NftOp[] {
   const chain = { object: 'chain', ...TABLE } as const;
   const rule = { op: 'add', object: 'rule', ...TABLE } as const;
-  const { daddr } = families[address.ip.family];
+  const { daddr, nfproto } = families[address.ip.family];
   const network = chainOf(address);
   return [
     { op: 'add', object: 'table', ...TABLE, comment: 'Amphipod: masquerading of pods (ipMasq)' },
@@ -161,6 +161,10 @@ function frame(address: Cidr): NftOp[] {
     }),
     { op: 'add', ...chain, chain: network },
     { op: 'flush', ...chain, chain: network },
-    { ...rule, chain: network, expressions: [nft.ne(daddr, networkOf(address)), nft.masquerade()] },
+    {
+      ...rule,
+      chain: network,
+      expressions: [nft.eq(nft.meta.nfproto, nfproto), nft.ne(daddr, networkOf(address)), nft.masquerade()],
+    },
   ];
 }

@@ -32,6 +32,8 @@ before(async () => {
         null,
         ExecSyncResponse.create({ stdout: Buffer.alloc(16 << 20), stderr: Buffer.alloc(16 << 20) }),
       ),
+    runPodSandbox: (_: unknown, reply: (error: object) => void) =>
+      reply({ code: status.UNAVAILABLE, details: 'attach network: no configuration' }),
     // Never answers.
     status: (call: { on(event: 'cancelled', listener: () => void): void }) => call.on('cancelled', resolve),
   });
@@ -85,6 +87,12 @@ test('nobody at the socket', async () => {
     const message = `cannot reach the runtime at ${path}: is "amphipod up" running?`;
     await assert.rejects(client.runtime.version({ version: '' }), { code: status.UNAVAILABLE, message });
   }
+});
+
+test('a server that is there and calls itself unavailable is quoted', async () => {
+  using client = connectCri(socket);
+  const call = client.runtime.runPodSandbox({ config: undefined, runtimeHandler: '' });
+  await assert.rejects(call, { code: status.UNAVAILABLE, message: 'attach network: no configuration' });
 });
 
 test('the forms of a socket', () => {

@@ -93,17 +93,17 @@ function unaryCall(client: Client, socket: string, call: UnaryCall): Promise<unk
 
 function toCriError(error: ServiceError, socket: string): CriCallError {
   const text = error.details || error.message;
-  if (error.code === grpcStatus.UNAVAILABLE) {
-    return new CriCallError(
-      error.code,
-      `cannot reach the runtime at ${socket}: ${connectCause(text)}`,
-      error,
-    );
+  const fail = (message: string) => new CriCallError(error.code, message, error);
+  if (error.code === grpcStatus.UNIMPLEMENTED)
+    return fail(`the runtime at ${socket} does not do this: ${text}`);
+  // A server may say UNAVAILABLE too: these texts are those of our own end.
+  if (error.code === grpcStatus.UNAVAILABLE && text.startsWith('No connection established')) {
+    return fail(`cannot reach the runtime at ${socket}: ${connectCause(text)}`);
   }
-  if (error.code === grpcStatus.UNIMPLEMENTED) {
-    return new CriCallError(error.code, `the runtime at ${socket} does not do this: ${text}`, error);
+  if (error.code === grpcStatus.UNAVAILABLE && /^Connection dropped|ECONNRESET/.test(text)) {
+    return fail(`the runtime at ${socket} ended during the call`);
   }
-  return new CriCallError(error.code, text, error);
+  return fail(text);
 }
 
 function connectCause(text: string): string {

@@ -7,11 +7,16 @@ function layer(doneBytes: number, totalBytes: number, state = 'downloading') {
 }
 
 test('the progress of all layers together', () => {
-  const layers = [layer(50, 50, 'done'), layer(25, 50)];
+  const layers = [layer(10, 50, 'unpacking'), layer(25, 50)];
   assert.equal(
-    progressLine({ reference: 'x', layers }, 60),
-    'pulling  [================>    ]  75 B of 100 B  1/2 layers',
+    progressLine({ reference: 'x', layers }, 62),
+    'downloading  [==============>    ]  75 B of 100 B  0/2 layers',
   );
+});
+
+test('when everything has arrived, what is unpacked counts', () => {
+  const layers = [layer(50, 50, 'done'), layer(10, 50, 'unpacking')];
+  assert.match(progressLine({ reference: 'x', layers }, 80), /^unpacking .* 60 B of 100 B {2}1\/2 layers$/);
 });
 
 test('stays within the terminal, however narrow or far', () => {

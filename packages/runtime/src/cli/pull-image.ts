@@ -53,7 +53,7 @@ async function showProgress(client: CriClient, options: PullOptions, pull: Promi
     const status = told ? await readPull(client, reference) : undefined;
     // Another CRI server does not tell; then there is the time only.
     if (status === 'unknown') told = false;
-    const line = typeof status === 'object' ? progressLine(status, stderr.columns ?? 80) : '';
+    const line = typeof status === 'object' ? progressLine(status, stderr.columns || 80) : '';
     stderr.write(
       `\r\x1b[K${line || `pulling ${reference}  ${((performance.now() - startMs) / 1000).toFixed(0)} s`}`,
     );
@@ -83,15 +83,21 @@ async function readPull(
   }
 }
 
-/** `pulling  [=======>      ]  3.10 of 7.90 MB  2/5 layers`, within `columns`. */
+/** `downloading  [=======>      ]  3.10 MB of 7.90 MB  2/5 layers`, within `columns`. */
 export function progressLine({ layers }: PullStatus, columns: number): string {
   const total = layers.reduce((sum, layer) => sum + layer.totalBytes, 0);
-  const done = layers.reduce((sum, layer) => sum + Math.min(layer.doneBytes, layer.totalBytes), 0);
   if (total === 0) return '';
+  // The bytes of a layer are counted twice, first as they arrive and then as they are unpacked.
+  const isDownloading = layers.some(({ state }) => state === 'waiting' || state === 'downloading');
+  const done = layers.reduce((sum, layer) => {
+    const isWhole = isDownloading && layer.state === 'unpacking';
+    return sum + (isWhole ? layer.totalBytes : Math.min(layer.doneBytes, layer.totalBytes));
+  }, 0);
   const finished = layers.filter(({ state }) => state === 'done' || state === 'exists').length;
+  const title = isDownloading ? 'downloading' : 'unpacking  ';
   const text = `${formatBytes(done)} of ${formatBytes(total)}  ${finished}/${layers.length} layers`;
-  const width = Math.max(0, Math.min(40, columns - text.length - 14));
+  const width = Math.max(0, Math.min(40, columns - title.length - text.length - 7));
   const filled = Math.round((done / total) * width);
   const bar = `${'='.repeat(filled)}${filled < width ? '>' : ''}`.slice(0, width).padEnd(width);
-  return `pulling  [${bar}]  ${text}`;
+  return `${title}  [${bar}]  ${text}`;
 }

@@ -1,4 +1,5 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { unmountAsync } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { containerPaths } from './paths.ts';
@@ -16,6 +17,7 @@ export function mountContainerRootfs(context: RuntimeContext, containerId: strin
 export async function removeContainerFiles(context: RuntimeContext, containerId: string): Promise<void> {
   const { bundle, rootfs, data } = containerPaths(context.config, containerId);
   await unmountAsync(rootfs);
-  rmSync(bundle, { recursive: true, force: true });
-  rmSync(data, { recursive: true, force: true });
+  // In the thread pool: a container may have written many files.
+  await rm(bundle, { recursive: true, force: true });
+  await rm(data, { recursive: true, force: true });
 }

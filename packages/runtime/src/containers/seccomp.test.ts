@@ -6,7 +6,7 @@ import { containerSeccomp, resolveProfile } from './seccomp.ts';
 describe('resolveProfile', () => {
   const profile = {
     defaultAction: 'SCMP_ACT_ERRNO',
-    archMap: [{ architecture: 'SCMP_ARCH_X86_64', subArchitectures: ['SCMP_ARCH_X86'] }],
+    archMap: [{ architecture: 'SCMP_ARCH_X86_64', subArchitectures: ['SCMP_ARCH_X86', 'SCMP_ARCH_X32'] }],
     syscalls: [
       { names: ['read'], action: 'SCMP_ACT_ALLOW', args: [] },
       { names: ['mount'], action: 'SCMP_ACT_ALLOW', includes: { caps: ['CAP_SYS_ADMIN'] } },
@@ -15,16 +15,15 @@ describe('resolveProfile', () => {
     ],
   };
   const names = (caps: string[], arch: string) =>
-    resolveProfile(profile, caps, { arch }).syscalls!.flatMap((rule) => rule.names);
+    resolveProfile(profile, caps, { arch, x32: true }).syscalls!.flatMap((rule) => rule.names);
   it('keeps the rules whose conditions hold', () => {
     assert.deepEqual(names([], 'x64'), ['read', 'clone']);
     assert.deepEqual(names(['CAP_SYS_ADMIN'], 'arm64'), ['read', 'mount', 'arm_only']);
   });
   it('lists the architectures of this machine', () => {
-    assert.deepEqual(resolveProfile(profile, [], { arch: 'x64' }).architectures, [
-      'SCMP_ARCH_X86_64',
-      'SCMP_ARCH_X86',
-    ]);
+    const architectures = (x32: boolean) => resolveProfile(profile, [], { arch: 'x64', x32 }).architectures;
+    assert.deepEqual(architectures(true), ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32']);
+    assert.deepEqual(architectures(false), ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86']);
   });
 });
 

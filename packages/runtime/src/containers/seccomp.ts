@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { arch } from 'node:os';
+import { supportsX32 } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import { type LinuxContainerSecurityContext, SecurityProfile_ProfileType } from '../gen/api.ts';
 import type { OciSeccomp } from '../oci/spec.ts';
@@ -68,7 +69,7 @@ function readProfile(path: string): ConditionalProfile {
 export function resolveProfile(
   profile: ConditionalProfile,
   capabilities: readonly string[],
-  machine: { arch: string } = { arch: arch() },
+  machine: { arch: string; x32: boolean } = { arch: arch(), x32: supportsX32() },
 ): OciSeccomp {
   const native = machine.arch === 'arm64' ? 'SCMP_ARCH_AARCH64' : 'SCMP_ARCH_X86_64';
   const archName = machine.arch === 'arm64' ? 'arm64' : 'amd64';
@@ -81,9 +82,11 @@ export function resolveProfile(
     defaultAction: profile.defaultAction,
     ...(profile.defaultErrnoRet !== undefined && { defaultErrnoRet: profile.defaultErrnoRet }),
     ...(profile.flags !== undefined && { flags: profile.flags }),
-    architectures: mapped
+    // Rules for an ABI that the kernel does not have only make the filter larger and its making slower (docs/adr/0010).
+    architectures: (mapped
       ? [native, ...(mapped.subArchitectures ?? [])]
-      : (profile.architectures ?? [native]),
+      : (profile.architectures ?? [native])
+    ).filter((name) => name !== 'SCMP_ARCH_X32' || machine.x32),
     syscalls: (profile.syscalls ?? [])
       .filter(({ includes = {}, excludes = {} }) => holds(includes) && !excluded(excludes))
       .map(({ names, name, action, args, errnoRet }) => ({

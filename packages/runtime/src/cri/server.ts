@@ -113,11 +113,16 @@ function unary(
   return (call, callback) => {
     const controller = new AbortController();
     call.on('cancelled', () => controller.abort());
+    const startedAt = performance.now();
+    const ms = () => Math.round((performance.now() - startedAt) * 10) / 10;
     Promise.try(() => handler(context, call.request, { signal: controller.signal })).then(
-      (response) => callback(null, response),
+      (response) => {
+        context.log.debug('call', { method, ms: ms() });
+        callback(null, response);
+      },
       (error: unknown) => {
         const status = toServiceError(error);
-        context.log.warn('call failed', { method, code: status.name, error: status.details });
+        context.log.warn('call failed', { method, ms: ms(), code: status.name, error: status.details });
         if (status.name === 'INTERNAL' && error instanceof Error)
           context.log.error(error.stack ?? error.message);
         callback(status);

@@ -1,7 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
-import { isCode, killQuietly, processTree } from '@amphipod/linux';
+import { isCode, killQuietly, pipe, processTree, type SpawnedProcess, spawnProcess } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import type { OciRuntime } from './runtimes.ts';
 
@@ -32,19 +32,28 @@ export interface ConmonOptions {
  */
 export async function createUnderConmon(options: ConmonOptions): Promise<number> {
   // conmon reports on this pipe: {"data": PID} or {"data": -1, "message": "…"} (conmon(8), _OCI_SYNCPIPE).
-  const child = spawn(options.conmonPath, conmonArguments(options), {
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-    cwd: options.bundle,
-    env: { PATH: process.env.PATH ?? '', _OCI_SYNCPIPE: '3' },
-  });
-  const exit = exitOf(child);
-  const stderr = readAll(child.stderr as Readable);
+  const sync = pipe();
+  const errors = `${options.bundle}/conmon.log`;
+  const fds = [openSync('/dev/null', 'r+'), openSync(errors, 'w')];
+  let monitor: SpawnedProcess;
+  try {
+    monitor = spawnProcess(options.conmonPath, conmonArguments(options), {
+      fds: [fds[0]!, fds[0]!, fds[1]!, sync.write],
+      cwd: options.bundle,
+      env: { PATH: process.env.PATH ?? '', _OCI_SYNCPIPE: '3' },
+      daemonizes: true,
+    });
+  } finally {
+    for (const fd of [...fds, sync.write]) closeSync(fd);
+  }
   // The pipe stays open in conmon for as long as the container lives: the first line is the answer.
-  const report = await firstLine(child.stdio[3] as Readable);
+  const report = await firstLine(new Socket({ fd: sync.read, readable: true, writable: false }));
   const answer = parseReport(report);
   if (answer !== undefined && answer.data > 0) return answer.data;
   const reason =
-    runtimeMessage(answer?.message ?? '') || (await stderr).trim() || `conmon exited with ${await exit}`;
+    runtimeMessage(answer?.message ?? '') ||
+    readFileSync(errors, 'utf8').trim() ||
+    `conmon exited with ${await monitor.exited}`;
   throw new CriError('failed-precondition', `create container with ${options.runtime.name}: ${reason}`);
 }
 
@@ -119,17 +128,4 @@ async function firstLine(stream: Readable): Promise<string> {
     if (text.includes('\n')) break;
   }
   return text.split('\n')[0]!;
-}
-
-async function readAll(stream: Readable): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-function exitOf(child: ChildProcess): Promise<number | null> {
-  return new Promise((resolve, reject) => {
-    child.once('error', (cause) => reject(new CriError('internal', 'start conmon', { cause })));
-    child.once('exit', resolve);
-  });
 }

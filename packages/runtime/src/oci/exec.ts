@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import type { Readable } from 'node:stream';
-import { isCode, killQuietly, processTree } from '@amphipod/linux';
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { isCode, killQuietly, pipe, processTree, type SpawnedProcess, spawnProcess } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import { runtimeMessage } from './conmon.ts';
 import type { OciRuntime } from './runtimes.ts';
@@ -39,17 +38,11 @@ export async function execSync(
   const files = { process: `${scratch}.json`, pid: `${scratch}.pid`, log: `${scratch}.log` };
   writeFileSync(files.process, JSON.stringify(options.process));
   try {
-    const child = spawn(
-      runtime.path,
+    const child = startExec(
+      runtime,
       ['--root', runtime.root, '--log', files.log, '--log-format', 'json'].concat([
-        'exec',
-        '--process',
-        files.process,
-        '--pid-file',
-        files.pid,
-        containerId,
+        ...['exec', '--process', files.process, '--pid-file', files.pid, containerId],
       ]),
-      { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     let stopped: CriError | undefined;
     const stop = (reason: CriError) => {
@@ -57,7 +50,7 @@ export async function execSync(
       const pid = readPid(files.pid);
       // The command first: its children would be adopted by the container's init and live on.
       if (pid !== undefined) for (const member of processTree(pid)) killQuietly(member, 'SIGKILL');
-      child.kill('SIGKILL');
+      killQuietly(child.pid, 'SIGKILL');
     };
     const timer =
       timeoutMs > 0 &&
@@ -84,12 +77,27 @@ export async function execSync(
   }
 }
 
-async function collect(child: ReturnType<typeof spawn>): Promise<ExecResult> {
-  const stdout = new CappedOutput(child.stdout as Readable);
-  const stderr = new CappedOutput(child.stderr as Readable);
-  const { promise: exited, resolve, reject } = Promise.withResolvers<number>();
-  child.once('error', (cause) => reject(new CriError('internal', 'start the OCI runtime', { cause })));
-  child.once('exit', (code) => resolve(code ?? 255));
+interface ExecProcess extends SpawnedProcess {
+  stdout: CappedOutput;
+  stderr: CappedOutput;
+}
+
+function startExec(runtime: OciRuntime, args: string[]): ExecProcess {
+  const nothing = openSync('/dev/null', 'r');
+  const [out, err] = [pipe(), pipe()];
+  try {
+    const env = { PATH: process.env.PATH ?? '' };
+    const child = spawnProcess(runtime.path, args, { env, fds: [nothing, out.write, err.write] });
+    return { ...child, stdout: new CappedOutput(out.read), stderr: new CappedOutput(err.read) };
+  } catch (error) {
+    for (const { read } of [out, err]) closeSync(read);
+    throw error;
+  } finally {
+    for (const fd of [nothing, out.write, err.write]) closeSync(fd);
+  }
+}
+
+async function collect({ exited, stdout, stderr }: ExecProcess): Promise<ExecResult> {
   const exitCode = await exited;
   // A process left in the background may hold the pipes open; what the command itself wrote is in them already.
   await Promise.all([stdout.drained(), stderr.drained()]);
@@ -97,13 +105,15 @@ async function collect(child: ReturnType<typeof spawn>): Promise<ExecResult> {
 }
 
 class CappedOutput {
-  readonly #stream: Readable;
+  readonly #stream: Socket;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
   #lastDataAt = 0;
   #ended = false;
 
-  constructor(stream: Readable) {
+  /** @param fd read end of the pipe; closed at the end */
+  constructor(fd: number) {
+    const stream = new Socket({ fd, readable: true, writable: false });
     this.#stream = stream;
     stream.on('data', (chunk: Buffer) => {
       this.#lastDataAt = performance.now();

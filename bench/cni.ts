@@ -1,0 +1,167 @@
+/**
+ * ADD and DEL of networks: ours in process, ours executed, and the reference plugins executed, one after another in each
+ * round, in namespaces of the run's own. `bench/cni.ts [ROUNDS]`
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type Attachment,
+  type Cni,
+  createCni,
+  type NetworkConfigList,
+  parseNetworkConfigList,
+} from '@amphipod/cni';
+import { createPinnedNamespaces, unpinNamespace } from '@amphipod/linux';
+import { builtinPlugins, pluginBinDir } from '@amphipod/plugins';
+import { printResult, printTable, type Row, summarize } from './report.ts';
+
+const PEER = 'containernetworking-plugins 1.1.1';
+const PEER_DIR = '/usr/lib/cni';
+const DEFAULT_ROUNDS = 40;
+const WARM_UP_ROUNDS = 3;
+/** The kernel takes deleted namespaces down in the background; the next measurement shall not feel it. */
+const SETTLE_MS = 40;
+
+interface Subject {
+  name: 'in-process' | 'exec' | 'peer';
+  cni: Cni;
+  /** Distinguishes bridges, networks and host ports. */
+  number: number;
+}
+
+const chains = {
+  'bridge+host-local': { ipMasq: false, portmap: false },
+  'bridge+host-local+ipMasq': { ipMasq: true, portmap: false },
+  'bridge+host-local+ipMasq+portmap': { ipMasq: true, portmap: true },
+} as const;
+type ChainName = keyof typeof chains;
+
+function listFor(chain: ChainName, subject: Subject, dataDir: string): NetworkConfigList {
+  const { ipMasq, portmap } = chains[chain];
+  const id = Object.keys(chains).indexOf(chain) * 10 + subject.number;
+  const plugins = [
+    {
+      type: 'bridge',
+      bridge: `bench${id}`,
+      isGateway: true,
+      ipMasq,
+      hairpinMode: true,
+      ipam: { type: 'host-local', subnet: `10.77.${id}.0/24`, routes: [{ dst: '0.0.0.0/0' }], dataDir },
+    },
+    ...(portmap ? [{ type: 'portmap', capabilities: { portMappings: true } }] : []),
+  ];
+  return parseNetworkConfigList(JSON.stringify({ cniVersion: '1.0.0', name: `bench${id}`, plugins }));
+}
+
+interface Samples {
+  add: number[];
+  del: number[];
+}
+
+async function measure(
+  subject: Subject,
+  list: NetworkConfigList,
+  dir: string,
+): Promise<{ add: number; del: number }> {
+  const attachment: Attachment = {
+    containerID: `bench-${process.pid}-${process.hrtime.bigint()}`,
+    netns: join(dir, `netns-${subject.name}`),
+    ifName: 'eth0',
+    capabilityArgs: { portMappings: [{ hostPort: 18080, containerPort: 80, protocol: 'tcp' }] },
+  };
+  createPinnedNamespaces({ net: attachment.netns });
+  await sleep(SETTLE_MS);
+  const start = performance.now();
+  await subject.cni.addList(list, attachment);
+  const added = performance.now();
+  await sleep(SETTLE_MS);
+  const before = performance.now();
+  await subject.cni.delList(list, attachment);
+  const deleted = performance.now();
+  unpinNamespace(attachment.netns);
+  return { add: added - start, del: deleted - before };
+}
+
+async function main(rounds: number): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), 'bench-cni-'));
+  try {
+    execFileSync('ip', ['link', 'set', 'lo', 'up']);
+    const rows = await runRounds(rounds, dir);
+    console.log(
+      `${PEER}; ${rounds} rounds; starting /bin/true takes ${spawnCost().toFixed(2)} ms (p50), which every exec includes\n`,
+    );
+    printTable(rows);
+    console.log();
+    printResult('cni', PEER, rows);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+async function runRounds(rounds: number, dir: string): Promise<Row[]> {
+  const cacheDir = join(dir, 'cache');
+  const subjects: Subject[] = [
+    {
+      name: 'in-process',
+      number: 1,
+      cni: createCni({ pluginDirs: [pluginBinDir], cacheDir, inProcess: builtinPlugins() }),
+    },
+    { name: 'exec', number: 2, cni: createCni({ pluginDirs: [pluginBinDir], cacheDir }) },
+    { name: 'peer', number: 3, cni: createCni({ pluginDirs: [PEER_DIR], cacheDir }) },
+  ];
+  const dataDir = join(dir, 'ipam');
+  mkdirSync(dataDir);
+  const rows: Row[] = [];
+  for (const chain of Object.keys(chains) as ChainName[]) {
+    const samples = new Map<Subject['name'], Samples>(
+      subjects.map(({ name }) => [name, { add: [], del: [] }]),
+    );
+    for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
+      for (const subject of subjects) {
+        const { add, del } = await measure(subject, listFor(chain, subject, dataDir), dir);
+        if (round < 0) continue;
+        samples.get(subject.name)!.add.push(add);
+        samples.get(subject.name)!.del.push(del);
+      }
+    }
+    for (const verb of ['add', 'del'] as const) {
+      const peer = summarize(samples.get('peer')![verb]);
+      for (const name of ['in-process', 'exec'] as const) {
+        rows.push({ name: `${verb} ${chain} ${name}`, ours: summarize(samples.get(name)![verb]), peer });
+      }
+    }
+  }
+  return rows;
+}
+
+function spawnCost(): number {
+  const samples = Array.from({ length: 20 }, () => {
+    const start = performance.now();
+    spawnSync('/bin/true');
+    return performance.now() - start;
+  });
+  return summarize(samples).p50;
+}
+
+const [argument, isInside] = process.argv.slice(2);
+if (isInside === 'inside') await main(Number(argument));
+else {
+  // A network namespace for bridges and rules, a mount namespace for the pinned ones.
+  const { status } = spawnSync(
+    'unshare',
+    [
+      '--net',
+      '--mount',
+      process.execPath,
+      ...process.execArgv,
+      import.meta.filename,
+      String(Number(argument) || DEFAULT_ROUNDS),
+      'inside',
+    ],
+    { stdio: 'inherit' },
+  );
+  process.exitCode = status ?? 1;
+}
