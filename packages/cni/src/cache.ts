@@ -1,4 +1,13 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { Attachment } from './attachment.ts';
 import { decodeResult } from './decode-result.ts';
@@ -81,11 +90,12 @@ export class ResultCache {
   /** Undefined when there is no file. @throws CniError decoding-failure for a damaged file, or that of another attachment */
   read(network: string, attachment: AttachmentId): CacheEntry | undefined {
     const path = this.path(network, attachment);
+    // Asked first, as a thrown ENOENT costs more than all the rest.
+    if (!existsSync(path)) return undefined;
     let text: string;
     try {
       text = readFileSync(path, 'utf8');
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw damaged(path, (cause as Error).message, cause);
     }
     const object = parseFile(path, text);

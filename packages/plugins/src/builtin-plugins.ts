@@ -1,4 +1,4 @@
-import { realpathSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type BoundPlugin, bindPlugin, type InProcessPlugins } from '@amphipod/cni';
 import { bridge } from './bridge/bridge.ts';
@@ -23,14 +23,18 @@ export function builtinPlugins(openHost: () => PluginHost = openPluginHost): InP
       return host;
     });
   const plugins = new Map(
-    [bridge, hostLocal, loopback, portmap].map((plugin) => [plugin.type, bind(plugin)]),
+    [bridge, hostLocal, loopback, portmap].map((plugin) => {
+      // The very file, by whatever links it is reached; one that an upgrade put in its place is another version's.
+      const { dev, ino } = statSync(`${pluginBinDir}/${plugin.type}`);
+      return [plugin.type, { dev, ino, bound: bind(plugin) }];
+    }),
   );
   return {
     resolve(type, file) {
       const plugin = plugins.get(type);
-      return plugin !== undefined && realpathSync.native(file) === `${pluginBinDir}/${type}`
-        ? plugin
-        : undefined;
+      if (plugin === undefined) return undefined;
+      const { dev, ino } = statSync(file);
+      return dev === plugin.dev && ino === plugin.ino ? plugin.bound : undefined;
     },
   };
 }

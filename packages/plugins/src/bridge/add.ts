@@ -25,6 +25,7 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
     undo.defer('remove gateway addresses', () => {
       // Undone after the port is gone; ports that are left need the gateway.
       if (addedGateways.length === 0 || hasPorts(host.rtnl, bridge.ifIndex)) return;
+      host.memory.gateways.delete(bridge.ifIndex);
       for (const cidr of addedGateways) addrDel(host.rtnl, bridge.ifIndex, cidr);
     });
     const veth = createVeth(host.rtnl, pod, undo, {
@@ -34,7 +35,7 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
       masterIndex: bridge.ifIndex,
       port: { hairpin: config.hairpin, isolated: config.isolated },
     });
-    const setting = { request, config, host, pod, bridge, veth, addedGateways, undo };
+    const setting: Setting = { request, config, host, pod, bridge, veth, addedGateways, undo };
     const layer3 = config.ipamType === undefined ? layer2Only(setting) : await addAddresses(setting);
     if (!config.disableContainerInterface) await untilPortIsUp(host.rtnl, veth.host);
     return describe(setting, layer3);
@@ -47,6 +48,8 @@ interface Setting {
   host: PluginHost;
   pod: Pod;
   bridge: Link;
+  /** Known and fixed once there is a gateway. */
+  bridgeMac?: string;
   veth: VethPair;
   addedGateways: Cidr[];
   undo: UndoStack;
@@ -70,7 +73,7 @@ async function addAddresses(setting: Setting): Promise<Result> {
   const result = completeGateways(fromIpam, config);
   if (config.isGateway) {
     const { forceAddress } = config;
-    setUpGateways(host.rtnl, bridge, result, { forceAddress, added: setting.addedGateways });
+    setting.bridgeMac = setUpGateways(host, bridge, result, { forceAddress, added: setting.addedGateways });
   }
   await configureInterface(pod, result, {
     ifIndex: veth.pod.ifIndex,
@@ -100,8 +103,9 @@ async function untilPortIsUp(rtnl: Rtnl, { ifIndex }: Link): Promise<void> {
   throw new CniError('internal', `bridge port in error state: ${state}`);
 }
 
-function describe({ request, config, host, bridge, veth }: Setting, layer3: Result): Result {
-  const { mac } = linkGet(host.rtnl, bridge.ifIndex);
+function describe({ request, config, host, bridge, bridgeMac, veth }: Setting, layer3: Result): Result {
+  // Without a gateway the bridge may have taken the address of the new port.
+  const mac = bridgeMac ?? linkGet(host.rtnl, bridge.ifIndex).mac;
   return {
     interfaces: [
       { name: bridge.name, mac },

@@ -1,6 +1,7 @@
 import { CniError, type Result } from '@amphipod/cni';
 import { isCode } from '@amphipod/linux';
 import {
+  type AddressOptions,
   addrAdd,
   addrDel,
   addrList,
@@ -11,6 +12,7 @@ import {
   formatCidr,
   formatIp,
   type Link,
+  linkGet,
   linkSet,
   networkOf,
   nextIp,
@@ -18,6 +20,7 @@ import {
   parseIp,
   type Rtnl,
 } from '@amphipod/netlink';
+import type { PluginHost } from '../lib/host.ts';
 import { ensureSysctl, trySysctl } from '../lib/settings.ts';
 import type { BridgeConfig } from './config.ts';
 
@@ -42,30 +45,55 @@ export interface GatewayOptions {
   added: Cidr[];
 }
 
-/** Puts the gateways on the bridge and lets the machine forward. @throws CniError when another address is in the way */
-export function setUpGateways(rtnl: Rtnl, bridge: Link, { ips = [] }: Result, options: GatewayOptions): void {
+/**
+ * Puts the gateways on the bridge and lets the machine forward. Gives the bridge's hardware address, which does not change
+ * from then on. @throws CniError when another address is in the way
+ */
+export function setUpGateways(
+  { rtnl, memory }: PluginHost,
+  bridge: Link,
+  { ips = [] }: Result,
+  options: GatewayOptions,
+): string {
+  let { mac } = bridge;
+  const known = memory.gateways.get(bridge.ifIndex) ?? new Set();
   for (const { address, gateway } of ips) {
     if (gateway === undefined) continue;
-    const { prefix } = parseCidr(address);
-    const cidr = { ip: parseIp(gateway), prefix };
+    const cidr = { ip: parseIp(gateway), prefix: parseCidr(address).prefix };
     if (cidr.ip.family === 6) trySysctl(`net/ipv6/conf/${bridge.name}/disable_ipv6`, '0');
-    ensureAddress(rtnl, bridge, cidr, options);
+    // Known ones are only put back should somebody have taken them (field case NET-06).
+    if (known.has(formatCidr(cidr))) addrReplace(rtnl, bridge.ifIndex, cidr, addressOptions(cidr));
+    else {
+      ensureAddress(rtnl, bridge, cidr, options);
+      mac = pinMac(rtnl, bridge.ifIndex);
+    }
+    memory.gateways.set(bridge.ifIndex, known.add(formatCidr(cidr)));
     ensureSysctl(cidr.ip.family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding', '1');
   }
+  return mac;
+}
+
+/** A bridge that others made takes the lowest address of its ports until it is given one. */
+function pinMac(rtnl: Rtnl, ifIndex: number): string {
+  const { mac } = linkGet(rtnl, ifIndex);
+  linkSet(rtnl, ifIndex, { mac });
+  return mac;
+}
+
+function addressOptions(cidr: Cidr): AddressOptions {
+  return cidr.ip.family === 4 ? { broadcast: broadcastOf(cidr) } : { noDad: true };
 }
 
 function ensureAddress(
   rtnl: Rtnl,
-  { ifIndex, name, mac }: Link,
+  { ifIndex, name }: Link,
   cidr: Cidr,
   { forceAddress, added }: GatewayOptions,
 ): void {
-  const options = cidr.ip.family === 4 ? { broadcast: broadcastOf(cidr) } : { noDad: true };
   try {
-    addrAdd(rtnl, ifIndex, cidr, options);
+    addrAdd(rtnl, ifIndex, cidr, addressOptions(cidr));
     added.push(cidr);
   } catch (error) {
-    // The usual case: an earlier pod brought it.
     if (!isCode(error, 'EEXIST')) throw error;
     return;
   }
@@ -83,9 +111,7 @@ function ensureAddress(
   }
   for (const other of inTheWay) addrDel(rtnl, ifIndex, other);
   // With an address in its network gone, the kernel may have taken this one too.
-  if (inTheWay.length > 0) addrReplace(rtnl, ifIndex, cidr, options);
-  // A bridge that others made takes the lowest address of its ports until it is given one.
-  linkSet(rtnl, ifIndex, { mac });
+  if (inTheWay.length > 0) addrReplace(rtnl, ifIndex, cidr, addressOptions(cidr));
 }
 
 /** IPv4: any other address. IPv6: one of the same network. */

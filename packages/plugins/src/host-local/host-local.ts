@@ -102,8 +102,8 @@ async function withLock<T>(
   dir: string,
   work: (reservations: Reservations) => Promise<T>,
 ): Promise<T> {
-  const known = (memory.get(dir) ?? new Map<string, string>()) as Map<string, string>;
-  memory.set(dir, known);
+  const known = memory.reservations.get(dir) ?? new Map<string, string>();
+  memory.reservations.set(dir, known);
   using _lock = await lockMakingDir(dir, signal);
   return await work(new Reservations(dir, known));
 }

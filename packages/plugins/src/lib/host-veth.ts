@@ -12,7 +12,7 @@ import {
 } from '@amphipod/netlink';
 import type { Pod } from './host.ts';
 import { type Owner, ownerTag } from './owner.ts';
-import { randomMac } from './random-mac.ts';
+import { randomMacs } from './random-mac.ts';
 import { trySysctl } from './settings.ts';
 
 /** Names are 32 bits of a hash; this many owners may share one. */
@@ -42,7 +42,8 @@ function hostVethName(owner: Owner, attempt: number): string {
 /** Makes a veth pair, one end in the pod, the other up and in the bridge. @throws CniError when the pod has such an interface */
 export function createVeth(rtnl: Rtnl, pod: Pod, undo: UndoStack, options: VethOptions): VethPair {
   const { owner, mtu, masterIndex, port } = options;
-  const podMac = options.mac ?? randomMac();
+  const [hostMac, freshMac] = randomMacs(2) as [string, string];
+  const podMac = options.mac ?? freshMac;
   for (let attempt = 0; attempt < NAME_TRIES; attempt++) {
     const name = hostVethName(owner, attempt);
     let madeIndex: number | undefined;
@@ -54,7 +55,7 @@ export function createVeth(rtnl: Rtnl, pod: Pod, undo: UndoStack, options: VethO
       const host = linkAdd(rtnl, {
         kind: 'veth',
         name,
-        mac: randomMac(),
+        mac: hostMac,
         masterIndex,
         up: true,
         ...common,

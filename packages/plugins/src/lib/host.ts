@@ -19,8 +19,15 @@ export interface PluginHost {
   readonly nft: Nft;
   /** @throws CniError internal `failed to open netns "…"` */
   openPod(netns: string): Pod;
-  /** What host-local remembers between calls. */
-  readonly memory: Map<string, unknown>;
+  readonly memory: HostMemory;
+}
+
+/** What is known from earlier calls, to save questions. It must never be needed: an executable starts without it. */
+export interface HostMemory {
+  /** host-local: owners of reservation files, by directory and file name. */
+  readonly reservations: Map<string, Map<string, string>>;
+  /** Gateways that are known to be on a bridge without another address in their way: by interface index. */
+  readonly gateways: Map<number, Set<string>>;
 }
 
 /** Opens connections; tests hand in ones that fail. */
@@ -43,7 +50,7 @@ export function openPluginHost(openers: Openers = { openRtnl, openNft }): Plugin
       return nft;
     },
     openPod: (netns) => openPod(netns, openers),
-    memory: new Map(),
+    memory: { reservations: new Map(), gateways: new Map() },
   };
 }
 
