@@ -10,6 +10,19 @@ import { eventually } from './support/wait.ts';
 
 const start = ['npm', 'start', '--silent', '--'];
 
+// A newcomer's machine has no links and rules of other suites: this file runs itself in namespaces of its own.
+if (process.env.AMPHIPOD_TEST_CLEAN === undefined) {
+  test('npm start, on a clean machine', { timeout: 300_000 }, async () => {
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    const command = ['sh', `${projectDir}/scripts/in-namespaces.sh`, process.execPath, '--test', import.meta.filename];
+    const { code, stdout } = await runAny(command, { env: { ...env, AMPHIPOD_TEST_CLEAN: '1' } });
+    assert.equal(code, 0, stdout);
+  });
+} else {
+  test('--once: exit 0, three answers, and the machine is as before', { timeout: 140_000 }, once);
+  test('Ctrl-C: the page was there, and the machine is as before', { timeout: 140_000 }, untilInterrupted);
+}
+
 test('npm start -- --once: exit 0, three answers, and the machine is as before', {
   timeout: 180_000,
 }, async () => {
@@ -19,11 +32,9 @@ test('npm start -- --once: exit 0, three answers, and the machine is as before',
   assert.match(stdout, /pod answers\s+http:\/\/[\d.]+\/\s+200/);
   assert.match(stdout, /host port answers\s+http:\/\/127\.0\.0\.1:\d+\/\s+200/);
   await assertSameMachine(before);
-});
+}
 
-test('npm start, then Ctrl-C: the page was there, and the machine is as before', {
-  timeout: 180_000,
-}, async () => {
+async function untilInterrupted(): Promise<void> {
   using scratch = makeScratch('start');
   const before = await machineState();
   // A process group of its own, as a terminal gives it: Ctrl-C reaches npm, the shell and Node.js alike.
@@ -44,7 +55,7 @@ test('npm start, then Ctrl-C: the page was there, and the machine is as before',
   assert.match(output(), /Everything is put back/);
   await assert.rejects(fetch(url));
   await assertSameMachine(before);
-});
+}
 
 /** Compares, and looks again for a while: npm's own processes end a moment after it. */
 async function assertSameMachine(before: MachineState): Promise<void> {

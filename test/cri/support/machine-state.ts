@@ -14,7 +14,7 @@ export async function machineState(): Promise<MachineState> {
     addresses: lines(await run(['ip', '-o', 'address'])).map((line) => line.replace(/\s+/g, ' ')),
     routes: lines(await run(['ip', 'route', 'show', 'table', 'all'])),
     netns: lines(await run(['ip', 'netns'])),
-    nft: lines(await run(['nft', 'list', 'ruleset'])),
+    nft: lines(await run(['nft', '--stateless', 'list', 'ruleset'])),
     sysctls: globSync(
       '/proc/sys/net/ipv4/{ip_forward,conf/{all,default,lo}/{route_localnet,forwarding,rp_filter}}',
     )
