@@ -23,8 +23,18 @@ export async function loadImages(
   source: LoadSource,
   options: LoadOptions,
 ): Promise<Image[]> {
-  const { contents, pool } = context;
   checkExists(source);
+  try {
+    return await loadSource(context, source, options);
+  } catch (error) {
+    if (!(error instanceof ImageError) || error.message.includes(source.path)) throw error;
+    const what = `load ${source.kind} ${JSON.stringify(source.path)}`;
+    throw new ImageError(error.code, `${what}: ${error.message}`, { cause: error });
+  }
+}
+
+async function loadSource(context: LoadContext, source: LoadSource, options: LoadOptions): Promise<Image[]> {
+  const { contents, pool } = context;
   if (source.kind === 'oci-layout') {
     using directory = new DirectorySource(source.path, pool, { isOurs: false });
     return await install(context, { source, directory, dir: source.path }, options);
