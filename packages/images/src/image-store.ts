@@ -74,6 +74,7 @@ class Store implements ImageStore {
     this.#pulling = {
       contents: this.contents,
       index: this.#index,
+      db: this.#db,
       connections: this.#connections,
       registries: options.registries ?? {},
       ...(options.retries && { retries: options.retries }),
@@ -87,7 +88,7 @@ class Store implements ImageStore {
 
   load(source: LoadSource, options: LoadOptions = {}): Promise<Image[]> {
     return this.#run(options.signal, (signal) =>
-      loadImages({ contents: this.contents, index: this.#index, pool: this.#pool }, source, {
+      loadImages({ contents: this.contents, index: this.#index, db: this.#db, pool: this.#pool }, source, {
         ...options,
         signal,
       }),
@@ -107,6 +108,7 @@ class Store implements ImageStore {
     if (image === undefined) return;
     this.#index.remove(image.id);
     await this.contents.collect(this.#index.rows());
+    await this.#db.flush();
   }
 
   setPinned(id: string, pinned: boolean): void {

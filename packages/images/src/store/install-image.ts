@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { ImageError } from '../errors.ts';
 import type { Image, LayerProgress, Platform } from '../image.ts';
 import { checkPlatform, type Descriptor, type Manifest, maxManifestBytes, parseConfig } from '../manifest.ts';
+import type { ImageDatabase } from './image-database.ts';
 import type { ImageIndex } from './image-index.ts';
 import type { BlobSource, StoreContents } from './store-contents.ts';
 
@@ -29,7 +30,7 @@ export interface InstallOptions {
  * @throws ImageError
  */
 export async function installImage(
-  { contents, index }: { contents: StoreContents; index: ImageIndex },
+  { contents, index, db }: { contents: StoreContents; index: ImageIndex; db: ImageDatabase },
   image: ImageToInstall,
   { platform, signal, onProgress }: InstallOptions,
 ): Promise<Image> {
@@ -86,6 +87,7 @@ export async function installImage(
       ...(image.digest !== undefined && { digest: image.digest }),
     });
     contents.setRecorded(rows);
+    await db.flush();
     return added;
   } finally {
     contents.closeLease(lease);
