@@ -57,6 +57,7 @@ class Store implements ImageStore {
   readonly #db: ImageDatabase;
   readonly #pool: WorkerPool;
   readonly #lock: FileLock;
+  readonly #log: (text: string) => void;
   readonly #connections: HttpConnections;
   readonly #pulling: PullContext;
   readonly #closing = new AbortController();
@@ -65,6 +66,7 @@ class Store implements ImageStore {
   constructor(options: ImageStoreOptions, { lock, pool }: { lock: FileLock; pool: WorkerPool }) {
     const { root, log = () => {} } = options;
     this.#lock = lock;
+    this.#log = log;
     this.#pool = pool;
     this.#db = new ImageDatabase(`${root}/images.db`);
     const files = new StoreFiles(root, pool);
@@ -136,7 +138,10 @@ class Store implements ImageStore {
   release(ownerId: string, id?: string): void {
     if (!this.#index.release(ownerId, id)) return;
     // What is deleted is off the books when this returns; the disk follows.
-    void this.#track(this.contents.collect(this.#index.rows()));
+    const collected = this.contents.collect(this.#index.rows());
+    void this.#track(
+      collected.catch((error: Error) => this.#log(`delete released layers: ${error.message}`)),
+    );
   }
 
   owners(): { ownerId: string; imageId: string }[] {
