@@ -3,6 +3,7 @@ import { ImageError } from '../errors.ts';
 import type { Image, LoadOptions, LoadSource } from '../image.ts';
 import { hostPlatform } from '../platform.ts';
 import { formatReference, parseReference } from '../reference.ts';
+import type { ImageDatabase } from '../store/image-database.ts';
 import type { ImageIndex } from '../store/image-index.ts';
 import { installImage } from '../store/install-image.ts';
 import type { StoreContents } from '../store/store-contents.ts';
@@ -14,6 +15,7 @@ import { type FoundImage, readOciLayout } from './oci-layout.ts';
 export interface LoadContext {
   contents: StoreContents;
   index: ImageIndex;
+  db: ImageDatabase;
   pool: WorkerPool;
 }
 
