@@ -42,12 +42,12 @@ export const hostLocal: Plugin<Pick<PluginHost, 'memory'>> = {
     const dir = join(readDataDir(request.config), request.config.name);
     const owners = ownerTexts(request.containerID, request.ifName);
     await withLock(request, host, dir, async (reservations) => {
-      const release = (fresh: boolean) => {
-        const mine = reservations.list({ fresh }).filter(({ owner }) => owners.includes(owner));
-        return mine.filter(({ path }) => reservations.release(path, owners)).length;
+      const release = (owner: string, fresh: boolean) => {
+        const mine = reservations.list({ fresh }).filter((reservation) => reservation.owner === owner);
+        return mine.filter(({ path }) => reservations.release(path, [owner])).length;
       };
-      // Nothing found by memory: another program may have worked on the directory.
-      if (release(false) === 0) release(true);
+      // Nothing found by memory: another program may have worked on the directory. Old files only when there is no other.
+      if (release(owners[0], false) === 0 && release(owners[0], true) === 0) release(owners[1], false);
     });
   },
 
