@@ -79,6 +79,8 @@ async function cleanUp(context: CniContext, list: NetworkConfigList, attachment:
   try {
     await delList(context, list, attachment, { signal: AbortSignal.timeout(context.cleanupTimeoutMs) });
   } catch (error) {
+    // So that a later DEL or GC knows of it.
+    context.cache.write(list, attachment);
     context.onWarning(
       `clean up after failed attachment of "${attachment.containerID}": ${(error as Error).message}`,
     );
