@@ -26,7 +26,9 @@ function ownUrls(outDir: string): Plugin {
         const url = `new URL(${JSON.stringify(here)}, import.meta.url).href`;
         return {
           loader: 'ts',
-          contents: text.replaceAll("new URL('./worker.ts'", "new URL('./worker.mjs'").replaceAll('import.meta.url', url),
+          contents: text
+            .replaceAll("new URL('./worker.ts'", "new URL('./worker.mjs'")
+            .replaceAll('import.meta.url', url),
         };
       });
     },
@@ -59,13 +61,15 @@ for (const entry of entries) {
 }
 
 cpSync(`${root}/packages/runtime/package.json`, `${dist}/packages/runtime/package.json`);
-cpSync(`${root}/packages/plugins/bin`, `${dist}/packages/plugins/bin`, { recursive: true, verbatimSymlinks: true });
+cpSync(`${root}/packages/plugins/bin`, `${dist}/packages/plugins/bin`, {
+  recursive: true,
+  verbatimSymlinks: true,
+});
 mkdirSync(`${dist}/bin`);
-writeFileSync(
-  `${dist}/bin/amphipod`,
-  `#!/bin/sh
-here=$(dirname "$(readlink -f "$0")")
-exec "$here/../../bin/node24" "$here/../packages/runtime/src/main.mjs" "$@"
-`,
-);
+writeFileSync(`${dist}/bin/amphipod`, launcher(readFileSync(`${root}/bin/amphipod`, 'utf8')));
 chmodSync(`${dist}/bin/amphipod`, 0o755);
+
+/** bin/amphipod for dist/: Node.js is one directory further up, and the program is a bundle. */
+function launcher(text: string): string {
+  return text.replace('$root/bin/node24', '$root/../bin/node24').replace('main.ts', 'main.mjs');
+}

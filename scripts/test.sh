@@ -1,26 +1,38 @@
 #!/bin/sh
-# Runs test suites: scripts/test.sh SUITE…, or "all". Kernel-touching suites run in namespaces of their own.
+# Runs test suites: scripts/test.sh SUITE…, or "all". Suites: unit kernel conformance cri failpoint
+# All files of a call go through one test runner, one after the other, so that one summary ends it.
 set -eu
+exec </dev/null
 cd "$(dirname "$0")/.."
-sh scripts/setup.sh test
-in_namespaces() {
-  # A mount and a network namespace for the whole suite: what it leaves behind goes with them.
-  unshare --mount --net --propagation slave -- sh -c 'mount --make-rshared / && ip link set lo up && exec "$@"' sh "$@"
-}
-suite() {
-  case $1 in
-    unit) find packages scripts -name node_modules -prune -o -name '*.test.ts' -print | sort | xargs bin/node24 --test ;;
+if [ $# -eq 0 ] || [ "$1" = all ]; then set -- unit kernel conformance cri failpoint; fi
+files=
+needs_root=
+for suite in "$@"; do
+  case $suite in
+    unit) found=$(find packages scripts -name node_modules -prune -o -name '*.test.ts' -print | sort) ;;
     kernel | conformance | cri | failpoint)
-      files=$(find "test/$1" -name '*.test.ts' | sort)
-      [ -n "$files" ] || { echo "no tests in test/$1" >&2; return 1; }
-      # One file at a time: they share the namespaces.
-      # shellcheck disable=SC2086
-      in_namespaces bin/node24 --test --test-concurrency=1 $files ;;
-    *) echo "unknown suite $1" >&2; return 2 ;;
+      needs_root=yes
+      found=$(find "test/$suite" -name '*.test.ts' | sort) ;;
+    *)
+      echo "scripts/test.sh: unknown suite $suite; known are unit kernel conformance cri failpoint" >&2
+      exit 2 ;;
   esac
-}
-[ "${1:-all}" = all ] && set -- unit kernel conformance cri failpoint
-for name in "$@"; do
-  echo "== $name" >&2
-  suite "$name"
+  if [ -z "$found" ]; then
+    echo "scripts/test.sh: no test files in suite $suite" >&2
+    exit 1
+  fi
+  files="$files $found"
 done
+if [ -z "$needs_root" ]; then
+  sh scripts/setup.sh npm
+  # shellcheck disable=SC2086
+  exec bin/node24 --test $files
+fi
+if [ "$(id -u)" != 0 ]; then
+  echo "scripts/test.sh: $* need root (namespaces, mounts, cgroups); without it there is: npm run test:unit" >&2
+  exit 1
+fi
+sh scripts/setup.sh test
+# The limit is for one file or test: a hang must not stop the others.
+# shellcheck disable=SC2086
+exec sh scripts/in-namespaces.sh bin/node24 --test --test-concurrency=1 --test-timeout=600000 $files

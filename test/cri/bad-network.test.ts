@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { startAmphipod } from './support/amphipod.ts';
 import { useServer } from './support/fixture.ts';
-import { leftovers } from './support/leftovers.ts';
+import { assertLeft, leftovers } from './support/leftovers.ts';
 import { bridgeConflist } from './support/network.ts';
 import { kubeletNamespaces, NamespaceMode, removeCgroups, removePod, runPod } from './support/pods.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
@@ -74,7 +74,7 @@ describe('network configurations that are wrong', () => {
       }
       await refuses(runPod(server.cri), code, error);
       assert.deepEqual((await server.cri.listPodSandbox()).items, []);
-      assert.deepEqual(await leftovers(server), nothing);
+      await assertLeft(server, nothing);
       const securityContext = { namespaceOptions: kubeletNamespaces({ network: NamespaceMode.NODE }) };
       await removePod(server.cri, await runPod(server.cri, { linux: { securityContext } }));
     });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ownPluginDir, referencePluginDir } from './support/amphipod.ts';
 import { type SubjectName, useServer } from './support/fixture.ts';
-import { leftovers } from './support/leftovers.ts';
+import { assertLeft, leftovers } from './support/leftovers.ts';
 import { execText, podIp, removePod, runPod, startContainer } from './support/pods.ts';
 import { freePort } from './support/registry.ts';
 import { eventually } from './support/wait.ts';
@@ -43,7 +43,7 @@ for (const { subject, plugins, cniBinDirs } of pairs) {
       await assert.rejects(fetch(urls[1]!, { signal: AbortSignal.timeout(2000) }), 'the host port is closed');
       await removePod(cri, web);
       await removePod(cri, other);
-      assert.deepEqual(await leftovers(server), nothing);
+      await assertLeft(server, nothing);
     });
 
     test('ten pods at once get ten addresses', async () => {

@@ -6,7 +6,7 @@ import { isCode } from '@amphipod/linux';
 import { ContainerState, PodSandboxState } from '../../packages/runtime/src/gen/api.ts';
 import { logText } from './support/cri-log.ts';
 import { type Fixture, useServer } from './support/fixture.ts';
-import { leftovers } from './support/leftovers.ts';
+import { assertLeft, leftovers } from './support/leftovers.ts';
 import {
   execText,
   kubeletNamespaces,
@@ -46,7 +46,7 @@ describe('restart of the daemon', () => {
       Array.from({ length: numbers.length }, (_, i) => i + 1),
       'no line is missing',
     );
-    assert.deepEqual(await leftovers(fixture.server), nothing);
+    await assertLeft(fixture.server, nothing);
   });
 
   for (const [name, pid] of [
@@ -105,7 +105,7 @@ describe('restart of the daemon', () => {
     const { status } = await fixture.cri.podSandboxStatus({ podSandboxId: pod.id });
     assert.equal(status?.state, PodSandboxState.SANDBOX_NOTREADY);
     await removePod(fixture.cri, pod);
-    assert.deepEqual(await leftovers(fixture.server), nothing);
+    await assertLeft(fixture.server, nothing);
   });
 
   test('names stay taken, and a second daemon on the same root is refused', async () => {
@@ -148,7 +148,7 @@ describe('restart of the daemon', () => {
       await fixture.server.start();
       const { items } = await fixture.cri.listPodSandbox();
       for (const { id } of items) await removePod(fixture.cri, { id, config });
-      assert.deepEqual(await leftovers(fixture.server), nothing, `round ${i}`);
+      await assertLeft(fixture.server, nothing, `round ${i}`);
       // The same call works afterwards: its name is free.
       if (i % 10 === 0) await removePod(fixture.cri, await runPod(fixture.cri, config));
     }
@@ -171,7 +171,7 @@ describe('restart of the daemon', () => {
         assert.equal(await execText(fixture.cri, id, ['echo', 'runs']), 'runs\n');
       }
       await removePod(fixture.cri, pod);
-      assert.deepEqual(await leftovers(fixture.server), nothing, `round ${i}`);
+      await assertLeft(fixture.server, nothing, `round ${i}`);
     }
   });
 });

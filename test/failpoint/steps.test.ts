@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { ContainerState } from '../../packages/runtime/src/gen/api.ts';
 import { projectDir } from '../cri/support/amphipod.ts';
 import { type Fixture, useServer } from '../cri/support/fixture.ts';
-import { leftovers } from '../cri/support/leftovers.ts';
+import { assertLeft, leftovers } from '../cri/support/leftovers.ts';
 import {
   containerConfig,
   execText,
@@ -47,10 +48,10 @@ for (const [pidName, pid] of [
         const before = await leftovers(fixture.server);
         arm(fixture, `${step} fail`);
         await assert.rejects(pod.call(callOf(step)), new RegExp(`failpoint ${step}`));
-        assert.deepEqual(await leftovers(fixture.server), before, 'after the failed call');
+        await assertLeft(fixture.server, before, 'after the failed call');
         await pod.call(callOf(step));
         await pod.after(callOf(step));
-        assert.deepEqual(await leftovers(fixture.server), nothing, 'after the removal');
+        await assertLeft(fixture.server, nothing, 'after the removal');
       });
 
       test(`${step}: killed there, nothing without an owner after the restart`, async () => {
@@ -63,10 +64,13 @@ for (const [pidName, pid] of [
         await eventually('the end of the daemon', () => fixture.server.program().exitStatus());
         await fixture.server.start();
         await pod.discardUnanswered(callOf(step));
-        assert.deepEqual(await leftovers(fixture.server), before, 'after the restart');
-        if (!(await pod.isRunning())) await pod.call(callOf(step));
+        // Killed after the OCI runtime's start, the container runs on: all that is there is its own.
+        if (!(await pod.isRunning())) {
+          await assertLeft(fixture.server, before, 'after the restart');
+          await pod.call(callOf(step));
+        }
         await pod.after(callOf(step));
-        assert.deepEqual(await leftovers(fixture.server), nothing, 'after the removal');
+        await assertLeft(fixture.server, nothing, 'after the removal');
       });
     }
   });
@@ -134,7 +138,7 @@ class PodLife {
 
   async isRunning(): Promise<boolean> {
     const { containers } = await this.#fixture.cri.listContainers({ filter: { id: this.#containerId } });
-    return this.#containerId !== '' && containers[0]?.state === 1;
+    return this.#containerId !== '' && containers[0]?.state === ContainerState.CONTAINER_RUNNING;
   }
 
   /** A pod or container that was complete when the daemon died is listed, though its maker never got the answer. */

@@ -45,7 +45,7 @@ export async function callPlugin(
         : toCniError(error);
       const where = `plugin type=${JSON.stringify(plugin.type)} failed (${command.toLowerCase()})`;
       throw new CniError(
-        cause.code === 'plugin-timeout' ? cause.code : cause.number,
+        cause.code === 'plugin-specific' ? cause.number : cause.code,
         `${where}: ${cause.msg}`,
         {
           details: cause.details,

@@ -57,6 +57,7 @@ class Store implements ImageStore {
   readonly #db: ImageDatabase;
   readonly #pool: WorkerPool;
   readonly #lock: FileLock;
+  readonly #log: (text: string) => void;
   readonly #connections: HttpConnections;
   readonly #pulling: PullContext;
   readonly #closing = new AbortController();
@@ -65,6 +66,7 @@ class Store implements ImageStore {
   constructor(options: ImageStoreOptions, { lock, pool }: { lock: FileLock; pool: WorkerPool }) {
     const { root, log = () => {} } = options;
     this.#lock = lock;
+    this.#log = log;
     this.#pool = pool;
     this.#db = new ImageDatabase(`${root}/images.db`);
     const files = new StoreFiles(root, pool);
@@ -74,6 +76,7 @@ class Store implements ImageStore {
     this.#pulling = {
       contents: this.contents,
       index: this.#index,
+      db: this.#db,
       connections: this.#connections,
       registries: options.registries ?? {},
       ...(options.retries && { retries: options.retries }),
@@ -87,7 +90,7 @@ class Store implements ImageStore {
 
   load(source: LoadSource, options: LoadOptions = {}): Promise<Image[]> {
     return this.#run(options.signal, (signal) =>
-      loadImages({ contents: this.contents, index: this.#index, pool: this.#pool }, source, {
+      loadImages({ contents: this.contents, index: this.#index, db: this.#db, pool: this.#pool }, source, {
         ...options,
         signal,
       }),
@@ -107,6 +110,7 @@ class Store implements ImageStore {
     if (image === undefined) return;
     this.#index.remove(image.id);
     await this.contents.collect(this.#index.rows());
+    await this.#db.flush();
   }
 
   setPinned(id: string, pinned: boolean): void {
@@ -134,7 +138,10 @@ class Store implements ImageStore {
   release(ownerId: string, id?: string): void {
     if (!this.#index.release(ownerId, id)) return;
     // What is deleted is off the books when this returns; the disk follows.
-    void this.#track(this.contents.collect(this.#index.rows()));
+    const collected = this.contents.collect(this.#index.rows());
+    void this.#track(
+      collected.catch((error: Error) => this.#log(`delete released layers: ${error.message}`)),
+    );
   }
 
   owners(): { ownerId: string; imageId: string }[] {

@@ -21,7 +21,11 @@ export function detectCgroups(mounts: MountInfo[] = mountInfo()): CgroupLayout {
       if (v1Controllers.has(option) || option.startsWith('name=')) v1.set(option, mountPoint);
     }
   }
-  if ([...v1.keys()].some((name) => !name.startsWith('name='))) return { version: 1, mounts: v1 };
+  if ([...v1.keys()].some((name) => !name.startsWith('name='))) {
+    // runc makes its directory in the empty version 2 hierarchy of a hybrid machine too.
+    if (v2 !== undefined) v1.set('unified', v2);
+    return { version: 1, mounts: v1 };
+  }
   if (v2 === undefined) throw new Error('find control groups: no cgroup file system is mounted');
   return { version: 2, mounts: new Map([['', v2]]) };
 }

@@ -12,7 +12,6 @@ export const projectDir = new URL('../../..', import.meta.url).pathname.replace(
 /** AMPHIPOD_TEST_BUILT=1 takes what `npm run build` made instead of the sources. */
 const built = process.env.AMPHIPOD_TEST_BUILT === '1';
 const programDir = built ? `${projectDir}/dist` : projectDir;
-const mainFile = `${programDir}/packages/runtime/src/main.${built ? 'mjs' : 'ts'}`;
 
 /** The plugin executables of this project. */
 export const ownPluginDir = `${programDir}/packages/plugins/bin`;
@@ -33,7 +32,7 @@ export async function startAmphipod(options: ServerOptions): Promise<CriServer> 
   };
   for (const [name, text] of Object.entries(configs)) writeFileSync(`${confDir}/${name}`, text);
   const command = [
-    ...[`${projectDir}/bin/node24`, ...nodeFlags, mainFile, 'up'],
+    ...[...launcher(nodeFlags), 'up'],
     ...['--root', `${dir}/root`, '--state', `${dir}/state`, '--socket', socket],
     ...[
       '--cni-conf-dir',
@@ -77,6 +76,13 @@ export async function startAmphipod(options: ServerOptions): Promise<CriServer> 
   };
   await server.start();
   return server;
+}
+
+/** The launcher that users start or, when Node.js itself is to get flags, what the launcher starts. */
+function launcher(nodeFlags: readonly string[]): string[] {
+  if (nodeFlags.length === 0) return [`${programDir}/bin/amphipod`];
+  const mainFile = `${programDir}/packages/runtime/src/main.${built ? 'mjs' : 'ts'}`;
+  return [`${projectDir}/bin/node24`, ...nodeFlags, mainFile];
 }
 
 /** Pids of the programs with `text` in their command line: the conmon and runc processes of one daemon. */

@@ -1,4 +1,7 @@
+import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { mountInfo } from '@amphipod/linux';
 import { allCgroups, cgroupRoot } from './pods.ts';
 import { run } from './program.ts';
@@ -44,6 +47,17 @@ export async function leftovers(server: CriServer): Promise<Leftovers> {
       .flatMap((path) => readdirSync(path).map((name) => `${path}/${name}`)),
     rules: podRules(await run(['nft', 'list', 'ruleset'])),
   };
+}
+
+/**
+ * Asserts that just `expected` is there. Monitors end by themselves a moment after their container, so it looks again
+ * for two seconds before it fails.
+ */
+export async function assertLeft(server: CriServer, expected: Leftovers, message?: string): Promise<void> {
+  for (const deadline = performance.now() + 2000; performance.now() < deadline; await sleep(50)) {
+    if (isDeepStrictEqual(await leftovers(server), expected)) return;
+  }
+  assert.deepEqual(await leftovers(server), expected, message);
 }
 
 function addressFiles(dir: string): string[] {

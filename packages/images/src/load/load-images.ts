@@ -3,6 +3,7 @@ import { ImageError } from '../errors.ts';
 import type { Image, LoadOptions, LoadSource } from '../image.ts';
 import { hostPlatform } from '../platform.ts';
 import { formatReference, parseReference } from '../reference.ts';
+import type { ImageDatabase } from '../store/image-database.ts';
 import type { ImageIndex } from '../store/image-index.ts';
 import { installImage } from '../store/install-image.ts';
 import type { StoreContents } from '../store/store-contents.ts';
@@ -14,6 +15,7 @@ import { type FoundImage, readOciLayout } from './oci-layout.ts';
 export interface LoadContext {
   contents: StoreContents;
   index: ImageIndex;
+  db: ImageDatabase;
   pool: WorkerPool;
 }
 
@@ -23,8 +25,18 @@ export async function loadImages(
   source: LoadSource,
   options: LoadOptions,
 ): Promise<Image[]> {
-  const { contents, pool } = context;
   checkExists(source);
+  try {
+    return await loadSource(context, source, options);
+  } catch (error) {
+    if (!(error instanceof ImageError) || error.message.includes(source.path)) throw error;
+    const what = `load ${source.kind} ${JSON.stringify(source.path)}`;
+    throw new ImageError(error.code, `${what}: ${error.message}`, { cause: error });
+  }
+}
+
+async function loadSource(context: LoadContext, source: LoadSource, options: LoadOptions): Promise<Image[]> {
+  const { contents, pool } = context;
   if (source.kind === 'oci-layout') {
     using directory = new DirectorySource(source.path, pool, { isOurs: false });
     return await install(context, { source, directory, dir: source.path }, options);

@@ -4,6 +4,7 @@ import type { Image, PullOptions } from '../image.ts';
 import { choosePlatform, type Descriptor, type Manifest, parseManifest } from '../manifest.ts';
 import { hostPlatform } from '../platform.ts';
 import { formatReference, parseReference, type Reference } from '../reference.ts';
+import type { ImageDatabase } from '../store/image-database.ts';
 import type { ImageIndex } from '../store/image-index.ts';
 import { installImage } from '../store/install-image.ts';
 import type { BlobSource, FetchOptions, StoreContents } from '../store/store-contents.ts';
@@ -17,6 +18,7 @@ import { defaultRetries, type RetryPolicy } from './retries.ts';
 export interface PullContext {
   contents: StoreContents;
   index: ImageIndex;
+  db: ImageDatabase;
   connections: HttpConnections;
   registries: RegistryOptions;
   retries?: RetryPolicy;

@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto';
 import { ImageError } from '../errors.ts';
 import type { Image, LayerProgress, Platform } from '../image.ts';
-import { checkPlatform, type Descriptor, type Manifest, maxManifestBytes, parseConfig } from '../manifest.ts';
+import {
+  checkPlatform,
+  type Descriptor,
+  type ImageConfig,
+  type Manifest,
+  maxManifestBytes,
+  parseConfig,
+} from '../manifest.ts';
+import type { ImageDatabase } from './image-database.ts';
 import type { ImageIndex } from './image-index.ts';
 import type { BlobSource, StoreContents } from './store-contents.ts';
 
@@ -18,6 +26,12 @@ export interface ImageToInstall {
   digest?: string;
 }
 
+export interface InstallContext {
+  contents: StoreContents;
+  index: ImageIndex;
+  db: ImageDatabase;
+}
+
 export interface InstallOptions {
   platform: Platform;
   signal?: AbortSignal;
@@ -29,10 +43,11 @@ export interface InstallOptions {
  * @throws ImageError
  */
 export async function installImage(
-  { contents, index }: { contents: StoreContents; index: ImageIndex },
+  store: InstallContext,
   image: ImageToInstall,
   { platform, signal, onProgress }: InstallOptions,
 ): Promise<Image> {
+  const { contents, index } = store;
   const { manifest, source, documents, what } = image;
   const lease = contents.openLease();
   // When one layer fails, the others need not go on.
@@ -69,28 +84,39 @@ export async function installImage(
       return layer;
     });
     await settle(layers, failure);
-    const digests = blobs.map(({ digest }) => digest).filter((digest) => contents.hasBlob(digest));
-    const rows = await contents.syncNew(digests, chainIds);
     signal?.throwIfAborted();
-    const added = index.add({
-      image: {
-        id: manifest.config.digest,
-        config: JSON.stringify(config.config),
-        annotations: JSON.stringify(manifest.annotations ?? {}),
-        sizeBytes: [manifest.config, ...manifest.layers].reduce((sum, { size }) => sum + size, 0),
-        chainIds,
-        blobs: digests,
-      },
-      ...rows,
-      ...(image.tag !== undefined && { tag: image.tag }),
-      ...(image.digest !== undefined && { digest: image.digest }),
-    });
-    contents.setRecorded(rows);
-    return added;
+    return await record(store, image, { config, chainIds, blobs: blobs.map(({ digest }) => digest) });
   } finally {
     contents.closeLease(lease);
     await contents.collect(index.rows());
   }
+}
+
+/** Syncs what is new, and only then writes it down. */
+async function record(
+  { contents, index, db }: InstallContext,
+  { manifest, tag, digest }: ImageToInstall,
+  { config, chainIds, blobs }: { config: ImageConfig; chainIds: string[]; blobs: string[] },
+): Promise<Image> {
+  // A layer that was there already may have come as another blob.
+  const present = blobs.filter((blob) => contents.hasBlob(blob));
+  const rows = await contents.syncNew(present, chainIds);
+  const added = index.add({
+    image: {
+      id: manifest.config.digest,
+      config: JSON.stringify(config.config),
+      annotations: JSON.stringify(manifest.annotations ?? {}),
+      sizeBytes: [manifest.config, ...manifest.layers].reduce((sum, { size }) => sum + size, 0),
+      chainIds,
+      blobs: present,
+    },
+    ...rows,
+    ...(tag !== undefined && { tag }),
+    ...(digest !== undefined && { digest }),
+  });
+  contents.setRecorded(rows);
+  await db.flush();
+  return added;
 }
 
 /** Waits for all, so that nothing runs on after a failure; then throws the first one. */

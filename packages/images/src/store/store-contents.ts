@@ -46,6 +46,8 @@ export class StoreContents {
   readonly #blobs = new Map<string, number>();
   readonly #layers = new Map<string, LayerRow>();
   readonly #recorded = new Set<string>();
+  /** Blobs that are off the books, but whose file is still there. */
+  readonly #leaving = new Map<string, Promise<void>>();
   readonly #leases = new Set<Lease>();
   readonly #blobTasks = new SharedTasks<void, number>();
   readonly #layerTasks = new SharedTasks<void, LayerProgress>();
@@ -113,6 +115,8 @@ export class StoreContents {
     if (this.#blobs.has(digest)) return;
     await this.#blobTasks.run(digest, joining, (signal, onProgress) =>
       this.#downloads.run(async () => {
+        // An earlier copy must be out of the way before this one takes its place.
+        await this.#leaving.get(digest);
         const temp = this.files.tempPath();
         try {
           await source.fetch(descriptor, temp, { signal, onProgress });
@@ -215,9 +219,10 @@ export class StoreContents {
     if (goneDigests.length + goneLayers.length === 0) return;
     // The rows first, for good: a row must never speak of a file that is gone.
     this.#db.forget({ digests: goneDigests, chainIds: goneLayers.map(({ chainId }) => chainId) });
+    const forgotten = this.#db.flush();
     await Promise.all([
-      ...goneDigests.map((digest) => this.#dropBlob(digest)),
-      ...goneLayers.map((layer) => this.#dropLayer(layer)),
+      ...goneDigests.map((digest) => this.#dropBlob(digest, forgotten)),
+      ...goneLayers.map((layer) => this.#dropLayer(layer, forgotten)),
     ]);
   }
 
@@ -233,19 +238,29 @@ export class StoreContents {
     this.#inodesUsed += layer.inodes;
   }
 
-  #dropBlob(digest: string): Promise<void> {
+  async #dropBlob(digest: string, forgotten: Promise<void>): Promise<void> {
     this.#usedBytes -= this.#blobs.get(digest)!;
     this.#inodesUsed -= 1;
     this.#blobs.delete(digest);
     this.#recorded.delete(digest);
-    return this.files.discard(this.files.blobPath(digest));
+    const gone = forgotten.then(() => this.files.discard(this.files.blobPath(digest)));
+    this.#leaving.set(digest, gone);
+    try {
+      await gone;
+    } finally {
+      this.#leaving.delete(digest);
+    }
   }
 
-  #dropLayer({ chainId, number, diskBytes, inodes }: LayerRow): Promise<void> {
+  async #dropLayer(
+    { chainId, number, diskBytes, inodes }: LayerRow,
+    forgotten: Promise<void>,
+  ): Promise<void> {
     this.#usedBytes -= diskBytes;
     this.#inodesUsed -= inodes;
     this.#layers.delete(chainId);
     this.#recorded.delete(chainId);
-    return this.files.discard(`${this.files.root}/layers/${number}`);
+    await forgotten;
+    await this.files.discard(`${this.files.root}/layers/${number}`);
   }
 }

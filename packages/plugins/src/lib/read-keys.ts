@@ -16,17 +16,24 @@ export interface KeyReader {
 
 /** @param where path of the object itself: `ipam.` */
 export function readKeys(object: JsonObject, where = ''): KeyReader {
+  // As Go's encoding/json reads for the reference plugins: without regard to case where there is no exact match. containerd
+  // depends on it, whose portMappings have keys like "HostPort".
+  const find = (key: string): unknown => {
+    if (key in object) return object[key];
+    const lower = key.toLowerCase();
+    return Object.entries(object).find(([name]) => name.toLowerCase() === lower)?.[1];
+  };
   const fail = (key: string, wanted: string): never => {
     throw new CniError(
       'invalid-network-config',
-      `key "${where}${key}": got ${describeJson(object[key])}, want ${wanted}`,
+      `key "${where}${key}": got ${describeJson(find(key))}, want ${wanted}`,
       { key: `${where}${key}` },
     );
   };
   const typed =
     <T>(isRight: (value: unknown) => value is T, wanted: string) =>
     (key: string): T | undefined => {
-      const value = object[key];
+      const value = find(key);
       if (value === undefined || value === null) return undefined;
       return isRight(value) ? value : fail(key, wanted);
     };
@@ -36,7 +43,7 @@ export function readKeys(object: JsonObject, where = ''): KeyReader {
     boolean: typed((value) => typeof value === 'boolean', 'true or false'),
     string: typed((value) => typeof value === 'string', 'a string'),
     integer(key, min, max) {
-      const value = object[key];
+      const value = find(key);
       if (value === undefined || value === null) return undefined;
       const isRight = typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max;
       return isRight ? value : fail(key, `an integer from ${min} to ${max}`);
@@ -56,7 +63,7 @@ export function readKeys(object: JsonObject, where = ''): KeyReader {
       const value = child(key);
       return value === undefined ? undefined : readKeys(value, `${where}${key}.`);
     },
-    has: (key) => object[key] !== undefined && object[key] !== null,
+    has: (key) => find(key) !== undefined && find(key) !== null,
     fail,
   };
 }

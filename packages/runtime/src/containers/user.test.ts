@@ -28,6 +28,7 @@ describe('resolveUser', () => {
     ['no user is root', '', {}, 0, 0, [0]],
     ['name of the image', 'web', {}, 33, 34, [34, 50]],
     ['name and group of the image', 'web:staff', {}, 33, 50, [50]],
+    ['USER user:group names all groups', '1000:7', {}, 1000, 7, [7]],
     ['uid of the image without a passwd line', '4321', {}, 4321, 0, [0]],
     ['uid:gid of the image', '1003:1004', {}, 1003, 1004, [1004]],
     ['uid of the image with a passwd line', '33', {}, 33, 34, [34, 50]],

@@ -32,12 +32,14 @@ export function resolveUser(
 ): ContainerUser {
   const passwd = parsePasswd(readFileInRoot(rootfs, '/etc/passwd') ?? '');
   const groupFile = parseGroup(readFileInRoot(rootfs, '/etc/group') ?? '');
-  const [userText, groupText] = wantedUser(imageUser, security);
+  const [userText, groupText, isWhole] = wantedUser(imageUser, security);
 
   const entry = findUser(passwd, userText);
   const gid = groupText === undefined ? (entry.gid ?? 0) : findGroup(groupFile, groupText);
   const groups = new Set([gid]);
   for (const group of security?.supplementalGroups ?? []) groups.add(Number(group));
+  // USER user:group in an image names all of its groups, as everywhere.
+  if (isWhole) return { uid: entry.uid, gid, groups: [...groups] };
   if (
     (security?.supplementalGroupsPolicy ?? SupplementalGroupsPolicy.Merge) === SupplementalGroupsPolicy.Merge
   ) {
@@ -51,15 +53,17 @@ export function resolveUser(
 function wantedUser(
   imageUser: string,
   security: LinuxContainerSecurityContext | undefined,
-): [user: string, group: string | undefined] {
+): [user: string, group: string | undefined, isWhole: boolean] {
   const { runAsUser, runAsUsername, runAsGroup } = security ?? {};
   const named = runAsUser !== undefined ? String(runAsUser.value) : runAsUsername || undefined;
   if (named === undefined && runAsGroup !== undefined) {
     throw new CriError('invalid-argument', 'run_as_group: needs run_as_user or run_as_username beside it');
   }
-  if (named !== undefined) return [named, runAsGroup === undefined ? undefined : String(runAsGroup.value)];
+  if (named !== undefined) {
+    return [named, runAsGroup === undefined ? undefined : String(runAsGroup.value), false];
+  }
   const [user = '', group] = imageUser.split(':', 2);
-  return [user === '' ? '0' : user, group === '' ? undefined : group];
+  return [user === '' ? '0' : user, group === '' ? undefined : group, Boolean(group)];
 }
 
 function findUser(passwd: PasswdEntry[], user: string): { uid: number; gid?: number; name?: string } {

@@ -75,8 +75,8 @@ const imageService: Handlers<typeof ImageServiceService> = {
 /** Serves CRI on a unix socket (mode 0660). A stale socket of a daemon that died is replaced. */
 export async function serve(context: RuntimeContext, socket: string): Promise<Server> {
   const server = new Server({
-    // The kubelet's client takes 16 MiB; lists of large nodes need it.
-    'grpc.max_send_message_length': 16 * 1024 * 1024,
+    // What a message may hold is the client's to say: the kubelet's takes 16 MiB, and ExecSync may have that twice.
+    'grpc.max_send_message_length': -1,
     'grpc.max_receive_message_length': 16 * 1024 * 1024,
   });
   server.addService(RuntimeServiceService, implementation(context, runtimeService));
