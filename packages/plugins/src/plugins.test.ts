@@ -3,6 +3,7 @@ import { copyFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { findPlugin } from '@amphipod/cni';
 import { builtinPlugins, pluginBinDir } from './builtin-plugins.ts';
 import { parseResolvConf } from './host-local/resolv-conf.ts';
 import { isStaleTag, ownerTag } from './lib/owner.ts';
@@ -14,10 +15,10 @@ test('only our own file is called in process, by whatever link it is found', () 
   try {
     symlinkSync(join(pluginBinDir, 'bridge'), join(dir, 'bridge'));
     copyFileSync(join(pluginBinDir, 'portmap'), join(dir, 'portmap'));
-    assert.equal(plugins.resolve('bridge', join(dir, 'bridge'))?.type, 'bridge');
-    assert.equal(plugins.resolve('portmap', join(dir, 'portmap')), undefined);
-    assert.equal(plugins.resolve('loopback', join(dir, 'bridge')), undefined);
-    assert.equal(plugins.resolve('firewall', join(dir, 'bridge')), undefined);
+    assert.equal(plugins.resolve('bridge', findPlugin('bridge', [dir]))?.type, 'bridge');
+    assert.equal(plugins.resolve('portmap', findPlugin('portmap', [dir])), undefined);
+    assert.equal(plugins.resolve('loopback', findPlugin('bridge', [dir])), undefined);
+    assert.equal(plugins.resolve('firewall', findPlugin('bridge', [dir])), undefined);
   } finally {
     rmSync(dir, { recursive: true });
   }
