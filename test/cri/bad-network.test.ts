@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { PodSandboxState } from '../../packages/runtime/src/gen/api.ts';
 import { startAmphipod } from './support/amphipod.ts';
 import { useServer } from './support/fixture.ts';
 import { assertLeft, leftovers } from './support/leftovers.ts';
@@ -40,13 +41,6 @@ const badConfigs: BadConfig[] = [
     error: /10-bad\.conflist.*key "name"/,
   },
   {
-    name: 'a plugin that is not installed',
-    text: '{"cniVersion": "1.0.0", "name": "x", "plugins": [{"type": "no-such-plugin"}]}',
-    code: grpcCode.FAILED_PRECONDITION,
-    error: /no-such-plugin/,
-    seenByStatus: false,
-  },
-  {
     name: 'a subnet that is none',
     text: bridgeConflist(network, '/nowhere').replace('10.201.9.0/24', '10.201.9.0/99'),
     code: grpcCode.FAILED_PRECONDITION,
@@ -79,6 +73,28 @@ describe('network configurations that are wrong', () => {
       await removePod(server.cri, await runPod(server.cri, { linux: { securityContext } }));
     });
   }
+
+  test('a plugin that is not installed: the pod stays NOTREADY until its DEL can be called', async () => {
+    await using stack = new AsyncDisposableStack();
+    const { dir } = stack.use(makeScratch('bad-network'));
+    const latePlugins = `${dir}/late-plugins`;
+    for (const name of ['server', 'late-plugins']) mkdirSync(`${dir}/${name}`);
+    stack.defer(removeCgroups);
+    const text = '{"cniVersion": "1.0.0", "name": "x", "plugins": [{"type": "no-such-plugin"}]}';
+    const cniConfigs = { '10-late.conflist': text };
+    const server = stack.use(
+      await startAmphipod({ dir: `${dir}/server`, cniConfigs, cniBinDirs: [latePlugins] }),
+    );
+    const nothing = await leftovers(server);
+    await refuses(runPod(server.cri), grpcCode.FAILED_PRECONDITION, /no-such-plugin.*late-plugins/);
+    for (const { id, state } of (await server.cri.listPodSandbox()).items) {
+      assert.equal(state, PodSandboxState.SANDBOX_NOTREADY);
+      writeFileSync(`${latePlugins}/no-such-plugin`, '#!/bin/sh\ncat >/dev/null\n', { mode: 0o755 });
+      await removePod(server.cri, { id, config: {} });
+    }
+    assert.deepEqual((await server.cri.listPodSandbox()).items, []);
+    await assertLeft(server, nothing);
+  });
 
   describe('with others beside them', () => {
     const fixture = useServer('amphipod', { cniConfigs: {} });
