@@ -18,6 +18,8 @@ export async function addList(
     throw new CniError('invalid-environment', `attach to network "${list.name}": netns is empty`);
   }
   signal?.throwIfAborted();
+  // A plugin that is missing is found out before the first one makes something.
+  for (const { type } of list.plugins) context.invoker.find(type);
   await expectNew(context, list, attachment);
   try {
     const result = await addPlugins(context, list, attachment, signal);
@@ -77,6 +79,8 @@ async function cleanUp(context: CniContext, list: NetworkConfigList, attachment:
   try {
     await delList(context, list, attachment, { signal: AbortSignal.timeout(context.cleanupTimeoutMs) });
   } catch (error) {
+    // So that a later DEL or GC knows of it.
+    context.cache.write(list, attachment);
     context.onWarning(
       `clean up after failed attachment of "${attachment.containerID}": ${(error as Error).message}`,
     );

@@ -36,7 +36,7 @@ export interface CallOptions {
 export interface Cni {
   /**
    * Attaches: every plugin in order. After a failure DEL has been run for the whole list, with time of its own, and the
-   * original error is thrown. @throws CniError; the signal's reason
+   * original error is thrown. With `plugin-not-found` nothing was begun. @throws CniError; the signal's reason
    */
   addList(list: NetworkConfigList, attachment: Attachment, options?: CallOptions): Promise<Result>;
   /** Detaches: every plugin in reverse order, going on after failures. Fine when there is nothing. @throws CniError `several` or the one failure */

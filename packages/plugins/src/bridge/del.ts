@@ -14,10 +14,8 @@ import { readIpamType, wantsMasquerade } from './config.ts';
  */
 export async function del(request: PluginRequest, host: PluginHost): Promise<void> {
   const attempts = new Attempts();
-  let wasThere = false;
-  await attempts.run(async () => {
-    wasThere = await removeVeth(request, host);
-  });
+  // If this fails the address stays reserved: a pod may be using it still.
+  const wasThere = await removeVeth(request, host);
   if (wantsMasquerade(request)) {
     // With its interface there until now, the addresses cannot be another pod's.
     await attempts.run(() =>

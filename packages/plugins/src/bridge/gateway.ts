@@ -36,7 +36,7 @@ export function completeGateways(result: Result, { isGateway, isDefaultGateway }
     if (!routes.some((route) => route.dst === dst))
       routes.push({ dst, ...(gateway !== undefined && { gw: gateway }) });
   }
-  return { ...result, ips, routes };
+  return { ...result, ips, ...(routes.length > 0 && { routes }) };
 }
 
 export interface GatewayOptions {

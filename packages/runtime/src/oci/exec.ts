@@ -6,8 +6,16 @@ import { runtimeMessage } from './conmon.ts';
 import type { OciRuntime } from './runtimes.ts';
 import type { OciProcess } from './spec.ts';
 
-/** Each output stream of ExecSync is cut here; the command goes on (api.proto, ExecSync). */
-const maxOutputBytes = 16 * 1024 * 1024;
+/**
+ * Both outputs of ExecSync together are cut here; the command goes on. CRI allows 16 MiB for each, but clients take no
+ * message of more than 16 MiB.
+ */
+const maxOutputBytes = 16 * 1024 * 1024 - 4096;
+
+/** What is left of {@link maxOutputBytes} for the streams of one command. */
+interface Budget {
+  bytes: number;
+}
 
 export interface ExecResult {
   stdout: Buffer;
@@ -88,7 +96,12 @@ function startExec(runtime: OciRuntime, args: string[]): ExecProcess {
   try {
     const env = { PATH: process.env.PATH ?? '' };
     const child = spawnProcess(runtime.path, args, { env, fds: [nothing, out.write, err.write] });
-    return { ...child, stdout: new CappedOutput(out.read), stderr: new CappedOutput(err.read) };
+    const budget = { bytes: maxOutputBytes };
+    return {
+      ...child,
+      stdout: new CappedOutput(out.read, budget),
+      stderr: new CappedOutput(err.read, budget),
+    };
   } catch (error) {
     for (const { read } of [out, err]) closeSync(read);
     throw error;
@@ -107,20 +120,19 @@ async function collect({ exited, stdout, stderr }: ExecProcess): Promise<ExecRes
 class CappedOutput {
   readonly #stream: Socket;
   readonly #chunks: Buffer[] = [];
-  #bytes = 0;
   #lastDataAt = 0;
   #ended = false;
 
   /** @param fd read end of the pipe; closed at the end */
-  constructor(fd: number) {
+  constructor(fd: number, budget: Budget) {
     const stream = new Socket({ fd, readable: true, writable: false });
     this.#stream = stream;
     stream.on('data', (chunk: Buffer) => {
       this.#lastDataAt = performance.now();
-      const rest = maxOutputBytes - this.#bytes;
-      if (rest <= 0) return;
-      this.#chunks.push(chunk.length > rest ? chunk.subarray(0, rest) : chunk);
-      this.#bytes += Math.min(chunk.length, rest);
+      if (budget.bytes === 0) return;
+      const kept = chunk.subarray(0, budget.bytes);
+      budget.bytes -= kept.length;
+      this.#chunks.push(kept);
     });
     stream.on('close', () => {
       this.#ended = true;

@@ -1,5 +1,5 @@
-import type { Attachment } from '@amphipod/cni';
-import { isNamespace } from '@amphipod/linux';
+import type { Attachment, NetworkConfigList, Result } from '@amphipod/cni';
+import { isCode, isNamespace } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
 import { Protocol } from '../gen/api.ts';
@@ -20,11 +20,25 @@ export async function attachNetwork(
   }
   // From here on an undo is due, also when the daemon dies in the middle.
   context.store.sandboxes.update(sandbox, { network: list.name });
-  const result = await context.cni.addList(list, attachmentOf(context, sandbox), { signal });
+  const result = await addList(context, sandbox, { list, signal });
   const ips = (result.ips ?? []).map(({ address }) => address.split('/')[0]!);
   if (ips.length === 0)
     throw new CriError('internal', `attach network "${list.name}": the plugins returned no address`);
   context.store.sandboxes.update(sandbox, { ips });
+}
+
+async function addList(
+  context: RuntimeContext,
+  sandbox: Sandbox,
+  { list, signal }: { list: NetworkConfigList; signal: AbortSignal },
+): Promise<Result> {
+  try {
+    return await context.cni.addList(list, attachmentOf(context, sandbox), { signal });
+  } catch (error) {
+    // Nothing was begun, and without the plugin nothing could be undone.
+    if (isCode(error, 'plugin-not-found')) context.store.sandboxes.update(sandbox, { network: undefined });
+    throw error;
+  }
 }
 
 /** Undoes {@link attachNetwork}; fine when that is done already. Uses the configuration that the attachment was made with. */

@@ -1,0 +1,82 @@
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Cni, type CniOptions, createCni } from './cni.ts';
+import type { NetworkConfigList } from './network-config.ts';
+import { parseNetworkConfigList } from './parse-network-config.ts';
+
+/** For tests: a directory with plugins that are shell scripts, and a library that uses them. */
+export class PluginLab implements Disposable {
+  readonly dir: string;
+  readonly warnings: string[] = [];
+
+  constructor() {
+    this.dir = mkdtempSync(join(tmpdir(), 'cni-lab-'));
+    mkdirSync(join(this.dir, 'bin'));
+  }
+
+  /** A plugin that notes its call and its stdin, then runs `script`; $IN is the file with its stdin. */
+  plugin(type: string, script = 'echo "{\\"ips\\":[{\\"address\\":\\"10.1.2.3/24\\"}]}"'): void {
+    const path = join(this.dir, 'bin', type);
+    const text = `#!/bin/sh
+dir='${this.dir}'
+echo "${type} $CNI_COMMAND $CNI_CONTAINERID $CNI_IFNAME $CNI_ARGS" >>"$dir/calls"
+IN="$dir/${type}.$CNI_COMMAND"
+cat >"$IN"
+[ "$CNI_COMMAND" != VERSION ] || { echo '{"cniVersion":"1.1.0","supportedVersions":["0.4.0","1.0.0","1.1.0"]}'; exit 0; }
+${script}
+`;
+    writeFileSync(path, text);
+    chmodSync(path, 0o755);
+  }
+
+  /** `TYPE COMMAND CONTAINER IFNAME ARGS` of each call so far, which are then forgotten. */
+  calls(): string[] {
+    const path = join(this.dir, 'calls');
+    try {
+      return readFileSync(path, 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => line.trim());
+    } catch {
+      return [];
+    } finally {
+      rmSync(path, { force: true });
+    }
+  }
+
+  stdin(type: string, command: string): Record<string, unknown> {
+    return JSON.parse(readFileSync(join(this.dir, `${type}.${command}`), 'utf8')) as Record<string, unknown>;
+  }
+
+  list(more: object, cniVersion = '1.1.0'): NetworkConfigList {
+    return parseNetworkConfigList(JSON.stringify({ cniVersion, name: 'lab', ...more }));
+  }
+
+  cni(options: Partial<CniOptions> = {}): Cni {
+    return createCni({
+      pluginDirs: [join(this.dir, 'bin')],
+      cacheDir: join(this.dir, 'cache'),
+      onWarning: (message) => this.warnings.push(message),
+      ...options,
+    });
+  }
+
+  cacheFile(containerID: string, ifName = 'eth0'): string {
+    return join(this.dir, 'cache', 'results', `lab-${containerID}-${ifName}`);
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** The error that a call ends with. @throws when it succeeds */
+export async function rejection<T extends Error>(promise: Promise<unknown>): Promise<T> {
+  try {
+    await promise;
+  } catch (error) {
+    return error as T;
+  }
+  throw new Error('the call succeeded');
+}

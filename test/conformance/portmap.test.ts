@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NetConf, Result } from '@amphipod/cni';
+import { type Subject, subjects } from './lib/subjects.ts';
+import { call, failureOf, run, World } from './lib/world.ts';
+
+type Config = Partial<NetConf> & { type: string };
+
+const portConfig = (portMappings: object[], more: object = {}): Config => ({
+  type: 'portmap',
+  runtimeConfig: { portMappings },
+  ...more,
+});
+
+const tcp8080 = { hostPort: 8080, containerPort: 80, protocol: 'tcp' };
+
+/** A pod on a bridge, with a web server that answers with the pod's name. */
+async function podWithServer(
+  subject: Subject,
+  world: World,
+  name: string,
+): Promise<{ netns: string; prevResult: Result }> {
+  const netns = world.netns(name);
+  const prevResult = await call(
+    subject,
+    'ADD',
+    {
+      type: 'bridge',
+      bridge: 'tb0',
+      isGateway: true,
+      hairpinMode: true,
+      ipam: {
+        type: 'host-local',
+        ranges: [[{ subnet: '10.99.0.0/24' }], [{ subnet: 'fd00:99::/64' }]],
+        routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
+        dataDir: world.dataDir,
+      },
+    },
+    { containerID: name, netns },
+  );
+  const www = join(world.dir, `www-${name}`);
+  mkdirSync(www);
+  writeFileSync(join(www, 'index.html'), name);
+  serve(world, netns, ['busybox', 'httpd', '-f', '-p', '80', '-h', www]);
+  await untilServed(netns, 'http://127.0.0.1/');
+  return { netns, prevResult };
+}
+
+/** lo is up in a pod that has a server, as it is with every runtime. */
+async function untilServed(netns: string | undefined, url: string): Promise<void> {
+  if (netns !== undefined) run('nsenter', `--net=${netns}`, 'ip', 'link', 'set', 'lo', 'up');
+  for (let tries = 0; fetchFrom(netns, url) === undefined; tries++) {
+    assert.ok(tries < 50, `${url} is not served`);
+    await sleep(50);
+  }
+}
+
+const servers = new WeakMap<World, ChildProcess[]>();
+
+function serve(world: World, netns: string, command: string[]): void {
+  const child = spawn('nsenter', [`--net=${netns}`, ...command], { stdio: 'ignore' });
+  servers.set(world, [...(servers.get(world) ?? []), child]);
+}
+
+async function stopServers(world: World): Promise<void> {
+  for (const child of servers.get(world) ?? []) {
+    child.kill('SIGKILL');
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  }
+}
+
+/** What a web server answers; undefined when nothing does. */
+function fetchFrom(netns: string | undefined, url: string): string | undefined {
+  // Its own time limit crashes Debian's static busybox.
+  const command = ['timeout', '2', 'busybox', 'wget', '-q', '-O', '-', url];
+  const full = netns === undefined ? command : ['nsenter', `--net=${netns}`, ...command];
+  try {
+    return run(full[0]!, ...full.slice(1));
+  } catch {
+    return undefined;
+  }
+}
+
+/** What of the ruleset belongs to this pod. */
+function linesOf(subject: Subject, containerID: string): string[] {
+  const text = subject.isOurs ? run('nft', 'list', 'ruleset') : run('iptables-save', '-t', 'nat');
+  return text.split('\n').filter((line) => line.includes(containerID));
+}
+
+for (const subject of subjects) {
+  describe(`portmap, ${subject.name}`, () => {
+    test('without mappings the result passes through', async () => {
+      const prevResult: Result = {
+        interfaces: [{ name: 'eth0', sandbox: '/x' }],
+        ips: [{ address: '10.99.0.2/24', interface: 0 }],
+      };
+      assert.deepEqual(
+        await call(subject, 'ADD', { type: 'portmap' }, { netns: '/dummy', prevResult }),
+        prevResult,
+      );
+      await call(subject, 'DEL', { type: 'portmap' }, { netns: '/dummy', prevResult });
+    });
+
+    test('refuses to be called alone, and bad ports', async () => {
+      const alone = await failureOf(call(subject, 'ADD', portConfig([tcp8080]), { netns: '/dummy' }));
+      assert.match(alone.message, /must be called as chained plugin/);
+      const prevResult: Result = { ips: [{ address: '10.99.0.2/24' }] };
+      const refused = async (mapping: object) =>
+        (await failureOf(call(subject, 'ADD', portConfig([mapping]), { netns: '/dummy', prevResult })))
+          .message;
+      assert.match(await refused({ hostPort: -1, containerPort: 80 }), /Invalid host port number: -1/);
+      assert.match(await refused({ hostPort: 80, containerPort: 0 }), /Invalid container port number: 0/);
+    });
+
+    test('TCP through every way, DEL closes it', async (t) => {
+      using world = new World();
+      t.after(() => stopServers(world));
+      const { netns, prevResult } = await podWithServer(subject, world, 'poda');
+      const other = await podWithServer(subject, world, 'podb');
+      const config = portConfig([tcp8080]);
+      const attachment = { containerID: 'poda', netns, prevResult };
+      assert.deepEqual(await call(subject, 'ADD', config, attachment), prevResult);
+      // The reference (1.1.1) looks for the IPv4 rules in the IPv6 table.
+      if (subject.isOurs) await call(subject, 'CHECK', config, attachment);
+      assert.equal(run('sysctl', '-n', 'net.ipv4.conf.tb0.route_localnet').trim(), '1');
+
+      assert.equal(fetchFrom(undefined, 'http://127.0.0.1:8080/'), 'poda', 'from 127.0.0.1');
+      assert.equal(fetchFrom(undefined, 'http://10.99.0.1:8080/'), 'poda', 'from the machine');
+      assert.equal(fetchFrom(other.netns, 'http://10.99.0.1:8080/'), 'poda', 'from a neighbour');
+      assert.equal(fetchFrom(netns, 'http://10.99.0.1:8080/'), 'poda', 'from itself (NET-03)');
+      assert.equal(fetchFrom(other.netns, 'http://[fd00:99::1]:8080/'), 'poda', 'IPv6');
+      await call(subject, 'DEL', config, attachment);
+      assert.equal(fetchFrom(undefined, 'http://127.0.0.1:8080/'), undefined);
+      assert.equal(fetchFrom(other.netns, 'http://10.99.0.1:8080/'), undefined);
+      assert.deepEqual(linesOf(subject, 'poda'), []);
+      await call(subject, 'DEL', config, attachment);
+    });
+
+    test('hostIP, and only packets to the machine itself (NET-12)', async (t) => {
+      using world = new World();
+      t.after(() => stopServers(world));
+      t.after(() => run('ip', 'address', 'flush', 'dev', 'lo', 'to', '192.0.2.7'));
+      const { netns, prevResult } = await podWithServer(subject, world, 'poda');
+      const other = await podWithServer(subject, world, 'podb');
+      run('ip', 'address', 'add', '192.0.2.7/32', 'dev', 'lo');
+      const config = portConfig([
+        { ...tcp8080, hostIP: '192.0.2.7' },
+        { hostPort: 80, containerPort: 80, protocol: 'tcp' },
+      ]);
+      await call(subject, 'ADD', config, { containerID: 'poda', netns, prevResult });
+      assert.equal(fetchFrom(other.netns, 'http://192.0.2.7:8080/'), 'poda');
+      assert.equal(fetchFrom(other.netns, 'http://10.99.0.1:8080/'), undefined);
+      const neighbour = other.prevResult.ips![0]!.address.split('/')[0];
+      assert.equal(fetchFrom(netns, `http://${neighbour}:80/`), 'podb');
+    });
+
+    test('one pod goes, the others stay (NET-09); CHECK misses what a flush took (NET-10)', async (t) => {
+      using world = new World();
+      t.after(() => stopServers(world));
+      const a = await podWithServer(subject, world, 'poda');
+      const b = await podWithServer(subject, world, 'podb');
+      const attachmentA = { containerID: 'poda', ...a };
+      const attachmentB = { containerID: 'podb', ...b };
+      const configA = portConfig([tcp8080]);
+      const configB = portConfig([
+        { ...tcp8080, hostPort: 8081 },
+        { hostPort: 5353, containerPort: 53, protocol: 'udp' },
+        { hostPort: 9999, containerPort: 99, protocol: 'sctp' },
+      ]);
+      await call(subject, 'ADD', configA, attachmentA);
+      await call(subject, 'ADD', configB, attachmentB);
+      await call(subject, 'DEL', configA, attachmentA);
+      assert.equal(fetchFrom(undefined, 'http://127.0.0.1:8081/'), 'podb');
+      if (subject.isOurs) {
+        await call(subject, 'CHECK', configB, attachmentB);
+        run('nft', 'flush', 'ruleset');
+        const error = await failureOf(call(subject, 'CHECK', configB, attachmentB));
+        assert.match(error.message, /nftables chains of amphipod_hostports not found/);
+      }
+      await call(subject, 'DEL', configB, attachmentB);
+    });
+
+    oursOnly(subject);
+  });
+}
+
+function oursOnly(subject: Subject): void {
+  const skip = subject.isOurs ? false : 'the reference does not do this';
+
+  test('a host port that another pod has is refused, naming it; nothing is left', { skip }, async () => {
+    using world = new World();
+    const first: Result = { ips: [{ address: '10.99.0.2/24' }] };
+    const second: Result = { ips: [{ address: '10.99.0.3/24' }] };
+    await call(subject, 'ADD', portConfig([tcp8080]), {
+      containerID: 'poda',
+      netns: '/dummy',
+      prevResult: first,
+    });
+    const mappings = [{ ...tcp8080, hostPort: 9090 }, tcp8080];
+    const error = await failureOf(
+      call(subject, 'ADD', portConfig(mappings), {
+        containerID: 'podb',
+        netns: '/dummy',
+        prevResult: second,
+      }),
+    );
+    assert.equal(error.message, 'host port 8080 is in use already; it belongs to "cni testnet poda/eth0"');
+    assert.deepEqual(linesOf(subject, 'podb'), []);
+    assert.notDeepEqual(linesOf(subject, 'poda'), []);
+    // The same with another address is no conflict.
+    const other = portConfig([{ ...tcp8080, hostIP: '192.0.2.7' }]);
+    await call(subject, 'ADD', other, { containerID: 'podb', netns: '/dummy', prevResult: second });
+    await call(
+      subject,
+      'GC',
+      { type: 'portmap' },
+      { validAttachments: [{ containerID: 'podb', ifName: 'eth0' }] },
+    );
+    assert.deepEqual(linesOf(subject, 'poda'), []);
+    assert.notDeepEqual(linesOf(subject, 'podb'), []);
+    world.makeDir('unused');
+  });
+
+  test('a pod cannot reach what listens on 127.0.0.1', { skip }, async (t) => {
+    using world = new World();
+    t.after(() => stopServers(world));
+    const { netns, prevResult } = await podWithServer(subject, world, 'poda');
+    await call(subject, 'ADD', portConfig([tcp8080]), { containerID: 'poda', netns, prevResult });
+    serve(world, '/proc/self/ns/net', [
+      'busybox',
+      'httpd',
+      '-f',
+      '-p',
+      '127.0.0.1:7777',
+      '-h',
+      join(world.dir, 'www-poda'),
+    ]);
+    await untilServed(undefined, 'http://127.0.0.1:7777/');
+    run('nsenter', `--net=${netns}`, 'sysctl', '-qw', 'net.ipv4.conf.all.route_localnet=1');
+    run('nsenter', `--net=${netns}`, 'ip', 'route', 'add', '127.0.0.1', 'via', '10.99.0.1', 'table', '99');
+    run('nsenter', `--net=${netns}`, 'ip', 'rule', 'add', 'priority', '1', 'to', '127.0.0.1', 'lookup', '99');
+    run('nsenter', `--net=${netns}`, 'ip', 'rule', 'add', 'priority', '2', 'lookup', 'local');
+    run('nsenter', `--net=${netns}`, 'ip', 'rule', 'del', 'priority', '0');
+    assert.equal(fetchFrom(netns, 'http://127.0.0.1:7777/'), undefined);
+  });
+
+  test('keys that are not supported are named, with code 2', { skip }, async () => {
+    const prevResult: Result = { ips: [{ address: '10.99.0.2/24' }] };
+    for (const more of [
+      { backend: 'iptables' },
+      { markMasqBit: 5 },
+      { conditionsV4: ['!', '-d', '10.0.0.0/8'] },
+    ]) {
+      const error = await failureOf(
+        call(subject, 'ADD', portConfig([tcp8080], more), { netns: '/dummy', prevResult }),
+      );
+      assert.equal(error.number, 2);
+      assert.ok(error.message.includes(Object.keys(more)[0]!), error.message);
+    }
+    const unknown = await failureOf(
+      call(subject, 'ADD', portConfig([{ ...tcp8080, protocol: 'icmp' }]), { netns: '/dummy', prevResult }),
+    );
+    assert.equal(
+      unknown.message,
+      'key "runtimeConfig.portMappings[0].protocol": got "icmp", want "tcp", "udp" or "sctp"',
+    );
+  });
+}
