@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { PodSandboxState } from '../../packages/runtime/src/gen/api.ts';
 import { startAmphipod } from './support/amphipod.ts';
 import { useServer } from './support/fixture.ts';
 import { assertLeft, leftovers } from './support/leftovers.ts';
@@ -74,24 +73,18 @@ describe('network configurations that are wrong', () => {
     });
   }
 
-  test('a plugin that is not installed: the pod stays NOTREADY until its DEL can be called', async () => {
+  test('a plugin that is not installed: named, nothing begun, nothing left', async () => {
     await using stack = new AsyncDisposableStack();
     const { dir } = stack.use(makeScratch('bad-network'));
-    const latePlugins = `${dir}/late-plugins`;
-    for (const name of ['server', 'late-plugins']) mkdirSync(`${dir}/${name}`);
+    mkdirSync(`${dir}/server`);
     stack.defer(removeCgroups);
-    const text = '{"cniVersion": "1.0.0", "name": "x", "plugins": [{"type": "no-such-plugin"}]}';
-    const cniConfigs = { '10-late.conflist': text };
+    const bridge = JSON.parse(bridgeConflist(network, `${dir}/ipam`)) as { plugins: object[] };
+    const text = JSON.stringify({ ...bridge, plugins: [bridge.plugins[0], { type: 'no-such-plugin' }] });
     const server = stack.use(
-      await startAmphipod({ dir: `${dir}/server`, cniConfigs, cniBinDirs: [latePlugins] }),
+      await startAmphipod({ dir: `${dir}/server`, cniConfigs: { '10-late.conflist': text } }),
     );
     const nothing = await leftovers(server);
-    await refuses(runPod(server.cri), grpcCode.FAILED_PRECONDITION, /no-such-plugin.*late-plugins/);
-    for (const { id, state } of (await server.cri.listPodSandbox()).items) {
-      assert.equal(state, PodSandboxState.SANDBOX_NOTREADY);
-      writeFileSync(`${latePlugins}/no-such-plugin`, '#!/bin/sh\ncat >/dev/null\n', { mode: 0o755 });
-      await removePod(server.cri, { id, config: {} });
-    }
+    await refuses(runPod(server.cri), grpcCode.FAILED_PRECONDITION, /failed to find plugin "no-such-plugin"/);
     assert.deepEqual((await server.cri.listPodSandbox()).items, []);
     await assertLeft(server, nothing);
   });
