@@ -87,10 +87,18 @@ async function cleanUp(context: CniContext, list: NetworkConfigList, attachment:
   try {
     await delList(context, list, attachment, { signal: AbortSignal.timeout(context.cleanupTimeoutMs) });
   } catch (error) {
-    // So that a later DEL or GC knows of it.
-    context.cache.write(list, attachment);
     context.onWarning(
       `clean up after failed attachment of "${attachment.containerID}": ${(error as Error).message}`,
     );
+    leaveRecord(context, list, attachment);
+  }
+}
+
+/** So that a later DEL or GC knows of what is left. Its own failure must not hide the one that the caller is to see. */
+function leaveRecord(context: CniContext, list: NetworkConfigList, attachment: Attachment): void {
+  try {
+    context.cache.write(list, attachment);
+  } catch (error) {
+    context.onWarning((error as Error).message);
   }
 }

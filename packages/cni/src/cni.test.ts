@@ -186,15 +186,14 @@ describe('ADD', () => {
     assert.deepEqual(lab.calls(), []);
   });
 
-  test('a plugin that is missing', async () => {
+  test('a plugin that is missing is found out before the first one is run', async () => {
     using lab = new PluginLab();
-    const error = await rejection<CniError>(
-      lab.cni().addList(lab.list({ plugins: [{ type: 'none' }] }), pod),
-    );
-    assert.match(
-      error.message,
-      /^plugin type="none" failed \(add\): failed to find plugin "none" in path \[.*\/bin\]$/,
-    );
+    lab.plugin('one');
+    const list = lab.list({ plugins: [{ type: 'one' }, { type: 'none' }] });
+    const error = await rejection<CniError>(lab.cni().addList(list, pod));
+    assert.equal(error.code, 'plugin-not-found');
+    assert.match(error.message, /^failed to find plugin "none" in path \[.*\/bin\]$/);
+    assert.deepEqual(lab.calls(), []);
   });
 });
 

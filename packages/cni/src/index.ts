@@ -5,6 +5,7 @@ export { type CallOptions, type Cni, type CniOptions, createCni } from './cni.ts
 export { decodeDns, decodeResult } from './decode-result.ts';
 export { encodeResult } from './encode-result.ts';
 export { CniError, type CniErrorCode, cniErrorNumbers, toCniError } from './errors.ts';
+export { findPlugin, type PluginFile } from './invoke/find-plugin.ts';
 export { createInvoker, type Invoker } from './invoke/invoker.ts';
 export {
   describeJson,

@@ -73,7 +73,7 @@ function parseObject(text: string, file: string | undefined): JsonObject {
   try {
     value = parseJson(text);
   } catch (cause) {
-    const message = (cause as Error).message;
+    const message = (cause as Error).message.replaceAll(/\s+/g, ' ');
     throw new CniError('decoding-failure', `parse ${subject(file)}: ${message}`, { ...atFile(file), cause });
   }
   if (!isJsonObject(value)) {

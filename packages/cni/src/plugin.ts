@@ -1,3 +1,4 @@
+import type { PluginFile } from './invoke/find-plugin.ts';
 import type { JsonObject } from './json.ts';
 import type { Dns, Result } from './result.ts';
 
@@ -72,7 +73,7 @@ export interface InProcessPlugins {
    * The plugin to call instead of executing the file that was found for `type`; undefined when that file is not this
    * project's own, or the type is none of ours.
    */
-  resolve(type: string, file: string): BoundPlugin | undefined;
+  resolve(type: string, file: PluginFile): BoundPlugin | undefined;
 }
 
 /** Joins a plugin and its host; `openHost` is called at the first use. */

@@ -33,8 +33,7 @@ export function builtinPlugins(openHost: () => PluginHost = openPluginHost): InP
     resolve(type, file) {
       const plugin = plugins.get(type);
       if (plugin === undefined) return undefined;
-      const { dev, ino } = statSync(file);
-      return dev === plugin.dev && ino === plugin.ino ? plugin.bound : undefined;
+      return file.dev === plugin.dev && file.ino === plugin.ino ? plugin.bound : undefined;
     },
   };
 }

@@ -7,7 +7,7 @@ import type { Result } from '../result.ts';
 import { newestVersion } from '../versions.ts';
 import { checkVersions } from './check-versions.ts';
 import { execPlugin } from './exec-plugin.ts';
-import { findPlugin } from './find-plugin.ts';
+import { findPlugin, type PluginFile } from './find-plugin.ts';
 
 /** A call without what the invoker itself adds. */
 export type InvokeRequest = Omit<PluginRequest, 'delegate' | 'signal'>;
@@ -21,7 +21,8 @@ export interface InvokerOptions {
 
 /** Calls plugins by type: in process where possible, else by executing the file that is found. */
 export interface Invoker {
-  find(type: string): string;
+  /** @throws CniError plugin-not-found */
+  find(type: string): PluginFile;
   /** Only ADD gives a result with something in it. @throws CniError; the signal's reason */
   call(
     type: string,
@@ -44,7 +45,7 @@ export function createInvoker({ pluginDirs, inProcess, ownGroup }: InvokerOption
         call(delegateType, delegateCommand as Exclude<CniCommand, 'VERSION'>, request, signal);
       return await bound.call(command, { ...request, delegate, signal });
     }
-    const stdout = await execPlugin(file, {
+    const stdout = await execPlugin(file.path, {
       variables: variablesOf(command, request, pluginDirs),
       stdin: stdinOf(command, request),
       signal,
@@ -59,7 +60,7 @@ export function createInvoker({ pluginDirs, inProcess, ownGroup }: InvokerOption
       const file = find(type);
       const bound = inProcess?.resolve(type, file);
       if (bound !== undefined) return [...bound.versions];
-      return await execVersions(file, { pluginDirs, signal, ownGroup });
+      return await execVersions(file.path, { pluginDirs, signal, ownGroup });
     },
   };
 }

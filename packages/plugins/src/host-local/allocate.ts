@@ -1,7 +1,7 @@
 import { CniError, type ResultIp } from '@amphipod/cni';
 import type { UndoStack } from '@amphipod/linux';
 import { compareIp, formatIp, type IpAddress } from '@amphipod/netlink';
-import { candidates, formatRangeSet, type IpRange, type RangeSet, rangeFor } from './range.ts';
+import { candidates, familyOf, formatRangeSet, type IpRange, type RangeSet, rangeFor } from './range.ts';
 import type { Reservation, Reservations } from './reservations.ts';
 
 export interface Allocation {
@@ -17,25 +17,16 @@ export interface Allocation {
 
 /** Reserves one address of a range set. @throws CniError with the reference's words */
 export function allocate(reservations: Reservations, undo: UndoStack, allocation: Allocation): ResultIp {
-  const { set, setIndex, requested, owner } = allocation;
-  const reserve = (ip: IpAddress): boolean => {
-    let isReserved = false;
-    undo.defer(`release ${formatIp(ip)}`, () => {
-      if (isReserved) reservations.release(`${reservations.dir}/${formatIp(ip)}`, [owner]);
-    });
-    isReserved = reservations.reserve(ip, owner);
-    return isReserved;
-  };
+  const { setIndex, requested, owner } = allocation;
   refuseSecond(allocation);
-  const found =
-    requested === undefined
-      ? nextFree(reservations, allocation, reserve)
-      : takeRequested(set, requested, reserve);
-  reservations.setLast(setIndex, found.ip);
-  return {
-    address: `${formatIp(found.ip)}/${found.range.subnet.prefix}`,
-    gateway: formatIp(found.range.gateway),
-  };
+  const { ip, range } =
+    requested === undefined ? nextFree(reservations, allocation) : takeRequested(allocation, requested);
+  undo.defer(`release ${formatIp(ip)}`, () => {
+    reservations.release(`${reservations.dir}/${formatIp(ip)}`, [owner]);
+  });
+  reservations.reserve(ip, owner);
+  reservations.setLast(setIndex, ip);
+  return { address: `${formatIp(ip)}/${range.subnet.prefix}`, gateway: formatIp(range.gateway) };
 }
 
 interface Found {
@@ -43,12 +34,12 @@ interface Found {
   range: IpRange;
 }
 
-function takeRequested(set: RangeSet, ip: IpAddress, reserve: (ip: IpAddress) => boolean): Found {
+function takeRequested({ set, taken }: Allocation, ip: IpAddress): Found {
   const range = rangeFor(set, ip)!;
   if (compareIp(ip, range.gateway) === 0) {
     throw new CniError('internal', `requested ip ${formatIp(ip)} is subnet's gateway`);
   }
-  if (!reserve(ip)) {
+  if (taken.some((reservation) => compareIp(reservation.ip, ip) === 0)) {
     throw new CniError(
       'internal',
       `requested IP address ${formatIp(ip)} is not available in range set ${formatRangeSet(set)}`,
@@ -57,14 +48,10 @@ function takeRequested(set: RangeSet, ip: IpAddress, reserve: (ip: IpAddress) =>
   return { ip, range };
 }
 
-function nextFree(
-  reservations: Reservations,
-  { set, setIndex, taken }: Allocation,
-  reserve: (ip: IpAddress) => boolean,
-): Found {
-  const used = new Set(taken.map(({ ip }) => ip.value));
+function nextFree(reservations: Reservations, { set, setIndex, taken }: Allocation): Found {
+  const used = new Set(taken.filter(({ ip }) => ip.family === familyOf(set)).map(({ ip }) => ip.value));
   for (const candidate of candidates(set, reservations.last(setIndex))) {
-    if (!used.has(candidate.ip.value) && reserve(candidate.ip)) return candidate;
+    if (!used.has(candidate.ip.value)) return candidate;
   }
   throw new CniError('internal', `no IP addresses available in range set: ${formatRangeSet(set)}`, {
     details: `${taken.filter(({ ip }) => rangeFor(set, ip) !== undefined).length} addresses of it are in use`,

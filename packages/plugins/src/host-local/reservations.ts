@@ -3,11 +3,12 @@ import {
   constants,
   fstatSync,
   ftruncateSync,
-  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
+  rmSync,
   unlinkSync,
   writeFileSync,
   writeSync,
@@ -78,37 +79,21 @@ export class Reservations {
     return owner;
   }
 
-  /** Takes an address; false when somebody has it. The file appears with its content or not at all (field case CNI-02). */
-  reserve(ip: IpAddress, owner: string): boolean {
+  /**
+   * Takes an address that {@link list} did not give. The file appears with its content or not at all, in the place of an
+   * empty one if there is such (field case CNI-02).
+   */
+  reserve(ip: IpAddress, owner: string): void {
     const name = formatIp(ip);
-    const path = join(this.dir, name);
     const temporary = join(this.dir, `.${name}.new`);
-    writeFileSync(temporary, owner, { mode: 0o600 });
     try {
-      return this.#linkNew(temporary, path, name) && this.#remember(name, owner);
-    } finally {
-      unlinkSync(temporary);
-    }
-  }
-
-  #linkNew(temporary: string, path: string, name: string): boolean {
-    try {
-      linkSync(temporary, path);
-      return true;
+      writeFileSync(temporary, owner, { mode: 0o600 });
+      renameSync(temporary, join(this.dir, name));
     } catch (error) {
-      if (!isCode(error, 'EEXIST')) throw error;
+      rmSync(temporary, { force: true });
+      throw error;
     }
-    // Nobody writes while we hold the lock: an empty file is what a crash left.
-    this.#known.delete(name);
-    if (this.#read(name) !== '') return false;
-    unlinkSync(path);
-    linkSync(temporary, path);
-    return true;
-  }
-
-  #remember(name: string, owner: string): true {
     this.#known.set(name, owner);
-    return true;
   }
 
   /** Gives an address back if it is still that of `owners`. */

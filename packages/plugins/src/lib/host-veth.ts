@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { CniError } from '@amphipod/cni';
 import { isCode, type UndoStack } from '@amphipod/linux';
 import {
@@ -36,7 +36,7 @@ export interface VethPair {
 /** `veth1a2b3c4d`: found again from the owner alone, so that DEL needs neither a record nor the pod's namespace. */
 function hostVethName(owner: Owner, attempt: number): string {
   const text = `${owner.network}/${owner.containerID}/${owner.ifName}/${attempt}`;
-  return `veth${createHash('sha256').update(text).digest('hex').slice(0, 8)}`;
+  return `veth${hash('sha256', text).slice(0, 8)}`;
 }
 
 /** Makes a veth pair, one end in the pod, the other up and in the bridge. @throws CniError when the pod has such an interface */

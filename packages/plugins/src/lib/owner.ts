@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** Whom a kernel object belongs to. */
 export interface Owner {
@@ -18,8 +18,8 @@ const PREFIX = 'cni';
 export function ownerTag({ network, containerID, ifName }: Owner): string {
   const text = `${networkTag(network)}${containerID}/${ifName}`;
   if (Buffer.byteLength(text) <= OWNER_BYTES) return text;
-  const hash = createHash('sha256').update(text).digest('hex').slice(0, 32);
-  return `${text.slice(0, OWNER_BYTES - hash.length - 1)}#${hash}`;
+  const digest = hash('sha256', text).slice(0, 32);
+  return `${text.slice(0, OWNER_BYTES - digest.length - 1)}#${digest}`;
 }
 
 /** What the tags of a network's attachments begin with. */
