@@ -119,11 +119,7 @@ describe('images that are wrong get the documented error and leave nothing', () 
     await refusesPull(`oci-archive:${file}`, grpcCode.INVALID_ARGUMENT, /not-an-archive/);
     await refusesPull(`oci-archive:${fixture.dir}/missing.tar`, grpcCode.NOT_FOUND, /missing\.tar/);
     mkdirSync(`${fixture.dir}/empty-dir`);
-    await refusesPull(
-      `oci:${fixture.dir}/empty-dir`,
-      grpcCode.FAILED_PRECONDITION,
-      /empty-dir|index\.json|oci-layout/,
-    );
+    await refusesPull(`oci:${fixture.dir}/empty-dir`, grpcCode.FAILED_PRECONDITION, /empty-dir.*index\.json/);
   });
 
   test('an impatient client: cancelled, and the next pull works', async () => {

@@ -40,13 +40,6 @@ const badConfigs: BadConfig[] = [
     error: /10-bad\.conflist.*key "name"/,
   },
   {
-    name: 'a plugin that is not installed',
-    text: '{"cniVersion": "1.0.0", "name": "x", "plugins": [{"type": "no-such-plugin"}]}',
-    code: grpcCode.FAILED_PRECONDITION,
-    error: /no-such-plugin/,
-    seenByStatus: false,
-  },
-  {
     name: 'a subnet that is none',
     text: bridgeConflist(network, '/nowhere').replace('10.201.9.0/24', '10.201.9.0/99'),
     code: grpcCode.FAILED_PRECONDITION,
@@ -79,6 +72,22 @@ describe('network configurations that are wrong', () => {
       await removePod(server.cri, await runPod(server.cri, { linux: { securityContext } }));
     });
   }
+
+  test('a plugin that is not installed: named, nothing begun, nothing left', async () => {
+    await using stack = new AsyncDisposableStack();
+    const { dir } = stack.use(makeScratch('bad-network'));
+    mkdirSync(`${dir}/server`);
+    stack.defer(removeCgroups);
+    const bridge = JSON.parse(bridgeConflist(network, `${dir}/ipam`)) as { plugins: object[] };
+    const text = JSON.stringify({ ...bridge, plugins: [bridge.plugins[0], { type: 'no-such-plugin' }] });
+    const server = stack.use(
+      await startAmphipod({ dir: `${dir}/server`, cniConfigs: { '10-late.conflist': text } }),
+    );
+    const nothing = await leftovers(server);
+    await refuses(runPod(server.cri), grpcCode.FAILED_PRECONDITION, /failed to find plugin "no-such-plugin"/);
+    assert.deepEqual((await server.cri.listPodSandbox()).items, []);
+    await assertLeft(server, nothing);
+  });
 
   describe('with others beside them', () => {
     const fixture = useServer('amphipod', { cniConfigs: {} });

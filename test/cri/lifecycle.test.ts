@@ -38,6 +38,9 @@ for (const subject of subjects) {
       });
       return { pod, id };
     };
+    /** Waits until the container's script has set its traps and made /ready: before, PID 1 is deaf to signals. */
+    const ready = (id: string) =>
+      execText(fixture.cri, id, ['sh', '-c', 'until [ -e /ready ]; do usleep 10000; done']);
     const stop = async (containerId: string, timeout: number) => {
       const start = performance.now();
       await fixture.cri.stopContainer({ containerId, timeout });
@@ -106,11 +109,13 @@ for (const subject of subjects) {
     });
 
     test('StopContainer: TERM, then KILL after the grace, at once with 0', async () => {
-      const deaf = 'trap "" TERM; sleep 1000000 & wait; sleep 1000000';
-      const willing = await startShell('trap "exit 9" TERM; sleep 1000000 & wait');
+      const deaf = 'trap "" TERM; touch /ready; sleep 1000000 & wait; sleep 1000000';
+      const willing = await startShell('trap "exit 9" TERM; touch /ready; sleep 1000000 & wait');
+      await ready(willing.id);
       assert.ok((await stop(willing.id, 20)) < 3000);
       assert.equal((await exited(fixture.cri, willing.id)).exitCode, 9);
       const grace = await startShell(deaf);
+      await ready(grace.id);
       const ms = await stop(grace.id, 1);
       assert.ok(ms >= 950 && ms < 4000, `${ms} ms`);
       assert.equal((await exited(fixture.cri, grace.id)).exitCode, 137);
@@ -126,8 +131,10 @@ for (const subject of subjects) {
         config: { StopSignal: 'SIGUSR1', Cmd: ['sh'] },
       });
       await fixture.server.loadImage(image.dir, image.name);
-      const script = 'trap "exit 11" USR1; trap "exit 12" USR2; trap "exit 15" TERM; sleep 1000000 & wait';
+      const script =
+        'trap "exit 11" USR1; trap "exit 12" USR2; trap "exit 15" TERM; touch /ready; sleep 1000000 & wait';
       const byImage = await startShell(script, NamespaceMode.CONTAINER, { image });
+      await ready(byImage.id);
       await stop(byImage.id, 10);
       assert.equal((await exited(fixture.cri, byImage.id)).exitCode, 11);
       await removePod(fixture.cri, byImage.pod);
@@ -138,6 +145,7 @@ for (const subject of subjects) {
       });
       const { status } = await fixture.cri.containerStatus({ containerId: byContainer.id });
       assert.equal(status?.stopSignal, Signal.SIGNAL_SIGUSR2);
+      await ready(byContainer.id);
       await stop(byContainer.id, 10);
       assert.equal((await exited(fixture.cri, byContainer.id)).exitCode, 12);
       await removePod(fixture.cri, byContainer.pod);

@@ -46,12 +46,10 @@ async function untilInterrupted(): Promise<void> {
   const output = () => readFileSync(`${scratch.dir}/output`, 'utf8');
   const url = await eventually(
     'the address of the pod',
-    () => {
-      assert.equal(program.exitStatus(), undefined, output());
-      return /host port answers\s+(http:\S+)\s+200/.exec(output())?.[1];
-    },
+    () => program.exitStatus() ?? /host port answers\s+(http:\S+)\s+200/.exec(output())?.[1],
     { timeoutMs: 90_000 },
   );
+  assert.equal(program.exitStatus(), undefined, output());
   await sleep(300);
   assert.equal((await fetch(url)).status, 200);
   process.kill(-program.pid, 'SIGINT');

@@ -1,8 +1,8 @@
 import type { Attachment } from './attachment.ts';
-import { callPlugin, validateAttachment } from './call-plugin.ts';
+import { callPlugin, pluginFailure, validateAttachment } from './call-plugin.ts';
 import type { CallOptions, CniContext } from './cni.ts';
 import { delList } from './del-list.ts';
-import { CniError } from './errors.ts';
+import { CniError, toCniError } from './errors.ts';
 import type { NetworkConfigList } from './network-config.ts';
 import type { Result } from './result.ts';
 
@@ -19,7 +19,7 @@ export async function addList(
   }
   signal?.throwIfAborted();
   // A plugin that is missing is found out before the first one makes something.
-  for (const { type } of list.plugins) context.invoker.find(type);
+  for (const { type } of list.plugins) findOrFail(context, type);
   await expectNew(context, list, attachment);
   try {
     const result = await addPlugins(context, list, attachment, signal);
@@ -28,6 +28,14 @@ export async function addList(
   } catch (error) {
     await cleanUp(context, list, attachment);
     throw error;
+  }
+}
+
+function findOrFail({ invoker }: CniContext, type: string): void {
+  try {
+    invoker.find(type);
+  } catch (error) {
+    throw pluginFailure(type, 'ADD', toCniError(error));
   }
 }
 

@@ -43,18 +43,19 @@ export async function callPlugin(
       const cause = isTimeUp()
         ? new CniError('plugin-timeout', `no answer within ${timeoutMs} ms, killed`)
         : toCniError(error);
-      const where = `plugin type=${JSON.stringify(plugin.type)} failed (${command.toLowerCase()})`;
-      throw new CniError(
-        cause.code === 'plugin-specific' ? cause.number : cause.code,
-        `${where}: ${cause.msg}`,
-        {
-          details: cause.details,
-          plugin: plugin.type,
-          cause,
-        },
-      );
+      throw pluginFailure(plugin.type, command, cause);
     }
   });
+}
+
+/** The failure of a plugin in libcni's words, with its code. */
+export function pluginFailure(type: string, command: CniCommand, cause: CniError): CniError {
+  const where = `plugin type=${JSON.stringify(type)} failed (${command.toLowerCase()})`;
+  return new CniError(
+    cause.code === 'plugin-specific' ? cause.number : cause.code,
+    `${where}: ${cause.msg}`,
+    { details: cause.details, plugin: type, cause },
+  );
 }
 
 /** The plugin's configuration with what belongs to the list, and the arguments for capabilities that it declares. */

@@ -34,7 +34,6 @@ export {
   threadNetnsIds,
   unpinNamespace,
 } from './namespaces.ts';
-export { openInRoot, readFileInRoot } from './open-in-root.ts';
 export {
   findProcess,
   isAlive,
@@ -43,6 +42,7 @@ export {
   processTree,
   signalProcess,
 } from './processes.ts';
+export { readFileInRoot } from './read-file-in-root.ts';
 
 export {
   chmodAt,

@@ -14,31 +14,12 @@ const fns = {
   socket: libc.func('int socket(int domain, int type, int protocol)'),
   bind: libc.func('int bind(int fd, const void *addr, unsigned int len)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int len)'),
-  getsockname: libc.func('int getsockname(int fd, void *addr, void *len)'),
   send: libc.func('long send(int fd, const void *buf, size_t len, int flags)'),
   recv: libc.func('long recv(int fd, void *buf, size_t len, int flags)'),
   poll: libc.func('int poll(void *fds, unsigned long n, int timeout)'),
   flock: libc.func('int flock(int fd, int op)'),
-  mknodat: libc.func('int mknodat(int dirfd, const char *path, unsigned int mode, unsigned long dev)'),
-  fchownat: libc.func(
-    'int fchownat(int dirfd, const char *path, unsigned int uid, unsigned int gid, int flags)',
-  ),
-  fchmodat: libc.func('int fchmodat(int dirfd, const char *path, unsigned int mode, int flags)'),
-  mkdirat: libc.func('int mkdirat(int dirfd, const char *path, unsigned int mode)'),
-  symlinkat: libc.func('int symlinkat(const char *target, int dirfd, const char *path)'),
-  linkat: libc.func(
-    'int linkat(int olddirfd, const char *oldpath, int newdirfd, const char *newpath, int flags)',
-  ),
-  unlinkat: libc.func('int unlinkat(int dirfd, const char *path, int flags)'),
-  utimensat: libc.func('int utimensat(int dirfd, const char *path, const void *times, int flags)'),
-  lsetxattr: libc.func(
-    'int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)',
-  ),
-  lgetxattr: libc.func('long lgetxattr(const char *path, const char *name, void *value, size_t size)'),
   syncfs: libc.func('int syncfs(int fd)'),
   syscall3: libc.func('syscall', 'long', ['long', 'long', 'long', 'long']),
-  openat2: libc.func('syscall', 'long', ['long', 'int', 'str', 'void *', 'size_t']),
-  if_nametoindex: libc.func('unsigned int if_nametoindex(const char *name)'),
 };
 
 type Fns = typeof fns;

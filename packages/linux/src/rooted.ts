@@ -55,6 +55,7 @@ const leafResolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINK
 const newFileHow = openHow(O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600, leafResolve);
 const listHow = openHow(O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, leafResolve);
 const parentHow = openHow(O_RDONLY | O_DIRECTORY, 0, 0);
+const readInRootHow = openHow(O_RDONLY | O_NONBLOCK, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 const readHow = openHow(O_RDONLY | O_NONBLOCK, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 
 /** Opens a directory of our own to be the root of the calls below. */
@@ -70,6 +71,11 @@ export function openDirInRoot(rootFd: number, path: string): number {
 /** Opens a file for reading below `rootFd`; links may lead around below it but not out (EXDEV). */
 export function openBeneath(rootFd: number, path: string): number {
   return openat2(rootFd, path, readHow);
+}
+
+/** Opens a file for reading as if `rootFd` were `/`. */
+export function openFileInRoot(rootFd: number, path: string): number {
+  return openat2(rootFd, path, readInRootHow);
 }
 
 /** Makes a file that must not exist (EEXIST), open for writing, mode 0600. `name` is one path component. */

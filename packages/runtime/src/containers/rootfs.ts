@@ -1,7 +1,8 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { unmountAsync } from '@amphipod/linux';
+import { isCode, unmountAsync } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
+import { errorText } from '../errors.ts';
 import { containerPaths } from './paths.ts';
 
 /** Mounts the image with a writable layer of the container's own as the root of its bundle. */
@@ -13,11 +14,22 @@ export function mountContainerRootfs(context: RuntimeContext, containerId: strin
   context.images.mountRootfs(imageId, { upperDir: upper, workDir: work, target: rootfs, volatile: true });
 }
 
-/** Removes bundle, root file system and writable layer; fine when they are gone. */
+/**
+ * Removes bundle, root file system and writable layer; fine when they are gone. The layer, which may hold any number of
+ * files, is moved aside and deleted behind the caller's back; what a killed daemon leaves of it goes at the next start.
+ */
 export async function removeContainerFiles(context: RuntimeContext, containerId: string): Promise<void> {
   const { bundle, rootfs, data } = containerPaths(context.config, containerId);
   await unmountAsync(rootfs);
-  // In the thread pool: a container may have written many files.
-  await rm(bundle, { recursive: true, force: true });
-  await rm(data, { recursive: true, force: true });
+  rmSync(bundle, { recursive: true, force: true });
+  const doomed = `${data}.removed`;
+  try {
+    renameSync(data, doomed);
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return;
+    throw error;
+  }
+  rm(doomed, { recursive: true, force: true }).catch((error: unknown) =>
+    context.log.error('delete writable layer', { container: containerId, error: errorText(error) }),
+  );
 }

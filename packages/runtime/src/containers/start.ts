@@ -4,7 +4,7 @@ import { findProcess, UndoStack } from '@amphipod/linux';
 import { nowNs } from '../clock.ts';
 import type { RuntimeContext } from '../context.ts';
 import { CriError, errorText } from '../errors.ts';
-import { createUnderConmon } from '../oci/conmon.ts';
+import { createUnderConmon, killMonitor } from '../oci/conmon.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
 import { startCreated } from '../oci/start.ts';
 import type { Container } from '../store/records.ts';
@@ -25,7 +25,10 @@ export async function startContainerProcess(context: RuntimeContext, container: 
     context.log.error(`undo of start: ${what}`, { container: container.id, error: errorText(error) }),
   );
   try {
-    undo.defer('remove process', () => cleanUpExited(context, container));
+    undo.defer('remove process', async () => {
+      await killMonitor(containerPaths(context.config, container.id).conmonPid, container.id);
+      await cleanUpExited(context, container);
+    });
     failpoint('start-container.begin');
     const pid = await createProcess(context, container);
     failpoint('start-container.create');

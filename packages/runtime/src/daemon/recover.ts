@@ -73,7 +73,7 @@ async function recoverStarting(context: RuntimeContext, container: Container): P
     context.store.containers.update(container, { state: 'running', process, startedAtNs: nowNs() });
     return recordExit(context, container);
   }
-  killMonitor(paths.conmonPid, container.id);
+  await killMonitor(paths.conmonPid, container.id);
   await cleanUpExited(context, container);
   context.store.containers.update(container, { state: 'created', process: undefined });
 }

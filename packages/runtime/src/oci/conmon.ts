@@ -1,7 +1,17 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
-import { isCode, killQuietly, pipe, processTree, type SpawnedProcess, spawnProcess } from '@amphipod/linux';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  findProcess,
+  isAlive,
+  isCode,
+  killQuietly,
+  pipe,
+  processTree,
+  type SpawnedProcess,
+  spawnProcess,
+} from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import type { OciRuntime } from './runtimes.ts';
 
@@ -58,13 +68,15 @@ export async function createUnderConmon(options: ConmonOptions): Promise<number>
 }
 
 /**
- * Kills a conmon that the daemon lost sight of while it was creating a container, and the OCI runtime below it, so that
- * the container cannot appear after it was cleaned up. Fine when there is none.
+ * Kills the conmon of a container whose start failed or was interrupted, and the OCI runtime below it, and waits for its
+ * end: the container cannot appear, nor its exit be reported, after it was cleaned up. Fine when there is none.
  */
-export function killMonitor(conmonPidFile: string, containerId: string): void {
+export async function killMonitor(conmonPidFile: string, containerId: string): Promise<void> {
   const pid = Number(readProcFile(conmonPidFile));
   if (!(pid > 0) || !readProcFile(`/proc/${pid}/cmdline`).split('\0').includes(containerId)) return;
+  const monitor = findProcess(pid);
   for (const member of processTree(pid)) killQuietly(member, 'SIGKILL');
+  while (monitor !== undefined && isAlive(monitor)) await sleep(1);
 }
 
 function readProcFile(path: string): string {

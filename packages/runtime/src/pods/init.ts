@@ -56,7 +56,7 @@ export async function ensureSandboxInit(context: RuntimeContext, sandbox: Sandbo
 export async function stopSandboxInit(context: RuntimeContext, sandbox: Sandbox): Promise<void> {
   const id = initId(sandbox.id);
   const paths = sandboxPaths(context.config, sandbox.id);
-  if (sandbox.init === undefined) killMonitor(`${paths.init}/conmon.pid`, id);
+  if (sandbox.init === undefined) await killMonitor(`${paths.init}/conmon.pid`, id);
   else signalProcess(sandbox.init, 'SIGKILL');
   await cleanUpContainer(runtimeFor(context.runtimes, sandbox.runtimeHandler), id, {
     cgroups: context.cgroups,
