@@ -116,7 +116,10 @@ export interface NftElements {
 type TableRef = Pick<NftTable, 'object' | 'family' | 'table'>;
 type ChainRef = Pick<NftChain, 'object' | 'family' | 'table' | 'chain'>;
 type RuleRef = Pick<NftRule, 'object' | 'family' | 'table' | 'chain' | 'handle'>;
-type SetRef = Pick<NftSet | NftMap, 'object' | 'family' | 'table' | 'set'>;
+type SetRef = Pick<NftSet | NftMap, 'object' | 'family' | 'table' | 'set'> & {
+  /** For `delete`: refuse, with EBUSY, while there are elements in it. */
+  onlyIfEmpty?: boolean;
+};
 
 /**
  * One step of a transaction, as the `nft` command of that name. `add` is content with what is there, `create` is not;

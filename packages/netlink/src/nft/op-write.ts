@@ -169,6 +169,9 @@ function writeRule(writer: MessageWriter, rule: NftRuleSpec): void {
   writeComment(writer, NFTA_RULE.USERDATA, rule.comment);
 }
 
+/** include/uapi/linux/netlink.h: do not delete recursively. */
+const NLM_F_NONREC = 0x100;
+
 type SetOp = Extract<NftOp, { object: 'set' | 'map' }>;
 
 function writeSetOp({ writer, finish, op }: Scope, set: SetOp): void {
@@ -177,7 +180,8 @@ function writeSetOp({ writer, finish, op }: Scope, set: SetOp): void {
     writer.string(NFTA_SET_ELEM_LIST.TABLE, set.table);
     writer.string(NFTA_SET_ELEM_LIST.SET, set.set);
   } else if (op === 'delete' || op === 'destroy') {
-    beginMessage(writer, op === 'delete' ? NFT_MSG.DELSET : NFT_MSG.DESTROYSET, 0, set.family);
+    const flags = 'onlyIfEmpty' in set && set.onlyIfEmpty ? NLM_F_NONREC : 0;
+    beginMessage(writer, op === 'delete' ? NFT_MSG.DELSET : NFT_MSG.DESTROYSET, flags, set.family);
     writer.string(NFTA_SET.TABLE, set.table);
     writer.string(NFTA_SET.NAME, set.set);
   } else if ('key' in set) {

@@ -9,11 +9,13 @@ import {
   type NftOp,
   networkOf,
   nft,
+  nftFindElement,
   nftListElements,
   nftTransaction,
   parseCidr,
 } from '@amphipod/netlink';
 import { isStaleTag, type Owner, ownerTag } from './owner.ts';
+import { removeUnusedTable } from './remove-unused-table.ts';
 
 const TABLE = { family: 'inet', table: 'amphipod_masquerade' } as const;
 const SRCNAT = 100;
@@ -29,6 +31,8 @@ const families: Record<
   },
   6: { map: podsMap('pods6', 'ipv6_addr'), ...nft.ip6, nfproto: nft.nfProtocols.ipv6, multicast: 'ff00::/8' },
 };
+
+const maps = Object.values(families).map(({ map }) => map);
 
 function podsMap(set: string, key: 'ipv4_addr' | 'ipv6_addr'): NftMap {
   return { object: 'map', ...TABLE, set, key: [key], data: 'verdict' };
@@ -59,18 +63,26 @@ export function addMasquerade(conn: Nft, owner: Owner, addresses: readonly Cidr[
  * elements are searched for the owner.
  */
 export function removeMasquerade(conn: Nft, owner: Owner, sure: readonly Cidr[]): void {
-  try {
-    if (sure.length > 0)
-      nftTransaction(
-        conn,
-        sure.map((address) => elementOp('delete', owner, address)),
-      );
-    if (sure.length > 0) return;
-  } catch (error) {
-    if (!isCode(error, 'ENOENT')) throw error;
+  if (!removeSure(conn, owner, sure)) {
+    const tag = ownerTag(owner);
+    removeWhere(conn, (comment) => comment === tag);
   }
-  const tag = ownerTag(owner);
-  removeWhere(conn, (comment) => comment === tag);
+  removeUnusedTable(conn, TABLE, maps);
+}
+
+/** False when it takes a search. */
+function removeSure(conn: Nft, owner: Owner, sure: readonly Cidr[]): boolean {
+  if (sure.length === 0) return false;
+  try {
+    nftTransaction(
+      conn,
+      sure.map((address) => elementOp('delete', owner, address)),
+    );
+    return true;
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return false;
+    throw error;
+  }
 }
 
 /** Takes out what belongs to the network and to none of the valid attachments. */
@@ -80,12 +92,21 @@ export function removeStaleMasquerade(
   valid: readonly { containerID: string; ifName: string }[],
 ): void {
   removeWhere(conn, (comment) => isStaleTag(comment, network, valid));
+  removeUnusedTable(conn, TABLE, maps);
 }
 
 /** True when the rule for this address is there. */
 export function hasMasquerade(conn: Nft, owner: Owner, address: Cidr): boolean {
-  const tag = ownerTag(owner);
-  return listElements(conn, families[address.ip.family].map).some(({ comment }) => comment === tag);
+  return findElement(conn, address)?.comment === ownerTag(owner);
+}
+
+function findElement(conn: Nft, { ip }: Cidr): NftElement | undefined {
+  try {
+    return nftFindElement(conn, families[ip.family].map, [ip]);
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
 }
 
 function removeWhere(conn: Nft, isUnwanted: (comment: string | undefined) => boolean): void {
@@ -116,14 +137,13 @@ function elementOp(op: 'create' | 'delete', owner: Owner, address: Cidr): NftOp 
 /** Steps that put the elements in, whoever had them before. */
 function replacing(conn: Nft, owner: Owner, addresses: readonly Cidr[]): NftOp[] {
   return addresses.flatMap((address) => {
-    const { map } = families[address.ip.family];
-    const old = listElements(conn, map).filter(
-      ({ key: [ip] }) => (ip as Cidr['ip']).value === address.ip.value,
-    );
+    const old = findElement(conn, address);
     const create = elementOp('create', owner, address);
-    return old.length === 0
-      ? [create]
-      : [{ op: 'delete', object: 'elements', of: map, elements: old }, create];
+    if (old === undefined) return [create];
+    return [
+      { op: 'delete', object: 'elements', of: families[address.ip.family].map, elements: [old] },
+      create,
+    ];
   });
 }
 

@@ -7,9 +7,10 @@ import {
   nftListElements,
   nftTransaction,
 } from '@amphipod/netlink';
+import { removeUnusedTable } from '../lib/remove-unused-table.ts';
 import { type Entry, elementOps, setsOf, tables } from './host-ports.ts';
 
-/** Takes out every element whose comment is unwanted; a table that is not there has none. */
+/** Takes out every element whose comment is unwanted; a table that is not there has none, one without any left goes. */
 export function removeWhere(conn: Nft, isUnwanted: (comment: string | undefined) => boolean): void {
   for (const table of Object.values(tables)) {
     const found = setsOf(table).flatMap((of): Entry[] =>
@@ -17,7 +18,9 @@ export function removeWhere(conn: Nft, isUnwanted: (comment: string | undefined)
         .filter(({ comment }) => isUnwanted(comment))
         .map((element) => ({ of, element })),
     );
-    if (found.length > 0) nftTransaction(conn, elementOps('delete', found));
+    if (found.length === 0) continue;
+    nftTransaction(conn, elementOps('delete', found));
+    removeUnusedTable(conn, table.ref, setsOf(table));
   }
 }
 
