@@ -3,7 +3,7 @@
  * round, in namespaces of the run's own. `bench/cni.ts [ROUNDS]`
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,9 +21,13 @@ import { printResult, printTable, type Row, summarize } from './report.ts';
 const PEER = 'containernetworking-plugins 1.1.1';
 const PEER_DIR = '/usr/lib/cni';
 const DEFAULT_ROUNDS = 40;
-const WARM_UP_ROUNDS = 3;
-/** The kernel takes deleted namespaces down in the background; the next measurement shall not feel it. */
+/** Not measured; the in-process subject gets as many as a daemon has behind it that has run for a few minutes. */
+const WARM_UP_ROUNDS = { 'in-process': 60, exec: 1, peer: 3 };
+/** The kernel goes on tidying up after a call; the next measurement shall not feel it. */
 const SETTLE_MS = 40;
+/** Taking namespaces down holds the kernel's lock for all links, so it is done between rounds. */
+const ROUND_SETTLE_MS = 150;
+const WARM_UP_SETTLE_MS = 5;
 
 interface Subject {
   name: 'in-process' | 'exec' | 'peer';
@@ -65,24 +69,29 @@ async function measure(
   subject: Subject,
   list: NetworkConfigList,
   dir: string,
+  settleMs: number,
 ): Promise<{ add: number; del: number }> {
   const attachment: Attachment = {
     containerID: `bench-${process.pid}-${process.hrtime.bigint()}`,
-    netns: join(dir, `netns-${subject.name}`),
+    netns: join(dir, 'netns', `${subject.name}-${process.hrtime.bigint()}`),
     ifName: 'eth0',
     capabilityArgs: { portMappings: [{ hostPort: 18080, containerPort: 80, protocol: 'tcp' }] },
   };
   createPinnedNamespaces({ net: attachment.netns });
-  await sleep(SETTLE_MS);
+  await sleep(settleMs);
   const start = performance.now();
   await subject.cni.addList(list, attachment);
   const added = performance.now();
-  await sleep(SETTLE_MS);
+  await sleep(settleMs);
   const before = performance.now();
   await subject.cni.delList(list, attachment);
   const deleted = performance.now();
-  unpinNamespace(attachment.netns);
   return { add: added - start, del: deleted - before };
+}
+
+async function removeNamespaces(dir: string): Promise<void> {
+  for (const name of readdirSync(join(dir, 'netns'))) unpinNamespace(join(dir, 'netns', name));
+  await sleep(ROUND_SETTLE_MS);
 }
 
 async function main(rounds: number): Promise<void> {
@@ -114,18 +123,25 @@ async function runRounds(rounds: number, dir: string): Promise<Row[]> {
   ];
   const dataDir = join(dir, 'ipam');
   mkdirSync(dataDir);
+  mkdirSync(join(dir, 'netns'));
   const rows: Row[] = [];
   for (const chain of Object.keys(chains) as ChainName[]) {
     const samples = new Map<Subject['name'], Samples>(
       subjects.map(({ name }) => [name, { add: [], del: [] }]),
     );
-    for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
+    for (const subject of subjects) {
+      const list = listFor(chain, subject, dataDir);
+      for (let i = 0; i < WARM_UP_ROUNDS[subject.name]; i++)
+        await measure(subject, list, dir, WARM_UP_SETTLE_MS);
+      await removeNamespaces(dir);
+    }
+    for (let round = 0; round < rounds; round++) {
       for (const subject of subjects) {
-        const { add, del } = await measure(subject, listFor(chain, subject, dataDir), dir);
-        if (round < 0) continue;
+        const { add, del } = await measure(subject, listFor(chain, subject, dataDir), dir, SETTLE_MS);
         samples.get(subject.name)!.add.push(add);
         samples.get(subject.name)!.del.push(del);
       }
+      await removeNamespaces(dir);
     }
     for (const verb of ['add', 'del'] as const) {
       const peer = summarize(samples.get('peer')![verb]);

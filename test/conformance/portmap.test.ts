@@ -77,7 +77,7 @@ async function stopServers(world: World): Promise<void> {
 /** What a web server answers; undefined when nothing does. */
 function fetchFrom(netns: string | undefined, url: string): string | undefined {
   // Its own time limit crashes Debian's static busybox.
-  const command = ['timeout', '2', 'busybox', 'wget', '-q', '-O', '-', url];
+  const command = ['timeout', '4', 'busybox', 'wget', '-q', '-O', '-', url];
   const full = netns === undefined ? command : ['nsenter', `--net=${netns}`, ...command];
   try {
     return run(full[0]!, ...full.slice(1));
