@@ -1,5 +1,3 @@
-import { closeSync } from 'node:fs';
-import { Socket } from 'node:net';
 import koffi from 'koffi';
 import { SyscallError } from './errors.ts';
 
@@ -33,8 +31,6 @@ export interface SpawnOptions {
   cwd?: string;
   /** Descriptors that the child gets as 0, 1, 2, …: all above those numbers, or in their own place. */
   fds: readonly number[];
-  /** The program goes on in the background and the process that is started here ends at once. */
-  daemonizes?: boolean;
 }
 
 /** A child process of {@link spawnProcess}. */
@@ -50,22 +46,42 @@ export interface SpawnedProcess {
  * @throws SyscallError of the failed exec
  */
 export function spawnProcess(path: string, args: readonly string[], options: SpawnOptions): SpawnedProcess {
-  if (options.daemonizes) {
-    const pid = posixSpawn(path, [path, ...args], options);
-    return { pid, exited: waitFor(pid) };
+  const pid = posixSpawn(path, [path, ...args], options);
+  return { pid, exited: new Promise((resolve) => watchChild(pid, resolve)) };
+}
+
+// Children of this process are known to the whole process, so this is where module state is right.
+const children = new Map<number, (exitCode: number) => void>();
+let sweep: NodeJS.Timeout | undefined;
+
+/** Tells of the end of `pid` once. Signals of several ends may come as one: each time all children are asked for. */
+function watchChild(pid: number, onExit: (exitCode: number) => void): void {
+  children.set(pid, onExit);
+  if (sweep !== undefined) return;
+  process.on('SIGCHLD', reapChildren);
+  // Keeps the process alive for its children, and would find an end whose signal was lost.
+  sweep = setInterval(reapChildren, 1000);
+}
+
+function reapChildren(): void {
+  const status = Buffer.alloc(4);
+  for (const [pid, onExit] of children) {
+    const result = fns.waitpid(pid, status, WNOHANG);
+    if (result === 0) continue;
+    children.delete(pid);
+    // Below zero: somebody else has reaped it, and the code is lost.
+    onExit(result < 0 ? 255 : exitCodeOf(status.readInt32LE(0)));
   }
-  // Its last descriptor: when every copy is closed, the child is gone.
-  const lifetime = pipe();
-  let pid: number;
-  try {
-    pid = posixSpawn(path, [path, ...args], { ...options, fds: [...options.fds, lifetime.write] });
-  } catch (error) {
-    closeSync(lifetime.read);
-    throw error;
-  } finally {
-    closeSync(lifetime.write);
-  }
-  return { pid, exited: endOf(lifetime.read).then(() => waitFor(pid)) };
+  if (children.size > 0) return;
+  process.off('SIGCHLD', reapChildren);
+  clearInterval(sweep);
+  sweep = undefined;
+}
+
+/** wait(2): the low seven bits are the signal, the next byte the exit code. */
+function exitCodeOf(status: number): number {
+  const signal = status & 0x7f;
+  return signal === 0 ? (status >> 8) & 0xff : 128 + signal;
 }
 
 /** A pipe; both ends are closed on exec. */
@@ -108,27 +124,4 @@ function posixSpawn(path: string, argv: readonly string[], { env, cwd, fds }: Sp
 
 function check(syscall: string, errno: number, path?: string): void {
   if (errno !== 0) throw new SyscallError(syscall, errno, path);
-}
-
-function endOf(fd: number): Promise<void> {
-  return new Promise((resolve) => {
-    const socket = new Socket({ fd, readable: true, writable: false });
-    socket.on('error', () => resolve()).on('close', () => resolve());
-    socket.resume();
-  });
-}
-
-/** The pipe closes a moment before the process can be waited for. */
-async function waitFor(pid: number): Promise<number> {
-  const status = Buffer.alloc(4);
-  for (let delayMs = 0; ; delayMs = Math.min(delayMs + 1, 20)) {
-    const result = fns.waitpid(pid, status, WNOHANG);
-    if (result === pid) break;
-    // Reaped by somebody else: the code is lost.
-    if (result < 0) return 255;
-    await new Promise((resolve) => setTimeout(resolve, delayMs));
-  }
-  const word = status.readInt32LE(0);
-  const signal = word & 0x7f;
-  return signal === 0 ? (word >> 8) & 0xff : 128 + signal;
 }

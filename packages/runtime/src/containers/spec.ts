@@ -4,6 +4,7 @@ import { CriError } from '../errors.ts';
 import { NamespaceMode } from '../gen/api.ts';
 import type { OciLinux, OciSpec } from '../oci/spec.ts';
 import type { Container, Sandbox } from '../store/records.ts';
+import { containerApparmorProfile } from './apparmor.ts';
 import { containerCapabilities } from './capabilities.ts';
 import { containerDevices } from './devices.ts';
 import { containerMounts, rootfsPropagation, type SandboxMountSources } from './mounts.ts';
@@ -40,6 +41,7 @@ export function containerSpec(
   const resources = config.linux?.resources;
   const privileged = security?.privileged ?? false;
   const { devices, rules } = containerDevices(config.devices, privileged);
+  const apparmorProfile = containerApparmorProfile(security);
   const seccomp = containerSeccomp(security, {
     defaultProfile: context.config.seccompProfile,
     capabilities: capabilities.bounding,
@@ -54,6 +56,7 @@ export function containerSpec(
       cwd: config.workingDir || options.image.WorkingDir || '/',
       capabilities,
       noNewPrivileges: security?.noNewPrivs ?? false,
+      ...(apparmorProfile !== undefined && { apparmorProfile }),
       ...(resources !== undefined && { oomScoreAdj: clampOomScoreAdj(Number(resources.oomScoreAdj)) }),
     },
     root: { path: 'rootfs', readonly: security?.readonlyRootfs ?? false },

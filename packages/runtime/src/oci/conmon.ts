@@ -51,7 +51,6 @@ export async function createUnderConmon(options: ConmonOptions): Promise<number>
       fds: [fds[0]!, fds[0]!, fds[1]!, sync.write],
       cwd: options.bundle,
       env: { PATH: process.env.PATH ?? '', _OCI_SYNCPIPE: '3' },
-      daemonizes: true,
     });
   } finally {
     for (const fd of [...fds, sync.write]) closeSync(fd);
