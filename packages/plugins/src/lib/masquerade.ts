@@ -67,7 +67,6 @@ export function removeMasquerade(conn: Nft, owner: Owner, sure: readonly Cidr[])
     const tag = ownerTag(owner);
     removeWhere(conn, (comment) => comment === tag);
   }
-  removeUnusedTable(conn, TABLE, maps);
 }
 
 /** False when it takes a search. */
@@ -92,6 +91,11 @@ export function removeStaleMasquerade(
   valid: readonly { containerID: string; ifName: string }[],
 ): void {
   removeWhere(conn, (comment) => isStaleTag(comment, network, valid));
+  removeUnusedMasqueradeTable(conn);
+}
+
+/** Removes the table when no pod is left in it. */
+export function removeUnusedMasqueradeTable(conn: Nft): void {
   removeUnusedTable(conn, TABLE, maps);
 }
 

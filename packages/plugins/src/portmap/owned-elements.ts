@@ -10,7 +10,7 @@ import {
 import { removeUnusedTable } from '../lib/remove-unused-table.ts';
 import { type Entry, elementOps, setsOf, tables } from './host-ports.ts';
 
-/** Takes out every element whose comment is unwanted; a table that is not there has none, one without any left goes. */
+/** Takes out every element whose comment is unwanted; a table that is not there has none. */
 export function removeWhere(conn: Nft, isUnwanted: (comment: string | undefined) => boolean): void {
   for (const table of Object.values(tables)) {
     const found = setsOf(table).flatMap((of): Entry[] =>
@@ -18,9 +18,7 @@ export function removeWhere(conn: Nft, isUnwanted: (comment: string | undefined)
         .filter(({ comment }) => isUnwanted(comment))
         .map((element) => ({ of, element })),
     );
-    if (found.length === 0) continue;
-    nftTransaction(conn, elementOps('delete', found));
-    removeUnusedTable(conn, table.ref, setsOf(table));
+    if (found.length > 0) nftTransaction(conn, elementOps('delete', found));
   }
 }
 
@@ -31,4 +29,9 @@ export function listElements(conn: Nft, of: NftMap | NftSet): NftElement[] {
     if (isCode(error, 'ENOENT')) return [];
     throw error;
   }
+}
+
+/** Removes the tables when no pod has a port any more. */
+export function removeUnusedHostPortTables(conn: Nft): void {
+  for (const table of Object.values(tables)) removeUnusedTable(conn, table.ref, setsOf(table));
 }

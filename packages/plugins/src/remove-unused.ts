@@ -1,0 +1,22 @@
+import { linkDel, linkFind } from '@amphipod/netlink';
+import { hasPorts } from './bridge/ensure-bridge.ts';
+import { openPluginHost, type PluginHost } from './lib/host.ts';
+import { removeUnusedMasqueradeTable } from './lib/masquerade.ts';
+import { removeUnusedHostPortTables } from './portmap/owned-elements.ts';
+
+/**
+ * Removes what pods share and DEL leaves for the next one: our nftables tables, and the bridges of these names, each only
+ * when no pod uses it. For whoever takes the whole thing down. Bridges of others with these names go too.
+ */
+export async function removeUnused(
+  bridges: readonly string[],
+  host: PluginHost = openPluginHost(),
+): Promise<void> {
+  removeUnusedMasqueradeTable(host.nft);
+  removeUnusedHostPortTables(host.nft);
+  for (const name of bridges) {
+    const bridge = linkFind(host.rtnl, name);
+    if (bridge?.kind === 'bridge' && !hasPorts(host.rtnl, bridge.ifIndex))
+      await linkDel(host.rtnl, bridge.ifIndex);
+  }
+}

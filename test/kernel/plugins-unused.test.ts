@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { NetConf } from '@amphipod/cni';
+import { removeUnused } from '@amphipod/plugins';
+import { subjects } from '../conformance/lib/subjects.ts';
+import { call, links, run, World } from '../conformance/lib/world.ts';
+
+const subject = subjects[0]!;
+
+test('shared tables and bridges are removed when the last pod is gone, not before', async () => {
+  using world = new World();
+  const ipam = { type: 'host-local', subnet: '10.99.0.0/24', dataDir: world.dataDir };
+  const bridge = { type: 'bridge', bridge: 'tb0', isGateway: true, ipMasq: true, ipam };
+  const portmap: Partial<NetConf> & { type: string } = {
+    type: 'portmap',
+    runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80 }] },
+  };
+  const pod = { containerID: 'poda', netns: world.netns('a') };
+  const prevResult = await call(subject, 'ADD', bridge, pod);
+  await call(subject, 'ADD', portmap, { ...pod, prevResult });
+  const tables = run('nft', 'list', 'tables');
+
+  await removeUnused(['tb0']);
+  assert.equal(run('nft', 'list', 'tables'), tables);
+  await call(subject, 'CHECK', bridge, { ...pod, prevResult });
+  await call(subject, 'CHECK', portmap, { ...pod, prevResult });
+
+  await call(subject, 'DEL', portmap, { ...pod, prevResult });
+  await call(subject, 'DEL', bridge, { ...pod, prevResult });
+  await removeUnused(['tb0', 'no-such-bridge']);
+  assert.equal(run('nft', 'list', 'tables'), '');
+  assert.deepEqual(
+    links().map(({ ifname }) => ifname),
+    ['lo'],
+  );
+  await removeUnused(['tb0']);
+  // And all of it comes back.
+  await call(subject, 'CHECK', bridge, { ...pod, prevResult: await call(subject, 'ADD', bridge, pod) });
+});
