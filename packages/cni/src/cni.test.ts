@@ -192,7 +192,10 @@ describe('ADD', () => {
     const list = lab.list({ plugins: [{ type: 'one' }, { type: 'none' }] });
     const error = await rejection<CniError>(lab.cni().addList(list, pod));
     assert.equal(error.code, 'plugin-not-found');
-    assert.match(error.message, /^failed to find plugin "none" in path \[.*\/bin\]$/);
+    assert.match(
+      error.message,
+      /^plugin type="none" failed \(add\): failed to find plugin "none" in path \[.*\/bin\]$/,
+    );
     assert.deepEqual(lab.calls(), []);
   });
 });
