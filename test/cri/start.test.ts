@@ -62,9 +62,11 @@ async function untilInterrupted(): Promise<void> {
 /** Compares, and looks again for a while: npm's own processes end a moment after it. */
 async function assertSameMachine(before: MachineState): Promise<void> {
   let now = await machineState();
-  // An empty cgroup that something left before may go, but none may come.
-  const gone = new Set(before.cgroups).difference(new Set(now.cgroups));
-  before.cgroups = before.cgroups!.filter((path) => !gone.has(path));
+  // What others left before may go, but nothing may come.
+  for (const subject of ['cgroups', 'files']) {
+    const gone = new Set(before[subject]).difference(new Set(now[subject]));
+    before[subject] = before[subject]!.filter((path) => !gone.has(path));
+  }
   for (let i = 0; i < 20 && JSON.stringify(now) !== JSON.stringify(before); i++) {
     await sleep(100);
     now = await machineState();

@@ -13,7 +13,7 @@ export function parseArgs<Key extends string>(
   text: string,
   known: readonly Key[],
 ): Partial<Record<Key, string>> {
-  const found: Partial<Record<Key, string>> = {};
+  const found: [Key, string][] = [];
   const unknown: string[] = [];
   let ignoreUnknown = false;
   for (const pair of text === '' ? [] : text.split(';')) {
@@ -23,7 +23,7 @@ export function parseArgs<Key extends string>(
       throw new CniError('invalid-environment', `ARGS: invalid pair ${JSON.stringify(pair)}`);
     }
     if (key === 'IgnoreUnknown') ignoreUnknown = parseBoolean(value);
-    else if ((known as readonly string[]).includes(key)) found[key as Key] = value;
+    else if ((known as readonly string[]).includes(key)) found.push([key as Key, value]);
     else unknown.push(pair);
   }
   if (unknown.length > 0 && !ignoreUnknown) {
@@ -32,7 +32,8 @@ export function parseArgs<Key extends string>(
       `ARGS: unknown args [${unknown.map((pair) => JSON.stringify(pair)).join(' ')}]`,
     );
   }
-  return found;
+  // Not by assignment, which gives a key named "__proto__" another meaning.
+  return Object.fromEntries(found) as Partial<Record<Key, string>>;
 }
 
 function parseBoolean(value: string): boolean {
