@@ -96,6 +96,8 @@ for (const subject of subjects) {
         ['10.99.0.2/24', 'fd00:99::2/64'],
       );
       assert.deepEqual(addresses('tb0'), ['10.99.0.1/24', 'fd00:99::1/64']);
+      // Usable at once, the link-local one too (NET-04); the reference's are tentative for up to two seconds.
+      if (subject.isOurs) assert.doesNotMatch(run('ip', '-6', 'address', 'show', 'dev', 'tb0'), /tentative/);
       assert.deepEqual(addresses('eth0', netns), ['10.99.0.2/24', 'fd00:99::2/64']);
       const tentative = link('eth0', netns)!.addr_info.filter(
         (address) => address.scope === 'global' && address.tentative,

@@ -129,11 +129,15 @@ for (const subject of subjects) {
       if (subject.isOurs) await call(subject, 'CHECK', config, attachment);
       assert.equal(run('sysctl', '-n', 'net.ipv4.conf.tb0.route_localnet').trim(), '1');
 
+      // At once, on a bridge that is a moment old (NET-04). The reference's gateway and link-local address are tentative for
+      // up to two seconds, in which the machine asks for no neighbour.
+      const ipv6 = () => fetchFrom(other.netns, 'http://[fd00:99::1]:8080/');
+      for (let tries = 0; !subject.isOurs && tries < 5 && ipv6() === undefined; tries++) await sleep(500);
+      assert.equal(ipv6(), 'poda', 'IPv6');
       assert.equal(fetchFrom(undefined, 'http://127.0.0.1:8080/'), 'poda', 'from 127.0.0.1');
       assert.equal(fetchFrom(undefined, 'http://10.99.0.1:8080/'), 'poda', 'from the machine');
       assert.equal(fetchFrom(other.netns, 'http://10.99.0.1:8080/'), 'poda', 'from a neighbour');
       assert.equal(fetchFrom(netns, 'http://10.99.0.1:8080/'), 'poda', 'from itself (NET-03)');
-      assert.equal(fetchFrom(other.netns, 'http://[fd00:99::1]:8080/'), 'poda', 'IPv6');
       await call(subject, 'DEL', config, attachment);
       assert.equal(fetchFrom(undefined, 'http://127.0.0.1:8080/'), undefined);
       assert.equal(fetchFrom(other.netns, 'http://10.99.0.1:8080/'), undefined);

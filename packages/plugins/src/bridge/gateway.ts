@@ -23,6 +23,7 @@ import {
 import type { PluginHost } from '../lib/host.ts';
 import { ensureSysctl, trySysctl } from '../lib/settings.ts';
 import type { BridgeConfig } from './config.ts';
+import { ensureLinkLocal } from './link-local.ts';
 
 /** Gateways and default routes that the configuration asks for and IPAM did not give. */
 export function completeGateways(result: Result, { isGateway, isDefaultGateway }: BridgeConfig): Result {
@@ -66,6 +67,7 @@ export function setUpGateways(
     else {
       ensureAddress(rtnl, bridge, cidr, options);
       mac = pinMac(rtnl, bridge.ifIndex);
+      if (cidr.ip.family === 6) ensureLinkLocal(rtnl, bridge, mac);
     }
     memory.gateways.set(bridge.ifIndex, known.add(formatCidr(cidr)));
     ensureSysctl(cidr.ip.family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding', '1');
