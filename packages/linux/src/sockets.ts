@@ -14,11 +14,13 @@ const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
-const MSG_PEEK = 0x2;
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const EAGAIN = 11;
+const EMSGSIZE = 90;
 const POLLIN = 1;
+// The kernel makes no larger datagrams than half of this (af_netlink.c, max_recvmsg_len): no need to ask for the size first.
+const bufferBytes = 64 * 1024;
 
 /** Protocol numbers of socket(AF_NETLINK, …): include/uapi/linux/netlink.h. */
 export const NETLINK = { ROUTE: 0, NETFILTER: 12, GENERIC: 16, KOBJECT_UEVENT: 15 } as const;
@@ -27,7 +29,7 @@ export const NETLINK = { ROUTE: 0, NETFILTER: 12, GENERIC: 16, KOBJECT_UEVENT: 1
 export class NetlinkSocket implements Disposable {
   readonly fd: number;
   #closed = false;
-  #buffer = Buffer.allocUnsafe(64 * 1024);
+  readonly #buffer = Buffer.allocUnsafe(bufferBytes);
 
   /** @param protocol one of {@link NETLINK} @param groups multicast groups to join (numbers, not masks) */
   constructor(protocol: number, groups: readonly number[] = []) {
@@ -60,7 +62,7 @@ export class NetlinkSocket implements Disposable {
     if (sent < 0) throw new Error('send netlink message: failed in the thread pool');
   }
 
-  /** Waits for one datagram (blocking) and returns a copy of it, however long. */
+  /** Waits for one datagram (blocking) and returns a copy of it. */
   receive(): Buffer {
     return this.#receive(0)!;
   }
@@ -71,17 +73,11 @@ export class NetlinkSocket implements Disposable {
   }
 
   #receive(flags: number): Buffer | undefined {
-    for (;;) {
-      const size = libcTry('recv', this.fd, this.#buffer, this.#buffer.length, flags | MSG_PEEK | MSG_TRUNC);
-      if (size === -EAGAIN) return undefined;
-      if (size < 0) throw new SyscallError('recv', -size);
-      if (size > this.#buffer.length) {
-        this.#buffer = Buffer.allocUnsafe(size);
-        continue;
-      }
-      const got = libcCall('recv', undefined, this.fd, this.#buffer, this.#buffer.length, flags);
-      return Buffer.from(this.#buffer.subarray(0, got));
-    }
+    const size = libcTry('recv', this.fd, this.#buffer, bufferBytes, flags | MSG_TRUNC);
+    if (size === -EAGAIN) return undefined;
+    if (size < 0) throw new SyscallError('recv', -size);
+    if (size > bufferBytes) throw new SyscallError('recv', EMSGSIZE);
+    return Buffer.from(this.#buffer.subarray(0, size));
   }
 
   /** Receive buffer in bytes (SO_RCVBUFFORCE where allowed), for monitors and large transactions. */
