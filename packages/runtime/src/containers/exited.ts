@@ -47,14 +47,13 @@ async function record(
       : report.exitCode === 0
         ? 'Completed'
         : 'Error';
-  context.store.containers.update(container, {
-    state: 'exited',
-    ...report,
-    reason,
-    message,
-    process: undefined,
-  });
-  context.log.info('container ended', { container: container.id, exitCode: report.exitCode, reason });
+  // Times of files count in ticks of some milliseconds, ours do not.
+  const finishedAtNs =
+    report.finishedAtNs > container.startedAtNs ? report.finishedAtNs : container.startedAtNs;
+  const { exitCode } = report;
+  const ended = { state: 'exited', exitCode, finishedAtNs, reason, message, process: undefined } as const;
+  context.store.containers.update(container, ended);
+  context.log.info('container ended', { container: container.id, exitCode, reason });
   context.exits.announce(container.id);
   try {
     await cleanUpExited(context, container);

@@ -34,8 +34,9 @@ export async function startContainerProcess(context: RuntimeContext, container: 
     failpoint('start-container.create');
     const runtime = runtimeFor(context.runtimes, container.runtimeHandler);
     const process = findProcess(pid);
-    await startCreated(runtime, container.id, pid);
+    // Before, not after: a short process may end while we wait for the word that it was started.
     const startedAtNs = nowNs();
+    await startCreated(runtime, container.id, pid);
     failpoint('start-container.start');
     if (process === undefined) throw new CriError('internal', `process ${pid} ended before it was started`);
     store.containers.update(container, { state: 'running', process, startedAtNs, reason: '', message: '' });
