@@ -47,10 +47,10 @@ async function record(
       : report.exitCode === 0
         ? 'Completed'
         : 'Error';
-  // Times of files count in ticks of some milliseconds, ours do not.
-  const finishedAtNs =
-    report.finishedAtNs > container.startedAtNs ? report.finishedAtNs : container.startedAtNs;
   const { exitCode } = report;
+  let { finishedAtNs } = report;
+  // Times of files count in ticks of some milliseconds, ours do not.
+  if (finishedAtNs < container.startedAtNs) finishedAtNs = container.startedAtNs;
   const ended = { state: 'exited', exitCode, finishedAtNs, reason, message, process: undefined } as const;
   context.store.containers.update(container, ended);
   context.log.info('container ended', { container: container.id, exitCode, reason });
