@@ -52,7 +52,11 @@ export function nftListSets(conn: Nft, of: NftTableRef): (NftSet | NftMap)[] {
   return dump(conn, request, parseSet).filter((set) => set.table === of.table);
 }
 
-/** `nft list set FAMILY TABLE SET`: the elements. `of` needs the right types: that which made the set, or was read back. @throws NetlinkError ENOENT */
+/**
+ * `nft list set FAMILY TABLE SET`: the elements. `of` needs the right types: that which made the set, or was read back.
+ * Just after thousands of elements were added the kernel may pass over some: it is enlarging its hash table.
+ * @throws NetlinkError ENOENT
+ */
 export function nftListElements(conn: Nft, of: NftSet | NftMap): NftElement[] {
   const request: Request = {
     op: `list elements of ${of.family} ${of.table} ${of.set}`,
