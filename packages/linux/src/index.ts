@@ -25,7 +25,6 @@ export {
   type NamespaceKind,
   type NamespacePins,
   namespaceId,
-  processNamespacePath,
   type SyncFunction,
   setHostname,
   sysctlGet,

@@ -128,14 +128,6 @@ export function threadNetnsIds(readTasks: () => string[], read = namespaceId): S
   return new Set(readTasks().map((tid) => read(`/proc/self/task/${tid}/ns/net`)));
 }
 
-/** Reads /proc/PID/ns/KIND as a path that setns and OCI runtimes take. */
-export function processNamespacePath(
-  pid: number,
-  kind: NamespaceKind | 'pid' | 'mnt' | 'user' | 'cgroup',
-): string {
-  return `/proc/${pid}/ns/${kind}`;
-}
-
 /** Contents of /proc/sys/KEY in the thread's namespaces; dots or slashes separate. Trailing newline removed. */
 export function sysctlGet(key: string): string {
   return readFileSync(sysctlPath(key), 'utf8').trimEnd();
