@@ -5,6 +5,7 @@ import { addrDel, type Cidr, type Link, linkGet, linkSet, parseCidr, type Rtnl }
 import { configureInterface } from '../lib/configure-interface.ts';
 import type { PluginHost, Pod } from '../lib/host.ts';
 import { createVeth, type VethPair } from '../lib/host-veth.ts';
+import { ipamAdd } from '../lib/ipam.ts';
 import { addMasquerade, removeMasquerade } from '../lib/masquerade.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { withUndo } from '../lib/with-undo.ts';
@@ -63,13 +64,7 @@ function layer2Only({ config, pod, veth }: Setting): Result {
 async function addAddresses(setting: Setting): Promise<Result> {
   const { request, config, host, pod, bridge, veth, undo } = setting;
   const ipamType = config.ipamType!;
-  undo.defer(`release addresses with ${ipamType}`, async () => {
-    await request.delegate(ipamType, 'DEL');
-  });
-  const fromIpam = await request.delegate(ipamType, 'ADD');
-  if ((fromIpam.ips ?? []).length === 0) {
-    throw new CniError('internal', 'IPAM plugin returned missing IP config');
-  }
+  const fromIpam = await ipamAdd(request, ipamType, undo);
   const result = completeGateways(fromIpam, config);
   if (config.isGateway) {
     const { forceAddress } = config;

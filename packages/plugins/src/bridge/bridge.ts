@@ -1,5 +1,6 @@
 import { type Plugin, specVersions } from '@amphipod/cni';
 import type { PluginHost } from '../lib/host.ts';
+import { ipamCall } from '../lib/ipam.ts';
 import { add } from './add.ts';
 import { check } from './check.ts';
 import { readConfig } from './config.ts';
@@ -15,8 +16,8 @@ export const bridge: Plugin<PluginHost> = {
   del,
   check,
   async status(request) {
-    const { ipamType } = readConfig(request);
-    if (ipamType !== undefined) await request.delegate(ipamType, 'STATUS');
+    readConfig(request);
+    await ipamCall(request, 'STATUS');
   },
   gc,
 };

@@ -7,6 +7,7 @@ import {
   requirePrevResult,
 } from '../lib/check-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
+import { ipamCall } from '../lib/ipam.ts';
 import { hasMasquerade } from '../lib/masquerade.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { type BridgeConfig, readConfig } from './config.ts';
@@ -14,7 +15,7 @@ import { type BridgeConfig, readConfig } from './config.ts';
 /** Compares bridge, pair, addresses, routes and masquerading with the result of ADD. */
 export async function check(request: PluginRequest, host: PluginHost): Promise<void> {
   const config = readConfig(request);
-  if (config.ipamType !== undefined) await request.delegate(config.ipamType, 'CHECK');
+  await ipamCall(request, 'CHECK');
   const result = requirePrevResult(request);
   const bridge = checkBridge(host, config);
   const podInterface = findPodInterface(result, request);

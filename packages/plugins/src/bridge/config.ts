@@ -1,5 +1,7 @@
-import { CniError, type Dns, decodeDns, isJsonObject, type PluginRequest, parseArgs } from '@amphipod/cni';
+import { CniError, type Dns, decodeDns, isJsonObject, type PluginRequest } from '@amphipod/cni';
+import { readIpamType } from '../lib/ipam.ts';
 import { type KeyReader, readKeys } from '../lib/read-keys.ts';
+import { wantedMac } from '../lib/wanted-mac.ts';
 
 export interface BridgeConfig {
   bridge: string;
@@ -26,7 +28,8 @@ export interface BridgeConfig {
 const MAX_MTU = 65_535;
 
 /** Reads what ADD and CHECK need. @throws CniError invalid-network-config, unsupported-field */
-export function readConfig({ config, args }: Pick<PluginRequest, 'config' | 'args'>): BridgeConfig {
+export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): BridgeConfig {
+  const { config } = request;
   const keys = readKeys(config);
   refuseUnsupported(keys, config.vlan);
   const isDefaultGateway = keys.boolean('isDefaultGateway') ?? false;
@@ -35,7 +38,7 @@ export function readConfig({ config, args }: Pick<PluginRequest, 'config' | 'arg
   if (hairpin && promisc) {
     throw invalid('cannot set hairpin mode and promiscuous mode at the same time');
   }
-  const ipamType = readIpamType({ config });
+  const ipamType = readIpamType(request);
   const disableContainerInterface = keys.boolean('disableContainerInterface') ?? false;
   if (disableContainerInterface && ipamType !== undefined) {
     throw invalid('cannot use IPAM when disableContainerInterface flag is set');
@@ -52,27 +55,10 @@ export function readConfig({ config, args }: Pick<PluginRequest, 'config' | 'arg
     isolated: keys.boolean('portIsolation') ?? false,
     enableDad: keys.boolean('enabledad') ?? false,
     disableContainerInterface,
-    mac: readMac(keys, args),
+    mac: wantedMac(request, { hasKey: false }),
     ipamType,
     dns: decodeDns(config.dns),
   };
-}
-
-/** The type of the IPAM plugin; undefined without one. @throws CniError invalid-network-config */
-export function readIpamType({ config }: Pick<PluginRequest, 'config'>): string | undefined {
-  return readKeys(config).object('ipam')?.string('type') || undefined;
-}
-
-/** CNI_ARGS `MAC=` < `args.cni.mac` < `runtimeConfig.mac`. */
-function readMac(keys: KeyReader, args: string): string | undefined {
-  // Others in CNI_ARGS are not this plugin's business unless there is a MAC among them.
-  const fromArgs = args.includes('MAC=') ? parseArgs(args, ['MAC']).MAC : undefined;
-  const readers = [keys.object('args')?.object('cni'), keys.object('runtimeConfig')];
-  const mac = readers.reduce((found, reader) => reader?.string('mac') || found, fromArgs);
-  if (mac !== undefined && !/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(mac)) {
-    throw invalid(`mac ${JSON.stringify(mac)}: not a hardware address such as "c2:11:22:33:44:55"`);
-  }
-  return mac?.toLowerCase();
 }
 
 function refuseUnsupported(keys: KeyReader, vlan: unknown): void {

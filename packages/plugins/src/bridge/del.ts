@@ -3,10 +3,11 @@ import { type Cidr, linkDel, linkFind, tryParseCidr } from '@amphipod/netlink';
 import { Attempts } from '../lib/attempts.ts';
 import { openPodIfThere, type PluginHost } from '../lib/host.ts';
 import { findHostVeth } from '../lib/host-veth.ts';
+import { ipamCall } from '../lib/ipam.ts';
 import { removeMasquerade } from '../lib/masquerade.ts';
 import { isOwnTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
-import { readIpamType, wantsMasquerade } from './config.ts';
+import { wantsMasquerade } from './config.ts';
 
 /**
  * Removes what ADD made for this owner, and only that. The order is that of safety: an address is given back when nothing
@@ -22,10 +23,7 @@ export async function del(request: PluginRequest, host: PluginHost): Promise<voi
       removeMasquerade(host.nft, ownerOf(request), wasThere ? addressesOf(request) : []),
     );
   }
-  await attempts.run(async () => {
-    const ipamType = readIpamType(request);
-    if (ipamType !== undefined) await request.delegate(ipamType, 'DEL');
-  });
+  await attempts.run(() => ipamCall(request, 'DEL'));
   attempts.throwIfAny();
 }
 

@@ -2,9 +2,10 @@ import type { PluginRequest } from '@amphipod/cni';
 import { linkDel, linkList } from '@amphipod/netlink';
 import { Attempts } from '../lib/attempts.ts';
 import type { PluginHost } from '../lib/host.ts';
+import { ipamCall } from '../lib/ipam.ts';
 import { removeStaleMasquerade } from '../lib/masquerade.ts';
 import { isStaleTag } from '../lib/owner.ts';
-import { readIpamType, wantsMasquerade } from './config.ts';
+import { wantsMasquerade } from './config.ts';
 
 /** Removes the pairs and masquerading of attachments that are no longer valid, and lets IPAM do its own. */
 export async function gc(request: PluginRequest, host: PluginHost): Promise<void> {
@@ -18,9 +19,6 @@ export async function gc(request: PluginRequest, host: PluginHost): Promise<void
   if (wantsMasquerade(request)) {
     await attempts.run(() => removeStaleMasquerade(host.nft, config.name, valid));
   }
-  await attempts.run(async () => {
-    const ipamType = readIpamType(request);
-    if (ipamType !== undefined) await request.delegate(ipamType, 'GC');
-  });
+  await attempts.run(() => ipamCall(request, 'GC'));
   attempts.throwIfAny();
 }
