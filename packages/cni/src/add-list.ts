@@ -1,6 +1,6 @@
 import type { Attachment } from './attachment.ts';
 import { callPlugin, pluginFailure, validateAttachment } from './call-plugin.ts';
-import type { CallOptions, CniContext } from './cni.ts';
+import type { CallOptions, CniContext } from './context.ts';
 import { delList } from './del-list.ts';
 import { CniError, toCniError } from './errors.ts';
 import type { NetworkConfigList } from './network-config.ts';

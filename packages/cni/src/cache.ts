@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -5,43 +6,33 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import type { Attachment } from './attachment.ts';
-import { decodeResult } from './decode-result.ts';
+import { BackgroundSync } from './background-sync.ts';
+import { type CachedAttachment, type CacheEntry, damaged, decodeCacheFile, KIND } from './cache-file.ts';
 import { encodeResult } from './encode-result.ts';
 import { CniError } from './errors.ts';
-import { isJsonObject, type JsonObject, parseJson, stringifyJson } from './json.ts';
+import { stringifyJson } from './json.ts';
 import type { NetworkConfigList } from './network-config.ts';
-import { parseNetworkConfigList } from './parse-network-config.ts';
 import type { AttachmentId } from './plugin.ts';
 import type { Result } from './result.ts';
 
-/** An attachment as the result cache knows it. */
-export interface CachedAttachment extends Attachment {
-  network: string;
-}
-
-const KIND = 'cniCacheV1';
-
-/** One file of the cache. */
-export interface CacheEntry {
-  attachment: CachedAttachment;
-  /** Undefined for a file of an older libcni, which holds the result alone. */
-  list: NetworkConfigList | undefined;
-  /** As it stands in the file; undefined when the ADD failed. */
-  rawResult: unknown;
-}
+/** A temporary file that is older belongs to a process that was killed in the middle of a write. */
+const STALE_TEMPORARY_MS = 60_000;
 
 /**
  * The result cache of libcni (`<cacheDir>/results/<network>-<containerID>-<ifName>`), so that runtimes can take over from one
  * another. An ADD that failed and could not be cleaned up leaves a file without a result, for DEL and GC to find. Files
- * appear by rename. They are not synced: after a power failure their interfaces are gone anyway.
+ * appear by rename and are synced to the disk in the background.
  */
 export class ResultCache {
   readonly #dir: string;
+  readonly #sync = new BackgroundSync();
+  readonly #prefix = `.${process.pid}-${randomBytes(4).toString('hex')}`;
   #isMade = false;
   #serial = 0;
 
@@ -53,10 +44,9 @@ export class ResultCache {
     return join(this.#dir, `${network}-${containerID}-${ifName}`);
   }
 
-  /** @param result absent for what a failed ADD left */
+  /** @param result absent for what a failed ADD left. @throws CniError io-failure */
   write(list: NetworkConfigList, attachment: Attachment, result?: Result): void {
     const { containerID, ifName, netns, args, capabilityArgs } = attachment;
-    const path = this.path(list.name, attachment);
     const text = stringifyJson({
       kind: KIND,
       containerId: containerID,
@@ -68,23 +58,23 @@ export class ResultCache {
       ...(capabilityArgs !== undefined && { capabilityArgs }),
       ...(result !== undefined && { result: encodeResult(result, list.cniVersion) }),
     });
-    if (!this.#isMade) mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
-    this.#isMade = true;
-    const temporary = join(this.#dir, `.${process.pid}.${this.#serial++}.tmp`);
+    this.#replace(this.path(list.name, attachment), text);
+  }
+
+  #replace(path: string, text: string): void {
+    const temporary = join(this.#dir, `${this.#prefix}-${this.#serial++}.tmp`);
     try {
+      if (!this.#isMade) mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+      this.#isMade = true;
       writeFileSync(temporary, text, { mode: 0o600 });
       renameSync(temporary, path);
     } catch (cause) {
       this.#isMade = false;
       rmSync(temporary, { force: true });
-      throw new CniError(
-        'io-failure',
-        `write cache file ${JSON.stringify(path)}: ${(cause as Error).message}`,
-        {
-          cause,
-        },
-      );
+      const why = (cause as Error).message;
+      throw new CniError('io-failure', `write cache file ${JSON.stringify(path)}: ${why}`, { cause });
     }
+    this.#sync.add(path);
   }
 
   /** Undefined when there is no file. @throws CniError decoding-failure for a damaged file, or that of another attachment */
@@ -98,110 +88,88 @@ export class ResultCache {
     } catch (cause) {
       throw damaged(path, (cause as Error).message, cause);
     }
-    const object = parseFile(path, text);
-    if (object.kind !== KIND) {
-      if (object.kind !== undefined || Object.keys(object).length === 0)
-        throw damaged(path, 'no result in it');
-      return { attachment: { ...attachment, netns: '', network }, list: undefined, rawResult: object };
+    const entry = decodeCacheFile(path, text);
+    if (entry.attachment === undefined) {
+      return {
+        attachment: { ...attachment, netns: '', network },
+        list: undefined,
+        rawResult: entry.rawResult,
+      };
     }
-    const entry = decodeEntry(path, object);
     const found = entry.attachment;
-    if (
-      found.network !== network ||
-      found.containerID !== attachment.containerID ||
-      found.ifName !== attachment.ifName
-    ) {
+    const isIt =
+      found.network === network &&
+      found.containerID === attachment.containerID &&
+      found.ifName === attachment.ifName;
+    if (!isIt) {
       throw damaged(path, `it is that of container ${found.containerID}, interface ${found.ifName}`);
     }
-    return entry;
+    return { ...entry, attachment: found };
   }
 
+  /** @throws CniError io-failure */
   remove(network: string, attachment: AttachmentId): void {
     const path = this.path(network, attachment);
+    this.#sync.forget(path);
     try {
       unlinkSync(path);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
       if (code === 'ENOENT') return;
       // Something made it a directory.
-      if (code !== 'EISDIR' && code !== 'EPERM') throw error;
-      rmSync(path, { force: true, recursive: true });
-    }
-  }
-
-  /** Every attachment with a readable file. Names may hold `-`, so only the content counts. */
-  list(containerID?: string): CachedAttachment[] {
-    let names: string[];
-    try {
-      names = readdirSync(this.#dir).sort();
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw error;
-    }
-    const found: CachedAttachment[] = [];
-    for (const name of names) {
-      if (name.startsWith('.')) continue;
-      const attachment = readQuietly(join(this.#dir, name));
-      if (attachment !== undefined && (containerID ?? attachment.containerID) === attachment.containerID) {
-        found.push(attachment);
+      if (code === 'EISDIR' || code === 'EPERM') rmSync(path, { force: true, recursive: true });
+      else {
+        const why = (cause as Error).message;
+        throw new CniError('io-failure', `remove cache file ${JSON.stringify(path)}: ${why}`, { cause });
       }
     }
-    return found;
+  }
+
+  /**
+   * Every attachment with a readable file, with the list that it was made with. Names may hold `-`, so only the content
+   * counts. @throws CniError io-failure
+   */
+  list(containerID?: string): (CachedAttachment & { list: NetworkConfigList | undefined })[] {
+    return this.#names()
+      .filter((name) => !name.startsWith('.'))
+      .flatMap((name) => readQuietly(join(this.#dir, name)))
+      .filter((attachment) => (containerID ?? attachment.containerID) === attachment.containerID);
+  }
+
+  /** Takes away what processes left that were killed while they wrote. */
+  removeStaleTemporaries(): void {
+    for (const name of this.#names()) {
+      if (!name.startsWith('.') || !name.endsWith('.tmp')) continue;
+      const path = join(this.#dir, name);
+      const stats = statSync(path, { throwIfNoEntry: false });
+      if (stats !== undefined && Date.now() - stats.mtimeMs > STALE_TEMPORARY_MS)
+        rmSync(path, { force: true });
+    }
+  }
+
+  /** Resolves when everything that was written is on the disk. */
+  async synced(): Promise<void> {
+    await this.#sync.done();
+  }
+
+  #names(): string[] {
+    try {
+      return readdirSync(this.#dir).sort();
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      const why = (cause as Error).message;
+      throw new CniError('io-failure', `read cache directory ${JSON.stringify(this.#dir)}: ${why}`, {
+        cause,
+      });
+    }
   }
 }
 
-/** The result of an entry. @throws CniError decoding-failure, incompatible-version */
-export function resultOf({ rawResult, list }: CacheEntry): Result | undefined {
-  if (rawResult === undefined || rawResult === null) return undefined;
-  return decodeResult(rawResult, list?.cniVersion ?? '');
-}
-
-function readQuietly(path: string): CachedAttachment | undefined {
+function readQuietly(path: string): (CachedAttachment & { list: NetworkConfigList | undefined })[] {
   try {
-    const object = parseFile(path, readFileSync(path, 'utf8'));
-    return object.kind === KIND ? decodeEntry(path, object).attachment : undefined;
+    const { attachment, list } = decodeCacheFile(path, readFileSync(path, 'utf8'));
+    return attachment === undefined ? [] : [{ ...attachment, list }];
   } catch {
-    return undefined;
+    return [];
   }
-}
-
-function parseFile(path: string, text: string): JsonObject {
-  let value: unknown;
-  try {
-    value = parseJson(text);
-  } catch (cause) {
-    throw damaged(path, (cause as Error).message, cause);
-  }
-  if (!isJsonObject(value)) throw damaged(path, 'it holds no object');
-  return value;
-}
-
-function decodeEntry(path: string, object: JsonObject): CacheEntry {
-  const { containerId, ifName, networkName, netns, config, cniArgs, capabilityArgs, result } = object;
-  if (typeof containerId !== 'string' || typeof ifName !== 'string' || typeof networkName !== 'string') {
-    throw damaged(path, 'containerId, ifName or networkName is missing');
-  }
-  const attachment: CachedAttachment = {
-    network: networkName,
-    containerID: containerId,
-    ifName,
-    netns: typeof netns === 'string' ? netns : '',
-    ...(Array.isArray(cniArgs) && { args: cniArgs as [string, string][] }),
-    ...(isJsonObject(capabilityArgs) && { capabilityArgs }),
-  };
-  return { attachment, list: decodeList(config), rawResult: result };
-}
-
-function decodeList(config: unknown): NetworkConfigList | undefined {
-  if (typeof config !== 'string') return undefined;
-  try {
-    return parseNetworkConfigList(Buffer.from(config, 'base64').toString());
-  } catch {
-    // The caller's list will do.
-    return undefined;
-  }
-}
-
-function damaged(path: string, why: string, cause?: unknown): CniError {
-  return new CniError('decoding-failure', `read cache file ${JSON.stringify(path)}: ${why}`, { cause });
 }

@@ -1,13 +1,20 @@
 import { formatArgs } from './args.ts';
 import type { Attachment } from './attachment.ts';
-import type { CniContext } from './cni.ts';
+import type { CniContext } from './context.ts';
 import { CniError, toCniError } from './errors.ts';
 import type { InvokeRequest } from './invoke/invoker.ts';
 import { isJsonObject } from './json.ts';
-import { validateContainerId, validateIfName, validateNetworkName } from './names.ts';
+import {
+  validateArgs,
+  validateContainerId,
+  validateIfName,
+  validateNetns,
+  validateNetworkName,
+} from './names.ts';
 import type { NetworkConfigList } from './network-config.ts';
 import type { AttachmentId, CniCommand, NetConf, PluginConfig } from './plugin.ts';
 import type { Result } from './result.ts';
+import { withTimeLimit } from './with-time-limit.ts';
 
 export interface PluginCall {
   list: NetworkConfigList;
@@ -35,22 +42,21 @@ export async function callPlugin(
     ...(validAttachments !== undefined && { validAttachments }),
   };
   const { timeoutMs } = context;
-  return await withTimeout(signal, timeoutMs, async (limited, isTimeUp) => {
-    try {
-      return await context.invoker.call(plugin.type, command, request, limited);
-    } catch (error) {
-      if (signal?.aborted) throw signal.reason;
-      const cause = isTimeUp()
-        ? new CniError('plugin-timeout', `no answer within ${timeoutMs} ms, killed`)
-        : toCniError(error);
-      throw pluginFailure(plugin.type, command, cause);
-    }
-  });
+  try {
+    return await withTimeLimit((limited) => context.invoker.call(plugin.type, command, request, limited), {
+      timeoutMs,
+      signal,
+    });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw pluginFailure(plugin.type, command, toCniError(error));
+  }
 }
 
 /** The failure of a plugin in libcni's words, with its code. */
 export function pluginFailure(type: string, command: CniCommand, cause: CniError): CniError {
-  const where = `plugin type=${JSON.stringify(type)} failed (${command.toLowerCase()})`;
+  const verb = command === 'DEL' ? 'delete' : command.toLowerCase();
+  const where = `plugin type=${JSON.stringify(type)} failed (${verb})`;
   return new CniError(
     cause.code === 'plugin-specific' ? cause.number : cause.code,
     `${where}: ${cause.msg}`,
@@ -78,32 +84,11 @@ function netConfOf(
   };
 }
 
-/** Runs `work` with a signal that also fires after `timeoutMs`. */
-async function withTimeout<T>(
-  signal: AbortSignal | undefined,
-  timeoutMs: number,
-  work: (signal: AbortSignal, isTimeUp: () => boolean) => Promise<T>,
-): Promise<T> {
-  signal?.throwIfAborted();
-  const controller = new AbortController();
-  let timeIsUp = false;
-  const abort = () => controller.abort(signal?.reason);
-  signal?.addEventListener('abort', abort, { once: true });
-  const timer = setTimeout(() => {
-    timeIsUp = true;
-    controller.abort(new CniError('plugin-timeout', `no answer within ${timeoutMs} ms`));
-  }, timeoutMs);
-  try {
-    return await work(controller.signal, () => timeIsUp);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', abort);
-  }
-}
-
 /** @throws CniError naming the field */
-export function validateAttachment(list: NetworkConfigList, attachment: AttachmentId): void {
+export function validateAttachment(list: NetworkConfigList, attachment: Attachment): void {
   validateNetworkName(list.name);
   validateContainerId(attachment.containerID);
   validateIfName(attachment.ifName);
+  validateNetns(attachment.netns);
+  validateArgs(attachment.args ?? []);
 }

@@ -1,7 +1,7 @@
 import type { Attachment } from './attachment.ts';
-import { resultOf } from './cache.ts';
+import { resultOf } from './cache-file.ts';
 import { callPlugin, validateAttachment } from './call-plugin.ts';
-import type { CallOptions, CniContext } from './cni.ts';
+import type { CallOptions, CniContext } from './context.ts';
 import { CniError } from './errors.ts';
 import type { NetworkConfigList } from './network-config.ts';
 import { isAtLeast } from './versions.ts';
@@ -23,7 +23,12 @@ export async function checkList(
   if (list.disableCheck) return;
   const entry = context.cache.read(list.name, attachment);
   const prevResult = entry === undefined ? undefined : resultOf(entry);
-  const asAdded: Attachment = { ...entry?.attachment, ...attachment };
+  if (entry === undefined || prevResult === undefined) {
+    const { containerID, ifName } = attachment;
+    const subject = `check container ${JSON.stringify(containerID)} in network ${JSON.stringify(list.name)}`;
+    throw new CniError('not-attached', `${subject}: ${JSON.stringify(ifName)} is not attached`);
+  }
+  const asAdded: Attachment = { ...entry.attachment, ...attachment };
   for (const plugin of list.plugins) {
     await callPlugin(context, 'CHECK', { list, plugin, attachment: asAdded, prevResult, signal });
   }

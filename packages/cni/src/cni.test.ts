@@ -97,7 +97,7 @@ describe('ADD', () => {
     assert.equal(error.message, 'plugin type="two" failed (add): netplugin failed: broken');
     assert.match(
       lab.warnings.join(),
-      /clean up after failed attachment of "c1": plugin type="two" failed \(del\)/,
+      /clean up after failed attachment of "c1": plugin type="two" failed \(delete\)/,
     );
     assert.deepEqual(
       cni.cachedAttachments().map(({ containerID }) => containerID),
@@ -215,7 +215,7 @@ describe('DEL', () => {
     writeFileSync(join(lab.dir, 'broken'), '');
     const error = await rejection<CniError>(cni.delList(list, pod));
     assert.equal(error.errors.length, 2);
-    assert.match(error.message, /type="two" failed \(del\).*type="one" failed \(del\)/);
+    assert.match(error.message, /type="two" failed \(delete\).*type="one" failed \(delete\)/);
     assert.deepEqual(lab.calls(), ['two DEL c1 eth0', 'one DEL c1 eth0']);
     assert.deepEqual((lab.stdin('one', 'DEL').prevResult as { ips: unknown }).ips, [
       { address: '10.1.2.3/24' },

@@ -1,11 +1,14 @@
 import { addList } from './add-list.ts';
 import type { Attachment } from './attachment.ts';
-import { type CachedAttachment, ResultCache, resultOf } from './cache.ts';
+import { ResultCache } from './cache.ts';
+import { type CachedAttachment, resultOf } from './cache-file.ts';
 import { callPlugin } from './call-plugin.ts';
 import { checkList } from './check-list.ts';
+import type { CallOptions, CniContext } from './context.ts';
 import { delList } from './del-list.ts';
-import { gc } from './gc.ts';
-import { createInvoker, type Invoker } from './invoke/invoker.ts';
+import { type GcOptions, gc } from './gc.ts';
+import { allowsOwnNetns } from './invoke/call-bound.ts';
+import { createInvoker } from './invoke/invoker.ts';
 import type { NetworkConfigList } from './network-config.ts';
 import { OperationLocks } from './operation-locks.ts';
 import type { AttachmentId, InProcessPlugins } from './plugin.ts';
@@ -26,10 +29,8 @@ export interface CniOptions {
   cleanupTimeoutMs?: number;
   /** Told of what did not hinder the work: a damaged cache file, a failed clean-up. */
   onWarning?: (message: string) => void;
-}
-
-export interface CallOptions {
-  signal?: AbortSignal | undefined;
+  /** Gets what executed plugins write to stderr: their logs. */
+  onPluginStderr?: (type: string, text: string) => void;
 }
 
 /** The runtime side of CNI. Operations on one container wait for one another, GC for all and all for GC. */
@@ -46,28 +47,19 @@ export interface Cni {
   /** @throws CniError of the first plugin that could not serve an ADD */
   status(list: NetworkConfigList, options?: CallOptions): Promise<void>;
   /** Detaches what is cached for this network and not in `validAttachments`, then lets every plugin clean up. */
-  gc(
-    list: NetworkConfigList,
-    options: CallOptions & { validAttachments: readonly AttachmentId[] },
-  ): Promise<void>;
+  gc(list: NetworkConfigList, options: GcOptions): Promise<void>;
   /** Finds every plugin and asks for its versions; gives the capabilities that the list declares. @throws CniError */
   validateList(list: NetworkConfigList, options?: CallOptions): Promise<string[]>;
   /** Versions that the plugin says it supports (VERSION). */
   pluginVersions(type: string, options?: CallOptions): Promise<string[]>;
-  cachedAttachments(containerID?: string): CachedAttachment[];
+  /** What is attached, with the list that it was attached by; `list` is undefined when that cannot be read any more. */
+  cachedAttachments(containerID?: string): (CachedAttachment & { list: NetworkConfigList | undefined })[];
   /** The result of the last ADD. @throws CniError decoding-failure */
   cachedResult(network: string, attachment: AttachmentId): Result | undefined;
   /** The list that the attachment was made with. */
   cachedConfig(network: string, attachment: AttachmentId): NetworkConfigList | undefined;
-}
-
-/** What the operations share. */
-export interface CniContext {
-  readonly invoker: Invoker;
-  readonly cache: ResultCache;
-  readonly timeoutMs: number;
-  readonly cleanupTimeoutMs: number;
-  readonly onWarning: (message: string) => void;
+  /** Resolves when the cache is on the disk; until then a power failure may take the newest files away. */
+  synced(): Promise<void>;
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -76,7 +68,14 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 export function createCni(options: CniOptions): Cni {
   const { pluginDirs, inProcess } = options;
   const context: CniContext = {
-    invoker: createInvoker({ pluginDirs, inProcess, ownGroup: true }),
+    invoker: createInvoker({
+      pluginDirs,
+      inProcess,
+      ownGroup: true,
+      // Executed plugins inherit the variable.
+      allowOwnNetns: allowsOwnNetns(process.env),
+      onStderr: options.onPluginStderr,
+    }),
     cache: new ResultCache(options.cacheDir),
     timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     cleanupTimeoutMs: options.cleanupTimeoutMs ?? DEFAULT_TIMEOUT_MS,
@@ -102,6 +101,7 @@ export function createCni(options: CniOptions): Cni {
       const entry = context.cache.read(network, attachment);
       return entry === undefined ? undefined : resultOf(entry);
     },
+    synced: () => context.cache.synced(),
     cachedConfig(network, attachment) {
       try {
         return context.cache.read(network, attachment)?.list;

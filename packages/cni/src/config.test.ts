@@ -38,6 +38,8 @@ describe('lists', () => {
         cniVersion: '1.0.0',
         disableCheck: true,
         disableGC: true,
+        loadOnlyInlinedPlugins: false,
+        folderPlugins: [],
         plugins: [{ type: 'bridge', x: 1 }],
         file: '/f',
         bytes: '',

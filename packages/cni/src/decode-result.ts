@@ -1,4 +1,5 @@
 import { CniError } from './errors.ts';
+import { familyOfIp, isCidr } from './ip-text.ts';
 import { describeJson, isJsonObject, type JsonObject } from './json.ts';
 import type { Dns, Result, ResultInterface, ResultIp, ResultRoute } from './result.ts';
 import { defaultVersion, specVersions } from './versions.ts';
@@ -39,7 +40,7 @@ function decodeInterface(value: unknown, index: number): ResultInterface {
     const text = optionalString(object, key, where);
     if (text !== undefined && text !== '') decoded[key] = text;
   }
-  const mtu = optionalNumber(object, 'mtu', where);
+  const mtu = optionalInteger(object, 'mtu', where);
   if (mtu !== undefined && mtu !== 0) decoded.mtu = mtu;
   return decoded;
 }
@@ -47,10 +48,10 @@ function decodeInterface(value: unknown, index: number): ResultInterface {
 function decodeIp(value: unknown, index: number): ResultIp {
   const where = `ips[${index}]`;
   const object = expectObject(value, where);
-  const decoded: ResultIp = { address: requiredString(object, 'address', where) };
-  const gateway = optionalString(object, 'gateway', where);
-  const interfaceIndex = optionalNumber(object, 'interface', where);
-  if (gateway !== undefined && gateway !== '') decoded.gateway = gateway;
+  const decoded: ResultIp = { address: requiredCidr(object, 'address', where) };
+  const gateway = optionalIp(object, 'gateway', where);
+  const interfaceIndex = optionalInteger(object, 'interface', where);
+  if (gateway !== undefined) decoded.gateway = gateway;
   if (interfaceIndex !== undefined) decoded.interface = interfaceIndex;
   return decoded;
 }
@@ -59,11 +60,11 @@ const routeNumbers = ['mtu', 'advmss', 'priority', 'table', 'scope'] as const;
 
 function decodeRoute(value: unknown, where: string): ResultRoute {
   const object = expectObject(value, where);
-  const decoded: ResultRoute = { dst: requiredString(object, 'dst', where) };
-  const gw = optionalString(object, 'gw', where);
-  if (gw !== undefined && gw !== '') decoded.gw = gw;
+  const decoded: ResultRoute = { dst: requiredCidr(object, 'dst', where) };
+  const gw = optionalIp(object, 'gw', where);
+  if (gw !== undefined) decoded.gw = gw;
   for (const key of routeNumbers) {
-    const number = optionalNumber(object, key, where);
+    const number = optionalInteger(object, key, where);
     // table and scope are pointers in the reference: 0 is a value there, elsewhere it is "not set".
     if (number !== undefined && (number !== 0 || key === 'table' || key === 'scope')) decoded[key] = number;
   }
@@ -77,15 +78,15 @@ function decodeOld(object: JsonObject): Result {
   for (const key of ['ip4', 'ip6']) {
     if (object[key] === undefined || object[key] === null) continue;
     const part = expectObject(object[key], key);
-    const ip: ResultIp = { address: requiredString(part, 'ip', key) };
-    const gateway = optionalString(part, 'gateway', key);
-    if (gateway !== undefined && gateway !== '') ip.gateway = gateway;
+    const ip: ResultIp = { address: requiredCidr(part, 'ip', key) };
+    const gateway = optionalIp(part, 'gateway', key);
+    if (gateway !== undefined) ip.gateway = gateway;
     ips.push(ip);
     for (const [i, route] of (optionalArray(part, 'routes', key) ?? []).entries()) {
       routes.push(decodeRoute(route, `${key}.routes[${i}]`));
     }
   }
-  return { ips, ...(routes.length > 0 && { routes }) };
+  return { ...(ips.length > 0 && { ips }), ...(routes.length > 0 && { routes }) };
 }
 
 /** @throws CniError decoding-failure */
@@ -95,11 +96,11 @@ export function decodeDns(value: unknown, where = 'dns'): Dns | undefined {
   const dns: Dns = {};
   for (const key of ['nameservers', 'search', 'options'] as const) {
     const list = optionalArray(object, key, where);
-    if (list === undefined) continue;
+    if (list === undefined || list.length === 0) continue;
     dns[key] = list.map((item, i) => expectString(item, `${where}.${key}[${i}]`));
   }
   const domain = optionalString(object, 'domain', where);
-  if (domain !== undefined) dns.domain = domain;
+  if (domain !== undefined && domain !== '') dns.domain = domain;
   return Object.keys(dns).length > 0 ? dns : undefined;
 }
 
@@ -117,8 +118,19 @@ function expectString(value: unknown, where: string): string {
   return value;
 }
 
-function requiredString(object: JsonObject, key: string, where: string): string {
-  return expectString(object[key], `${where}.${key}`);
+/** An address with the length of its prefix, as the reference's types take it. */
+function requiredCidr(object: JsonObject, key: string, where: string): string {
+  const text = expectString(object[key], `${where}.${key}`);
+  if (!isCidr(text)) throw wrongKind(`${where}.${key}`, text, 'an address such as "10.1.2.3/24"');
+  return text;
+}
+
+/** Undefined when empty, too. */
+function optionalIp(object: JsonObject, key: string, where: string): string | undefined {
+  const text = optionalString(object, key, where);
+  if (text === undefined || text === '') return undefined;
+  if (familyOfIp(text) === undefined) throw wrongKind(`${where}.${key}`, text, 'an IP address');
+  return text;
 }
 
 function optionalString(object: JsonObject, key: string, where: string): string | undefined {
@@ -126,11 +138,11 @@ function optionalString(object: JsonObject, key: string, where: string): string 
   return value === undefined || value === null ? undefined : expectString(value, `${where}.${key}`);
 }
 
-function optionalNumber(object: JsonObject, key: string, where: string): number | undefined {
+function optionalInteger(object: JsonObject, key: string, where: string): number | undefined {
   const value = object[key];
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'number') throw wrongKind(`${where}.${key}`, value, 'an integer');
-  return value;
+  if (!Number.isSafeInteger(value)) throw wrongKind(`${where}.${key}`, value, 'an integer');
+  return value as number;
 }
 
 function optionalArray(object: JsonObject, key: string, where: string): unknown[] | undefined {

@@ -1,7 +1,8 @@
+import { statfsSync } from 'node:fs';
 import type { Attachment } from './attachment.ts';
-import { type CacheEntry, resultOf } from './cache.ts';
+import { type CacheEntry, resultOf } from './cache-file.ts';
 import { callPlugin, validateAttachment } from './call-plugin.ts';
-import type { CallOptions, CniContext } from './cni.ts';
+import type { CallOptions, CniContext } from './context.ts';
 import { CniError } from './errors.ts';
 import type { NetworkConfigList } from './network-config.ts';
 import type { Result } from './result.ts';
@@ -16,8 +17,8 @@ export async function delList(
 ): Promise<void> {
   validateAttachment(list, attachment);
   const entry = readTolerantly(context, list, attachment);
-  const used = entry?.list ?? list;
-  const asAdded: Attachment = { ...entry?.attachment, ...attachment };
+  const used = listOfAdd(entry, list);
+  const asAdded = usable({ ...entry?.attachment, ...attachment });
   const prevResult = isAtLeast(used.cniVersion, '0.4.0') ? resultTolerantly(context, entry) : undefined;
   const failures: unknown[] = [];
   for (const plugin of used.plugins.toReversed()) {
@@ -27,8 +28,41 @@ export async function delList(
       failures.push(error);
     }
   }
+  signal?.throwIfAborted();
   throwAll(failures);
-  context.cache.remove(list.name, attachment);
+  try {
+    context.cache.remove(list.name, attachment);
+  } catch (error) {
+    // All is undone; an error would have it undone again, for ever.
+    context.onWarning((error as Error).message);
+  }
+}
+
+/** What libcni caches lacks the plugins of the network's own folder: they are those that the caller has now. */
+function listOfAdd(entry: CacheEntry | undefined, list: NetworkConfigList): NetworkConfigList {
+  const cached = entry?.list;
+  if (cached === undefined) return list;
+  if (cached.loadOnlyInlinedPlugins || list.folderPlugins.length === 0) return cached;
+  return { ...cached, plugins: [...cached.plugins, ...list.folderPlugins] };
+}
+
+/** A path that leads to something else than a namespace is as good as none (field case CNI-18), and plugins trip over it. */
+function usable(attachment: Attachment): Attachment {
+  const { netns } = attachment;
+  if (netns === '') return attachment;
+  return isNoNamespace(netns) ? { ...attachment, netns: '' } : attachment;
+}
+
+// File systems of namespaces: nsfs, and procfs before Linux 3.19.
+const namespaceMagics = [0x6e736673, 0x9fa0];
+
+/** False also for a missing path, which plugins know to handle. */
+function isNoNamespace(path: string): boolean {
+  try {
+    return !namespaceMagics.includes(statfsSync(path).type);
+  } catch {
+    return false;
+  }
 }
 
 /** Throws the one failure, or one error for several. */

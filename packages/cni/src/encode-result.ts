@@ -5,7 +5,7 @@ import { defaultVersion } from './versions.ts';
 
 /**
  * A result as plugins of this version write it; what the version has no word for is left out.
- * @throws CniError incompatible-version; decoding-failure for 0.1.0 and 0.2.0 when there is no address
+ * @throws CniError incompatible-version; decoding-failure for 0.1.0 and 0.2.0 when there are interfaces or routes and no address
  */
 export function encodeResult(result: Result, version: string): JsonObject {
   switch (version === '' ? defaultVersion : version) {
@@ -60,7 +60,7 @@ function encodeNew(result: Result, cniVersion: string, { withFamily, withExtras 
 }
 
 function encodeOld(result: Result, cniVersion: string): JsonObject {
-  const { ips = [], routes = [] } = result;
+  const { interfaces = [], ips = [], routes = [] } = result;
   const part = (family: '4' | '6') => {
     const ip = ips.find(({ address }) => familyOf(address) === family);
     return ip === undefined
@@ -72,7 +72,9 @@ function encodeOld(result: Result, cniVersion: string): JsonObject {
   };
   const ip4 = part('4');
   const ip6 = part('6');
-  if (ip4 === undefined && ip6 === undefined) {
+  // A plugin of that version may answer with nothing at all, which is to stay as it is.
+  const isEmpty = interfaces.length + ips.length + routes.length === 0;
+  if (ip4 === undefined && ip6 === undefined && !isEmpty) {
     throw new CniError('decoding-failure', 'cannot convert: no valid IP addresses');
   }
   return {

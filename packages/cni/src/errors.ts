@@ -23,6 +23,8 @@ export const cniErrorNumbers = {
   'plugin-timeout': 999,
   /** This container and interface are attached already. */
   'already-attached': 999,
+  /** CHECK of a container and interface that no ADD is known of. */
+  'not-attached': 999,
   /** Several plugins failed; see {@link CniError.errors}. */
   several: 999,
   /** A number of 100 or more: the plugin's own. */

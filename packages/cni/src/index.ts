@@ -1,7 +1,8 @@
 export { parseArgs } from './args.ts';
 export type { Attachment } from './attachment.ts';
-export type { CachedAttachment } from './cache.ts';
-export { type CallOptions, type Cni, type CniOptions, createCni } from './cni.ts';
+export type { CachedAttachment } from './cache-file.ts';
+export { type Cni, type CniOptions, createCni } from './cni.ts';
+export type { CallOptions } from './context.ts';
 export { decodeDns, decodeResult } from './decode-result.ts';
 export { encodeResult } from './encode-result.ts';
 export { CniError, type CniErrorCode, cniErrorNumbers, toCniError } from './errors.ts';

@@ -36,6 +36,23 @@ export function validateIfName(ifName: string): void {
   }
 }
 
+/** @throws CniError invalid-environment for a path that no variable can hold */
+export function validateNetns(netns: string): void {
+  if (netns.includes('\0')) throw new CniError('invalid-environment', 'netns contains a NUL byte');
+}
+
+/** CNI_ARGS has no way to quote its separators. @throws CniError invalid-environment */
+export function validateArgs(args: readonly (readonly [string, string])[]): void {
+  for (const [key, value] of args) {
+    if (/[=;\0]/.test(key) || /[;\0]/.test(value)) {
+      throw new CniError(
+        'invalid-environment',
+        `invalid argument ${JSON.stringify(key)}: got ${JSON.stringify(value)}, want text without ";" and NUL`,
+      );
+    }
+  }
+}
+
 /** A plugin's type is a file name. @throws CniError invalid-network-config */
 export function validatePluginType(type: string): void {
   if (type === '' || type.includes('/') || type.includes('\\') || type === '.' || type === '..') {

@@ -7,7 +7,10 @@ export interface NetworkConfigList {
   cniVersion: string;
   disableCheck: boolean;
   disableGC: boolean;
+  loadOnlyInlinedPlugins: boolean;
   plugins: PluginConfig[];
+  /** Those of `plugins` that come from the network's own folder: its last ones. */
+  folderPlugins: PluginConfig[];
   /** Where it was read from. */
   file?: string;
   /** JSON text of the whole list, plugins of the network's own folder included; as kept in the result cache. */

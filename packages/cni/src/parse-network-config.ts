@@ -36,7 +36,9 @@ export function parseNetworkConfigList(text: string, options: ParseOptions = {})
       cniVersion: versionOf(object),
       disableCheck: booleanKey(object, 'disableCheck'),
       disableGC: booleanKey(object, 'disableGC'),
+      loadOnlyInlinedPlugins: onlyInlined,
       plugins,
+      folderPlugins: loaded,
       ...(file !== undefined && { file }),
       bytes: Buffer.from(whole),
     };

@@ -1,20 +1,15 @@
-import { readFileSync, statSync } from 'node:fs';
-import { decodeResult } from './decode-result.ts';
+import { readFileSync } from 'node:fs';
 import { encodeResult } from './encode-result.ts';
 import { CniError, toCniError } from './errors.ts';
+import { allowsOwnNetns, callBound } from './invoke/call-bound.ts';
 import { checkVersions } from './invoke/check-versions.ts';
+import { delegateOf } from './invoke/delegate.ts';
 import { createInvoker } from './invoke/invoker.ts';
-import { describeJson, isJsonObject, parseJson, stringifyJson } from './json.ts';
-import { validateContainerId, validateIfName, validateNetworkName, validatePluginType } from './names.ts';
-import type {
-  AttachmentId,
-  BoundPlugin,
-  CniCommand,
-  InProcessPlugins,
-  NetConf,
-  PluginRequest,
-} from './plugin.ts';
-import { defaultVersion, newestVersion } from './versions.ts';
+import { stringifyJson } from './json.ts';
+import { validateContainerId, validateIfName, validatePluginType } from './names.ts';
+import type { BoundPlugin, CniCommand, InProcessPlugins, PluginRequest } from './plugin.ts';
+import { decodePrevious, decodeValidAttachments, expectVersion, readStdin } from './skel-input.ts';
+import { newestVersion } from './versions.ts';
 
 /** What a plugin process has to do with the world. */
 export interface SkelIo {
@@ -46,6 +41,7 @@ const verbs: readonly string[] = [...attachmentVerbs, 'GC', 'STATUS'];
 
 /** In the order in which the reference looks at them, with the verbs that need them. */
 const requirements: { name: Variable; verbs: readonly string[]; validate?: (value: string) => void }[] = [
+  { name: 'CNI_COMMAND', verbs: [''] },
   { name: 'CNI_CONTAINERID', verbs: attachmentVerbs, validate: validateContainerId },
   { name: 'CNI_NETNS', verbs: ['ADD', 'CHECK'] },
   { name: 'CNI_IFNAME', verbs: attachmentVerbs, validate: validateIfName },
@@ -61,30 +57,53 @@ export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}):
   let cniVersion: string | undefined;
   try {
     const command = io.env.CNI_COMMAND ?? '';
-    if (command === '') return printAbout(plugin, io);
+    if (command === '' && plugin.about !== '') return printAbout(plugin, io);
     checkVariables(command, io.env);
     if (command === 'VERSION') {
-      printJson(io, { cniVersion: newestVersion, supportedVersions: plugin.versions });
+      const { versions } = plugin;
+      printJson(io, { cniVersion: versions.at(-1) ?? newestVersion, supportedVersions: versions });
       return 0;
     }
-    const { config, prevResult, validAttachments } = readConfig(io);
-    if (!verbs.includes(command)) {
-      throw new CniError('invalid-environment', `unknown CNI_COMMAND: ${command}`);
-    }
+    const input = readStdin(io);
+    if (!isVerb(command)) throw new CniError('invalid-environment', `unknown CNI_COMMAND: ${command}`);
+    const config = expectVersion(input);
     cniVersion = config.cniVersion;
-    checkVersions(plugin, command as Verb, cniVersion);
+    checkVersions(plugin, command, cniVersion);
     const request = makeRequest(
-      command as Verb,
-      { config, prevResult: decodePrevious(prevResult, cniVersion), validAttachments },
+      command,
+      {
+        config,
+        prevResult: decodePrevious(input.prevResult, cniVersion),
+        validAttachments: command === 'GC' ? decodeValidAttachments(config) : undefined,
+        stdin: input.text,
+      },
       { io, inProcess },
     );
-    if (command === 'ADD') checkNetns(request.netns, io.env.CNI_NETNS_OVERRIDE ?? '');
-    const result = await plugin.call(command as Verb, request);
-    if (command === 'ADD') printJson(io, encodeResult(result, cniVersion));
+    const allowOwnNetns = allowsOwnNetns(io.env);
+    const result = await callBound(plugin, command, { request, allowOwnNetns });
+    if (command === 'ADD') printJson(io, await encodeOrUndo(plugin, request, result));
     return 0;
   } catch (error) {
     printJson(io, toCniError(error).toWire(cniVersion));
     return 1;
+  }
+}
+
+function isVerb(command: string): command is Verb {
+  return verbs.includes(command);
+}
+
+/** What was made goes when its result cannot be said in the configuration's version. */
+async function encodeOrUndo(
+  plugin: BoundPlugin,
+  request: PluginRequest,
+  result: Awaited<ReturnType<BoundPlugin['call']>>,
+): Promise<object> {
+  try {
+    return encodeResult(result, request.config.cniVersion);
+  } catch (error) {
+    await plugin.call('DEL', request);
+    throw error;
   }
 }
 
@@ -111,88 +130,21 @@ function checkVariables(command: string, env: SkelIo['env']): void {
   }
 }
 
-interface Input {
-  config: NetConf;
-  prevResult: unknown;
-  validAttachments: readonly AttachmentId[] | undefined;
-}
-
-function readConfig(io: SkelIo): Input {
-  let text: string;
-  try {
-    text = io.readStdin();
-  } catch (cause) {
-    throw new CniError('io-failure', `error reading from stdin: ${(cause as Error).message}`, { cause });
-  }
-  let object: unknown;
-  try {
-    object = parseJson(text);
-  } catch (cause) {
-    const why = text.trim() === '' ? 'unexpected end of JSON input' : (cause as Error).message;
-    throw new CniError('decoding-failure', `error unmarshall network config: ${why}`, { cause });
-  }
-  if (!isJsonObject(object)) {
-    throw new CniError(
-      'decoding-failure',
-      `error unmarshall network config: got ${describeJson(object)}, want an object`,
-    );
-  }
-  const { name = '', cniVersion = defaultVersion, type = '', prevResult, ...rest } = object;
-  for (const [key, value] of Object.entries({ name, cniVersion, type })) {
-    if (typeof value === 'string') continue;
-    throw new CniError(
-      'decoding-failure',
-      `error unmarshall network config: key "${key}": got ${describeJson(value)}, want a string`,
-    );
-  }
-  validateNetworkName(name as string);
-  const config = {
-    ...rest,
-    name,
-    type,
-    cniVersion: cniVersion === '' ? defaultVersion : cniVersion,
-  } as NetConf;
-  const valid = rest['cni.dev/valid-attachments'] ?? rest['cni.dev/attachments'];
-  return { config, prevResult, validAttachments: decodeValid(valid) };
-}
-
-function decodeValid(value: unknown): readonly AttachmentId[] | undefined {
-  if (!Array.isArray(value)) return undefined;
-  return value.map((item, i) => {
-    const { containerID, ifname } = isJsonObject(item) ? item : {};
-    if (typeof containerID !== 'string' || typeof ifname !== 'string') {
-      throw new CniError(
-        'decoding-failure',
-        `decode "cni.dev/valid-attachments"[${i}]: got ${describeJson(item)}, want containerID and ifname`,
-      );
-    }
-    return { containerID, ifName: ifname };
-  });
-}
-
-function decodePrevious(prevResult: unknown, cniVersion: string): PluginRequest['prevResult'] {
-  if (prevResult === undefined || prevResult === null) return undefined;
-  try {
-    return decodeResult(prevResult, cniVersion);
-  } catch (cause) {
-    throw new CniError('decoding-failure', `could not parse prevResult: ${(cause as Error).message}`, {
-      cause,
-    });
-  }
-}
+type RequestInput = Pick<PluginRequest, 'config' | 'prevResult' | 'validAttachments'> & { stdin: string };
 
 function makeRequest(
   command: Verb,
-  input: {
-    config: NetConf;
-    prevResult: PluginRequest['prevResult'];
-    validAttachments: Input['validAttachments'];
-  },
+  { stdin, ...input }: RequestInput,
   { io, inProcess }: { io: SkelIo; inProcess: InProcessPlugins | undefined },
 ): PluginRequest {
   const { env } = io;
-  const pluginDirs = (env.CNI_PATH ?? '').split(':');
-  const invoker = createInvoker({ pluginDirs, inProcess, ownGroup: false });
+  const invoker = createInvoker({
+    pluginDirs: (env.CNI_PATH ?? '').split(':'),
+    inProcess,
+    ownGroup: false,
+    allowOwnNetns: allowsOwnNetns(env),
+    onStderr: (_type, text) => io.writeStderr(text),
+  });
   const { signal } = new AbortController();
   const isAttachment = attachmentVerbs.includes(command);
   const request = {
@@ -205,19 +157,9 @@ function makeRequest(
   return {
     ...request,
     signal,
-    delegate: (type, delegateCommand) => {
+    delegate: delegateOf(command, async (type, verb) => {
       validatePluginType(type);
-      return invoker.call(type, delegateCommand as Verb, request, signal);
-    },
+      return await invoker.call(type, verb, { ...request, stdin }, signal);
+    }),
   };
-}
-
-/** A runtime that gives the host's own namespace would have its host reconfigured. */
-function checkNetns(netns: string, override: string): void {
-  if (['TRUE', '1'].includes(override.toUpperCase())) return;
-  const own = statSync('/proc/self/ns/net');
-  const theirs = statSync(netns, { throwIfNoEntry: false });
-  if (theirs !== undefined && theirs.dev === own.dev && theirs.ino === own.ino) {
-    throw new CniError('invalid-netns', "plugin's netns and netns from CNI_NETNS should not be the same");
-  }
 }

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { getSystemErrorMessage } from 'node:util';
 import { CniError } from '../errors.ts';
 import { isJsonObject, parseJson } from '../json.ts';
 
@@ -10,6 +11,8 @@ export interface ExecOptions {
   signal: AbortSignal;
   /** Gives the plugin a process group of its own, which is killed as a whole. Not for delegates: they die with their caller. */
   ownGroup: boolean;
+  /** Gets what the plugin wrote to stderr, whether it succeeded or not. */
+  onStderr?: ((text: string) => void) | undefined;
 }
 
 const TEXT_BUSY_TRIES = 5;
@@ -17,22 +20,26 @@ const TEXT_BUSY_WAIT_MS = 1000;
 /** How long a child that the plugin left behind may hold its output open. */
 const LINGER_MS = 500;
 const OUTPUT_LIMIT_BYTES = 8 << 20;
+/** Of a plugin's words in a message. */
+const QUOTE_LIMIT = 4096;
 
 /** Runs a plugin as the specification says; resolves to its stdout. @throws CniError from its stdout or stderr; the signal's reason */
 export async function execPlugin(file: string, options: ExecOptions): Promise<string> {
-  for (let attempt = 1; ; attempt++) {
+  for (let attempt = 0; ; attempt++) {
     options.signal.throwIfAborted();
     try {
       return await execOnce(file, options);
     } catch (error) {
       // Somebody writes the file right now: an upgrade of the plugin.
-      if ((error as NodeJS.ErrnoException).code !== 'ETXTBSY' || attempt > TEXT_BUSY_TRIES) throw error;
+      const isBusy = error instanceof CniError && (error.cause as NodeJS.ErrnoException)?.code === 'ETXTBSY';
+      if (!isBusy || attempt >= TEXT_BUSY_TRIES) throw error;
       await sleep(TEXT_BUSY_WAIT_MS, undefined, { signal: options.signal });
     }
   }
 }
 
-function execOnce(file: string, { variables, stdin, signal, ownGroup }: ExecOptions): Promise<string> {
+function execOnce(file: string, options: ExecOptions): Promise<string> {
+  const { variables, stdin, signal, ownGroup, onStderr } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(file, [], {
       env: { ...process.env, ...variables },
@@ -49,12 +56,7 @@ function execOnce(file: string, { variables, stdin, signal, ownGroup }: ExecOpti
       clearTimeout(linger);
       act();
     };
-    child.once('error', (error: NodeJS.ErrnoException) => {
-      const text = `fork/exec ${file}: ${error.message}`;
-      finish(() =>
-        reject(error.code === 'ETXTBSY' ? error : new CniError('internal', text, { cause: error })),
-      );
-    });
+    child.once('error', (error) => finish(() => reject(startFailure(file, error))));
     child.once('exit', () => {
       linger = setTimeout(() => {
         child.stdout.destroy();
@@ -63,9 +65,14 @@ function execOnce(file: string, { variables, stdin, signal, ownGroup }: ExecOpti
     });
     child.once('close', (code, killedBy) => {
       finish(() => {
+        if (stderr.text() !== '') onStderr?.(stderr.text());
         if (signal.aborted) reject(signal.reason);
-        else if (code === 0) resolve(stdout());
-        else reject(failureOf(stdout(), stderr(), killedBy ?? `exit status ${code}`));
+        else if (code !== 0) {
+          const ending = killedBy === null ? `exit status ${code}` : `signal: ${killedBy}`;
+          reject(failureOf(stdout.text(), stderr.text(), ending));
+        } else if (stdout.isCut()) {
+          reject(new CniError('io-failure', `netplugin wrote more than ${OUTPUT_LIMIT_BYTES} bytes`));
+        } else resolve(stdout.text());
       });
     });
     // A plugin that does not read its stdin is its own affair.
@@ -83,31 +90,46 @@ function killChild(child: ChildProcess, ownGroup: boolean): void {
   }
 }
 
-function collect(stream: NodeJS.ReadableStream): () => string {
+function collect(stream: NodeJS.ReadableStream): { text(): string; isCut(): boolean } {
   const chunks: Buffer[] = [];
   let size = 0;
   stream.on('data', (chunk: Buffer) => {
     size += chunk.length;
     if (size <= OUTPUT_LIMIT_BYTES) chunks.push(chunk);
   });
-  return () => Buffer.concat(chunks).toString();
+  return { text: () => Buffer.concat(chunks).toString(), isCut: () => size > OUTPUT_LIMIT_BYTES };
 }
 
-/** What the plugin said about its failure: an error object on stdout, or else its stderr. */
+/** The file could not be executed at all, in libcni's words. */
+function startFailure(file: string, error: NodeJS.ErrnoException): CniError {
+  const why = error.errno === undefined ? error.message : getSystemErrorMessage(error.errno);
+  const text = `fork/exec ${file}: ${why}`;
+  return new CniError('internal', `netplugin failed with no error message: ${text}`, { cause: error });
+}
+
+/** What the plugin said about its failure: an error object on stdout, or else its stderr. Words of libcni. */
 function failureOf(stdout: string, stderr: string, ending: string): CniError {
-  let object: unknown;
+  const complaint = stderr.trim().slice(0, QUOTE_LIMIT);
+  if (stdout.trim() === '') {
+    const text = complaint === '' ? ` with no error message: ${ending}` : `: ${complaint}`;
+    return new CniError('internal', `netplugin failed${text}`);
+  }
+  let why = 'it has no "msg"';
   try {
-    object = parseJson(stdout);
-  } catch {
-    object = undefined;
+    const object = parseJson(stdout);
+    if (isJsonObject(object) && typeof object.msg === 'string') {
+      const { code, msg, details } = object;
+      return new CniError(Number.isSafeInteger(code) ? (code as number) : 'internal', msg, {
+        details: typeof details === 'string' ? details : '',
+      });
+    }
+  } catch (error) {
+    why = (error as Error).message;
   }
-  if (isJsonObject(object) && typeof object.msg === 'string') {
-    const { code, msg, details } = object;
-    return new CniError(typeof code === 'number' ? code : 'internal', msg, {
-      details: typeof details === 'string' ? details : '',
-    });
-  }
-  const words = stderr.trim() || stdout.trim();
-  if (words !== '') return new CniError('internal', `netplugin failed: ${words}`);
-  return new CniError('internal', `netplugin failed with no error message: ${ending}`);
+  const quote = JSON.stringify(stdout.slice(0, QUOTE_LIMIT));
+  return new CniError(
+    'internal',
+    `netplugin failed but error parsing its diagnostic message ${quote}: ${why}`,
+    { details: complaint },
+  );
 }

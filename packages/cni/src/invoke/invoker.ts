@@ -5,18 +5,27 @@ import { isJsonObject, parseJson, stringifyJson } from '../json.ts';
 import type { CniCommand, InProcessPlugins, PluginRequest } from '../plugin.ts';
 import type { Result } from '../result.ts';
 import { newestVersion } from '../versions.ts';
+import { callBound } from './call-bound.ts';
 import { checkVersions } from './check-versions.ts';
+import { delegateOf } from './delegate.ts';
 import { execPlugin } from './exec-plugin.ts';
 import { findPlugin, type PluginFile } from './find-plugin.ts';
 
 /** A call without what the invoker itself adds. */
-export type InvokeRequest = Omit<PluginRequest, 'delegate' | 'signal'>;
+export interface InvokeRequest extends Omit<PluginRequest, 'delegate' | 'signal'> {
+  /** The text that the request came in; a delegate that is executed gets it as it is. */
+  stdin?: string;
+}
 
 export interface InvokerOptions {
   pluginDirs: readonly string[];
   inProcess?: InProcessPlugins | undefined;
   /** False inside of a plugin: its delegates are to die with it. */
   ownGroup: boolean;
+  /** See CNI_NETNS_OVERRIDE; default false. */
+  allowOwnNetns?: boolean;
+  /** Gets what an executed plugin wrote to stderr. */
+  onStderr?: ((type: string, text: string) => void) | undefined;
 }
 
 /** Calls plugins by type: in process where possible, else by executing the file that is found. */
@@ -34,22 +43,24 @@ export interface Invoker {
   versions(type: string, signal: AbortSignal): Promise<string[]>;
 }
 
-export function createInvoker({ pluginDirs, inProcess, ownGroup }: InvokerOptions): Invoker {
+export function createInvoker(options: InvokerOptions): Invoker {
+  const { pluginDirs, inProcess, ownGroup, allowOwnNetns = false, onStderr } = options;
   const find = (type: string) => findPlugin(type, pluginDirs);
   const call: Invoker['call'] = async (type, command, request, signal) => {
     const file = find(type);
     const bound = inProcess?.resolve(type, file);
     if (bound !== undefined) {
       checkVersions(bound, command, request.config.cniVersion);
-      const delegate: PluginRequest['delegate'] = (delegateType, delegateCommand) =>
-        call(delegateType, delegateCommand as Exclude<CniCommand, 'VERSION'>, request, signal);
-      return await bound.call(command, { ...request, delegate, signal });
+      const { stdin: _stdin, ...values } = request;
+      const delegate = delegateOf(command, (delegateType, verb) => call(delegateType, verb, request, signal));
+      return await callBound(bound, command, { request: { ...values, delegate, signal }, allowOwnNetns });
     }
     const stdout = await execPlugin(file.path, {
       variables: variablesOf(command, request, pluginDirs),
-      stdin: stdinOf(command, request),
+      stdin: request.stdin ?? stdinOf(command, request),
       signal,
       ownGroup,
+      onStderr: onStderr && ((text) => onStderr(type, text)),
     });
     return command === 'ADD' ? decodeStdout(stdout, request.config.cniVersion) : {};
   };
@@ -92,13 +103,16 @@ function stdinOf(command: CniCommand, { config, prevResult, validAttachments }: 
 }
 
 function decodeStdout(stdout: string, version: string): Result {
-  let value: unknown;
+  return decodeResult(parseOutput(stdout, 'decode result'), version);
+}
+
+function parseOutput(stdout: string, what: string): unknown {
   try {
-    value = parseJson(stdout);
+    return parseJson(stdout);
   } catch (cause) {
-    throw new CniError('decoding-failure', `decode result: ${(cause as Error).message}`, { cause });
+    const why = stdout.trim() === '' ? 'unexpected end of JSON input' : (cause as Error).message;
+    throw new CniError('decoding-failure', `${what}: ${why}`, { cause });
   }
-  return decodeResult(value, version);
 }
 
 async function execVersions(
@@ -120,12 +134,14 @@ async function execVersions(
     if (error instanceof CniError && error.msg === 'unknown CNI_COMMAND: VERSION') return ['0.1.0'];
     throw error;
   }
-  const value = parseJson(stdout);
+  const value = parseOutput(stdout, 'decode version info');
   if (!isJsonObject(value) || typeof value.cniVersion !== 'string' || value.cniVersion === '') {
     throw new CniError('decoding-failure', 'decode version info: missing field cniVersion');
   }
   const { supportedVersions } = value;
-  if (Array.isArray(supportedVersions)) return supportedVersions.filter((text) => typeof text === 'string');
+  if (Array.isArray(supportedVersions) && supportedVersions.length > 0) {
+    return supportedVersions.filter((text) => typeof text === 'string');
+  }
   if (value.cniVersion === '0.2.0') return ['0.1.0', '0.2.0'];
   throw new CniError('decoding-failure', 'decode version info: missing field supportedVersions');
 }
