@@ -8,8 +8,13 @@ import { dirname } from 'node:path';
  * left to be told.
  */
 export class BackgroundSync {
+  readonly #sync: (path: string) => Promise<void>;
   readonly #paths = new Set<string>();
   #work: Promise<void> | undefined;
+
+  constructor(sync = syncQuietly) {
+    this.#sync = sync;
+  }
 
   add(path: string): void {
     this.#paths.add(path);
@@ -32,16 +37,16 @@ export class BackgroundSync {
     for (const path of this.#paths) {
       this.#paths.delete(path);
       dirs.add(dirname(path));
-      await syncQuietly(path, constants.O_RDONLY);
+      await this.#sync(path);
     }
-    for (const dir of dirs) await syncQuietly(dir, constants.O_DIRECTORY);
+    for (const dir of dirs) await this.#sync(dir);
     this.#work = this.#paths.size > 0 ? this.#run() : undefined;
   }
 }
 
-async function syncQuietly(path: string, flags: number): Promise<void> {
+async function syncQuietly(path: string): Promise<void> {
   try {
-    await using file = await open(path, flags | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     await file.sync();
   } catch {
     // Gone, or not on a file system that syncs.

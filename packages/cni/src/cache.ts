@@ -70,7 +70,7 @@ export class ResultCache {
       renameSync(temporary, path);
     } catch (cause) {
       this.#isMade = false;
-      rmSync(temporary, { force: true });
+      removeQuietly(temporary);
       const why = (cause as Error).message;
       throw new CniError('io-failure', `write cache file ${JSON.stringify(path)}: ${why}`, { cause });
     }
@@ -162,6 +162,14 @@ export class ResultCache {
         cause,
       });
     }
+  }
+}
+
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // What keeps it from being written keeps it from being there.
   }
 }
 

@@ -55,7 +55,14 @@ export function validateArgs(args: readonly (readonly [string, string])[]): void
 
 /** A plugin's type is a file name. @throws CniError invalid-network-config */
 export function validatePluginType(type: string): void {
-  if (type === '' || type.includes('/') || type.includes('\\') || type === '.' || type === '..') {
+  if (
+    type === '' ||
+    type.includes('/') ||
+    type.includes('\\') ||
+    type === '.' ||
+    type === '..' ||
+    type.includes('\0')
+  ) {
     throw new CniError('invalid-network-config', `invalid plugin name: ${type}`);
   }
 }

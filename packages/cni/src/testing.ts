@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Cni, type CniOptions, createCni } from './cni.ts';
@@ -17,7 +17,6 @@ export class PluginLab implements Disposable {
 
   /** A plugin that notes its call and its stdin, then runs `script`; $IN is the file with its stdin. */
   plugin(type: string, script = 'echo "{\\"ips\\":[{\\"address\\":\\"10.1.2.3/24\\"}]}"'): void {
-    const path = join(this.dir, 'bin', type);
     const text = `#!/bin/sh
 dir='${this.dir}'
 echo "${type} $CNI_COMMAND $CNI_CONTAINERID $CNI_IFNAME $CNI_ARGS" >>"$dir/calls"
@@ -26,8 +25,19 @@ cat >"$IN"
 [ "$CNI_COMMAND" != VERSION ] || { echo '{"cniVersion":"1.1.0","supportedVersions":["0.4.0","1.0.0","1.1.0"]}'; exit 0; }
 ${script}
 `;
+    this.pluginFile(type, text);
+  }
+
+  /** A plugin that is this script and nothing more. */
+  pluginFile(type: string, text: string): void {
+    const path = join(this.dir, 'bin', type);
     writeFileSync(path, text);
     chmodSync(path, 0o755);
+  }
+
+  /** Waits until a plugin has made a file. */
+  async until(name: string): Promise<void> {
+    while (!existsSync(join(this.dir, name))) await new Promise((resolve) => setTimeout(resolve, 10));
   }
 
   /** `TYPE COMMAND CONTAINER IFNAME ARGS` of each call so far, which are then forgotten. */
@@ -45,8 +55,13 @@ ${script}
     }
   }
 
+  /** What the plugin got, byte by byte. */
+  stdinText(type: string, command: string): string {
+    return readFileSync(join(this.dir, `${type}.${command}`), 'utf8');
+  }
+
   stdin(type: string, command: string): Record<string, unknown> {
-    return JSON.parse(readFileSync(join(this.dir, `${type}.${command}`), 'utf8')) as Record<string, unknown>;
+    return JSON.parse(this.stdinText(type, command)) as Record<string, unknown>;
   }
 
   list(more: object, cniVersion = '1.1.0'): NetworkConfigList {

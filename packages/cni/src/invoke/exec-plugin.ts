@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getSystemErrorMessage } from 'node:util';
 import { CniError } from '../errors.ts';
@@ -41,11 +41,7 @@ export async function execPlugin(file: string, options: ExecOptions): Promise<st
 function execOnce(file: string, options: ExecOptions): Promise<string> {
   const { variables, stdin, signal, ownGroup, onStderr } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(file, [], {
-      env: { ...process.env, ...variables },
-      stdio: ['pipe', 'pipe', 'pipe'],
-      detached: ownGroup,
-    });
+    const child = start(file, { variables, ownGroup });
     const stdout = collect(child.stdout);
     const stderr = collect(child.stderr);
     const kill = () => killChild(child, ownGroup);
@@ -79,6 +75,22 @@ function execOnce(file: string, options: ExecOptions): Promise<string> {
     child.stdin.on('error', () => {});
     child.stdin.end(stdin);
   });
+}
+
+/** spawn throws some failures and emits others. */
+function start(
+  file: string,
+  { variables, ownGroup }: Pick<ExecOptions, 'variables' | 'ownGroup'>,
+): ChildProcessWithoutNullStreams {
+  try {
+    return spawn(file, [], {
+      env: { ...process.env, ...variables },
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: ownGroup,
+    });
+  } catch (error) {
+    throw startFailure(file, error as NodeJS.ErrnoException);
+  }
 }
 
 function killChild(child: ChildProcess, ownGroup: boolean): void {
@@ -124,7 +136,7 @@ function failureOf(stdout: string, stderr: string, ending: string): CniError {
       });
     }
   } catch (error) {
-    why = (error as Error).message;
+    why = (error as Error).message.replaceAll(/\s+/g, ' ');
   }
   const quote = JSON.stringify(stdout.slice(0, QUOTE_LIMIT));
   return new CniError(
