@@ -103,6 +103,40 @@ describe('lists', () => {
     assert.equal(version({ cniVersion: '9.9.9' }), '9.9.9');
   });
 
+  test('disableCheck and disableGC: booleans and their names', () => {
+    for (const key of ['disableCheck', 'disableGC'] as const) {
+      for (const [value, expected] of [
+        [true, true],
+        [false, false],
+        ['true', true],
+        ['True', true],
+        ['false', false],
+        ['FALSE', false],
+        [null, false],
+      ] as const) {
+        assert.equal(parseNetworkConfigList(list({ [key]: value }))[key], expected);
+      }
+      assert.match(
+        messageOf(() => parseNetworkConfigList(list({ [key]: 'yes' }))),
+        new RegExp(`key "${key}": got "yes", want true or false`),
+      );
+      assert.match(
+        messageOf(() => parseNetworkConfigList(list({ [key]: 1 }))),
+        new RegExp(`key "${key}": got 1, want true or false`),
+      );
+    }
+  });
+
+  test('names: letters and digits first, nothing that a path could misread', () => {
+    for (const name of ['a', '0', 'a.b_c-D']) assert.equal(parseNetworkConfigList(list({ name })).name, name);
+    for (const name of ['.a', '-a', '_a', 'a b', 'a/b', '..', 'a\n', 'ä', 'a\0']) {
+      assert.match(
+        messageOf(() => parseNetworkConfigList(list({ name }))),
+        /invalid characters found in network name/,
+      );
+    }
+  });
+
   test('a single configuration becomes a list of one', () => {
     const parsed = parseNetworkConfig(
       '{"cniVersion":"1.0.0","name":"n","type":"bridge","id":12345678901234567890}',
@@ -163,6 +197,67 @@ describe('the directory', () => {
       'no net configurations found in /no/such/dir',
     );
   });
+
+  test('a .conflist goes before single configurations of the same name, .conf and .json alike', () => {
+    const files = {
+      '10-a.json': JSON.stringify({ name: 'n', type: 'from-json' }),
+      '20-b.conf': JSON.stringify({ name: 'n', type: 'from-conf' }),
+      '30-c.conflist': list({ name: 'n', plugins: [{ type: 'from-list' }] }),
+    };
+    const found = (dir: string) => findNetworkConfigList(dir, 'n').plugins[0]!.type;
+    withDir(files, (dir) => {
+      assert.equal(found(dir), 'from-list');
+      rmSync(join(dir, '30-c.conflist'));
+      assert.equal(found(dir), 'from-json');
+      rmSync(join(dir, '10-a.json'));
+      assert.equal(found(dir), 'from-conf');
+      writeFileSync(join(dir, '05-bad.conflist'), '{');
+      assert.match(
+        messageOf(() => findNetworkConfigList(dir, 'z')),
+        /^no net configuration with name "z" in .*; parse network config ".*05-bad\.conflist": /,
+      );
+    });
+  });
+
+  // The eight cases of libcni.
+  const folder = { 'net/10.conf': '{"type":"loaded"}' };
+  const noPlugins = /key "plugins": got nothing, want a list/;
+  const inlinedCases: [
+    what: string,
+    more: object,
+    files: Record<string, string>,
+    types: string[] | RegExp,
+  ][] = [
+    ['parsed when true', { loadOnlyInlinedPlugins: true }, folder, ['bridge']],
+    ['false when it is not there', {}, folder, ['bridge', 'loaded']],
+    ['an error when it is neither', { loadOnlyInlinedPlugins: 'x' }, folder, /got "x", want true or false/],
+    [
+      'true without plugins: an error',
+      { loadOnlyInlinedPlugins: true, plugins: undefined },
+      folder,
+      noPlugins,
+    ],
+    ['false without plugins: those of the folder', { plugins: undefined }, folder, ['loaded']],
+    ['false, no plugins, no folder: an error', { plugins: undefined }, {}, noPlugins],
+    ['false, plugins, no folder', {}, {}, ['bridge']],
+    ['false, plugins, a folder without any', {}, { 'net/README': '' }, ['bridge']],
+    ['"true" as a string', { loadOnlyInlinedPlugins: 'TRUE' }, folder, ['bridge']],
+    ['"false" as a string', { loadOnlyInlinedPlugins: 'false' }, folder, ['bridge', 'loaded']],
+  ];
+  for (const [what, more, files, expected] of inlinedCases) {
+    test(`loadOnlyInlinedPlugins: ${what}`, () => {
+      withDir({ ...files, 'a.conflist': list(more) }, (dir) => {
+        const { lists, errors } = loadNetworkConfigLists(dir);
+        if (expected instanceof RegExp) assert.match(errors[0]!.message, expected);
+        else {
+          assert.deepEqual(
+            lists[0]!.plugins.map(({ type }) => type),
+            expected,
+          );
+        }
+      });
+    });
+  }
 
   test("plugins of the network's own folder", () => {
     const files = {

@@ -35,6 +35,10 @@ ${script}
     chmodSync(path, 0o755);
   }
 
+  remove(type: string): void {
+    rmSync(join(this.dir, 'bin', type));
+  }
+
   /** Waits until a plugin has made a file. */
   async until(name: string): Promise<void> {
     while (!existsSync(join(this.dir, name))) await new Promise((resolve) => setTimeout(resolve, 10));
