@@ -340,6 +340,15 @@ describe('delegates', () => {
     }
   });
 
+  test('never the plugin itself, which would not end', async () => {
+    using lab = new PluginLab();
+    lab.plugin('probe');
+    const env = { CNI_COMMAND: 'ADD', ...complete, CNI_PATH: join(lab.dir, 'bin') };
+    const plugin = probe((command, request) => request.delegate('probe', command));
+    assert.deepEqual(await errorOf(plugin, env), [7, 'plugin "probe" is its own delegate']);
+    assert.deepEqual(lab.calls(), []);
+  });
+
   test('its error is the error; one that is missing or no name is named', async () => {
     using lab = new PluginLab();
     lab.plugin('ipam', 'echo "{\\"code\\":11,\\"msg\\":\\"busy\\"}"; exit 1');

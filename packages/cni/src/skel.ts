@@ -70,7 +70,7 @@ export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}):
     cniVersion = config.cniVersion;
     checkVersions(plugin, command, cniVersion);
     const request = makeRequest(
-      command,
+      { command, type: plugin.type },
       {
         config,
         prevResult: decodePrevious(input.prevResult, cniVersion),
@@ -133,7 +133,7 @@ function checkVariables(command: string, env: SkelIo['env']): void {
 type RequestInput = Pick<PluginRequest, 'config' | 'prevResult' | 'validAttachments'> & { stdin: string };
 
 function makeRequest(
-  command: Verb,
+  { command, type: ownType }: { command: Verb; type: string },
   { stdin, ...input }: RequestInput,
   { io, inProcess }: { io: SkelIo; inProcess: InProcessPlugins | undefined },
 ): PluginRequest {
@@ -146,6 +146,7 @@ function makeRequest(
     onStderr: (_type, text) => io.writeStderr(text),
   });
   const { signal } = new AbortController();
+  const callers = [ownType];
   const isAttachment = attachmentVerbs.includes(command);
   const request = {
     containerID: isAttachment ? (env.CNI_CONTAINERID ?? '') : '',
@@ -157,9 +158,9 @@ function makeRequest(
   return {
     ...request,
     signal,
-    delegate: delegateOf(command, async (type, verb) => {
+    delegate: delegateOf({ command, callers }, async (type, verb) => {
       validatePluginType(type);
-      return await invoker.call(type, verb, { ...request, stdin }, signal);
+      return await invoker.call(type, verb, { ...request, stdin, callers }, signal);
     }),
   };
 }

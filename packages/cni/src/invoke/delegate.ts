@@ -5,12 +5,17 @@ import type { Result } from '../result.ts';
 /**
  * What plugins get to call their delegates with. As in the reference a delegate gets the verb that its caller has, and
  * DEL also to clean up after itself.
+ * @param callers types of the plugin that delegates and of those that delegated to it
  */
 export function delegateOf(
-  command: Exclude<CniCommand, 'VERSION'>,
+  { command, callers }: { command: Exclude<CniCommand, 'VERSION'>; callers: readonly string[] },
   call: (type: string, command: Exclude<CniCommand, 'VERSION'>) => Promise<Result>,
 ): PluginRequest['delegate'] {
   return async (type, delegateCommand) => {
+    if (callers.includes(type)) {
+      const msg = `plugin ${JSON.stringify(type)} is its own delegate`;
+      throw new CniError('invalid-network-config', msg, { plugin: type });
+    }
     if (delegateCommand === 'VERSION' || (delegateCommand !== command && delegateCommand !== 'DEL')) {
       throw new CniError('internal', `CNI_COMMAND is not ${delegateCommand}`);
     }

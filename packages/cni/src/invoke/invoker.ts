@@ -15,6 +15,8 @@ import { findPlugin, type PluginFile } from './find-plugin.ts';
 export interface InvokeRequest extends Omit<PluginRequest, 'delegate' | 'signal'> {
   /** The text that the request came in; a delegate that is executed gets it as it is. */
   stdin?: string;
+  /** Types of the plugins that delegate this call, the outermost first. */
+  callers?: readonly string[];
 }
 
 export interface InvokerOptions {
@@ -51,8 +53,11 @@ export function createInvoker(options: InvokerOptions): Invoker {
     const bound = inProcess?.resolve(type, file);
     if (bound !== undefined) {
       checkVersions(bound, command, request.config.cniVersion);
-      const { stdin: _stdin, ...values } = request;
-      const delegate = delegateOf(command, (delegateType, verb) => call(delegateType, verb, request, signal));
+      const { stdin: _stdin, callers: before = [], ...values } = request;
+      const callers = [...before, type];
+      const delegate = delegateOf({ command, callers }, (delegateType, verb) =>
+        call(delegateType, verb, { ...request, callers }, signal),
+      );
       return await callBound(bound, command, { request: { ...values, delegate, signal }, allowOwnNetns });
     }
     const stdout = await execPlugin(file.path, {

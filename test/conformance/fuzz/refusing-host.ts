@@ -1,0 +1,20 @@
+import { openPluginHost, type PluginHost } from '@amphipod/plugins';
+
+/** What every request of the refusing host ends with. */
+export class Refused extends Error {
+  constructor(what: string) {
+    super(`refused: ${what}`);
+    this.name = 'Refused';
+  }
+}
+
+/** A host that lets nothing be done: every use of the kernel is an error. */
+export function refusingHost(): PluginHost {
+  const refuse = (what: string) => () => {
+    throw new Refused(what);
+  };
+  const connection = (what: string): never =>
+    new Proxy({}, { get: (_target, name) => refuse(`${what}.${String(name)}`) }) as never;
+  const host = openPluginHost({ openRtnl: () => connection('rtnl'), openNft: () => connection('nft') });
+  return Object.create(host, { openPod: { value: refuse('openPod') } }) as PluginHost;
+}
