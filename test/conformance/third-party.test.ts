@@ -22,6 +22,8 @@ interface Chain {
   kind?: string;
   /** Why CHECK is not tried. */
   noCheck?: string;
+  /** Why DEL is not tried again, without a namespace. */
+  noSecondDel?: string;
   /** The interface, eth0 if nothing else. */
   ifName?: string;
 }
@@ -74,6 +76,7 @@ const chains: Chain[] = [
     name: 'ptp, sbr',
     plugins: (world) => [{ type: 'ptp', ipam: hostLocal(world) }, { type: 'sbr' }],
     noCheck: "sbr moves the routes to a table of its own, where ptp's CHECK does not look",
+    noSecondDel: 'the sbr of Debian 12 cannot do without the namespace',
   },
   {
     name: 'macvlan',
@@ -158,7 +161,7 @@ describe("our library with the reference's executables", () => {
       assert.deepEqual(cni.cachedResult('tp', attachment), result);
       if (chain.noCheck === undefined) await cni.checkList(list, { containerID: 'c1', netns, ifName });
       await cni.delList(list, { containerID: 'c1', netns, ifName });
-      await cni.delList(list, { containerID: 'c1', netns: '', ifName });
+      if (chain.noSecondDel === undefined) await cni.delList(list, { containerID: 'c1', netns: '', ifName });
       assert.deepEqual(
         links(netns)
           .map(({ ifname }) => ifname)
