@@ -1,22 +1,35 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ownPluginDir, referencePluginDir } from './support/amphipod.ts';
+import { type ChainName, chainConflist, chainNames, missingPlugins } from './support/chains.ts';
 import { type SubjectName, useServer } from './support/fixture.ts';
 import { assertLeft, leftovers } from './support/leftovers.ts';
+import { testNetwork } from './support/network.ts';
 import { execText, podIp, removePod, runPod, startContainer } from './support/pods.ts';
 import { freePort } from './support/registry.ts';
 import { eventually } from './support/wait.ts';
 
-// Each directory is the only one that the server knows, so nothing else can have done the work.
-const pairs: { subject: SubjectName; plugins: string; cniBinDirs: string[] }[] = [
-  { subject: 'containerd', plugins: 'our plugin executables', cniBinDirs: [ownPluginDir] },
-  { subject: 'amphipod', plugins: 'the reference plugins', cniBinDirs: [referencePluginDir] },
-  { subject: 'amphipod', plugins: 'our plugins in process', cniBinDirs: [ownPluginDir] },
-];
+interface Pair {
+  subject: SubjectName;
+  plugins: string;
+  cniBinDirs: string[];
+  chain: ChainName;
+}
 
-for (const { subject, plugins, cniBinDirs } of pairs) {
-  describe(`${subject} with ${plugins}`, () => {
-    const fixture = useServer(subject, { cniBinDirs });
+// Each directory is the only one that the server knows, so nothing else can have done the work.
+const pairs: Pair[] = chainNames.flatMap((chain): Pair[] => [
+  { subject: 'containerd', plugins: 'our plugin executables', cniBinDirs: [ownPluginDir], chain },
+  { subject: 'amphipod', plugins: 'the reference plugins', cniBinDirs: [referencePluginDir], chain },
+  { subject: 'amphipod', plugins: 'our plugins in process', cniBinDirs: [ownPluginDir], chain },
+]);
+
+for (const { subject, plugins, cniBinDirs, chain } of pairs) {
+  const skip = cniBinDirs[0] === ownPluginDir && missingPlugins(chain);
+  describe(`${subject} with ${plugins}: ${chain}`, { skip }, () => {
+    const fixture = useServer(subject, (dir) => ({
+      cniBinDirs,
+      cniConfigs: { '10-chain.conflist': chainConflist(chain, testNetwork(3), `${dir}/ipam`) },
+    }));
 
     test('pods reach each other and are reached, by address and host port; removal gives all back', async () => {
       const { cri, image, server } = fixture;

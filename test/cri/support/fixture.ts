@@ -37,8 +37,14 @@ export interface Fixture {
   readonly dir: string;
 }
 
-/** Starts a server with the busybox image before the tests of the enclosing suite and removes everything after them. */
-export function useServer(name: SubjectName, options: Partial<ServerOptions> = {}): Fixture {
+/**
+ * Starts a server with the busybox image before the tests of the enclosing suite and removes everything after them.
+ * @param options may depend on the server's directory
+ */
+export function useServer(
+  name: SubjectName,
+  options: Partial<ServerOptions> | ((dir: string) => Partial<ServerOptions>) = {},
+): Fixture {
   let scratch: Scratch;
   let server: CriServer;
   let image: TestImage;
@@ -46,7 +52,8 @@ export function useServer(name: SubjectName, options: Partial<ServerOptions> = {
     scratch = makeScratch(`test-${name}`);
     image = buildBusyboxImage(`${scratch.dir}/image`);
     mkdirSync(`${scratch.dir}/server`);
-    server = await startSubject(name, { dir: `${scratch.dir}/server`, ...options });
+    const dir = `${scratch.dir}/server`;
+    server = await startSubject(name, { dir, ...(typeof options === 'function' ? options(dir) : options) });
     await server.loadImage(image.dir, image.name);
   });
   after(async () => {
