@@ -19,7 +19,7 @@ export async function addList(
   }
   signal?.throwIfAborted();
   // A plugin that is missing is found out before the first one makes something.
-  for (const { type } of list.plugins) findOrFail(context, type);
+  findPlugins(context, list);
   await expectNew(context, list, attachment);
   try {
     const result = await addPlugins(context, list, attachment, signal);
@@ -31,11 +31,14 @@ export async function addList(
   }
 }
 
-function findOrFail({ invoker }: CniContext, type: string): void {
-  try {
-    invoker.find(type);
-  } catch (error) {
-    throw pluginFailure(type, 'ADD', toCniError(error));
+/** See {@link Cni.findPlugins}. */
+export function findPlugins({ invoker }: CniContext, list: NetworkConfigList): void {
+  for (const { type } of list.plugins) {
+    try {
+      invoker.find(type);
+    } catch (error) {
+      throw pluginFailure(type, 'ADD', toCniError(error));
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { addList } from './add-list.ts';
+import { addList, findPlugins } from './add-list.ts';
 import type { Attachment } from './attachment.ts';
 import { ResultCache } from './cache.ts';
 import { type CachedAttachment, resultOf } from './cache-file.ts';
@@ -48,6 +48,8 @@ export interface Cni {
   status(list: NetworkConfigList, options?: CallOptions): Promise<void>;
   /** Detaches what is cached for this network and not in `validAttachments`, then lets every plugin clean up. */
   gc(list: NetworkConfigList, options: GcOptions): Promise<void>;
+  /** Finds every plugin, without calling one. @throws CniError plugin-not-found */
+  findPlugins(list: NetworkConfigList): void;
   /** Finds every plugin and asks for its versions; gives the capabilities that the list declares. @throws CniError */
   validateList(list: NetworkConfigList, options?: CallOptions): Promise<string[]>;
   /** Versions that the plugin says it supports (VERSION). */
@@ -94,6 +96,7 @@ export function createCni(options: CniOptions): Cni {
       if (!isAtLeast(list.cniVersion, '1.1.0')) return;
       for (const plugin of list.plugins) await callPlugin(context, 'STATUS', { list, plugin, signal });
     },
+    findPlugins: (list) => findPlugins(context, list),
     validateList: (list, call) => validateList(context, list, call),
     pluginVersions: (type, call) => pluginVersions(context, type, call),
     cachedAttachments: (containerID) => context.cache.list(containerID),

@@ -1,3 +1,4 @@
+import type { NetworkConfigList } from '@amphipod/cni';
 import type { RuntimeContext } from '../context.ts';
 import type { RuntimeCondition, StatusRequest, StatusResponse } from '../gen/api.ts';
 import type { Handler } from './call.ts';
@@ -17,10 +18,24 @@ export const status: Handler<StatusRequest, StatusResponse> = (context, { verbos
 };
 
 function networkCondition(context: RuntimeContext): RuntimeCondition {
-  if (context.networks.default !== undefined) return condition('NetworkReady', undefined);
+  const list = context.networks.default;
+  if (list !== undefined) return condition('NetworkReady', missingPlugin(context, list));
   const problems = context.networks.errors.map((error) => error.message);
   const message = problems.join('; ') || `no network configuration in ${context.config.cniConfDir}`;
   return condition('NetworkReady', ['NetworkPluginNotReady', message]);
+}
+
+/** The file of the network may come before the programs that it names (field case CNI-12). */
+function missingPlugin(
+  { cni }: RuntimeContext,
+  list: NetworkConfigList,
+): [reason: string, message: string] | undefined {
+  try {
+    cni.findPlugins(list);
+    return undefined;
+  } catch (error) {
+    return ['NetworkPluginNotReady', (error as Error).message];
+  }
 }
 
 function condition(type: string, problem: [reason: string, message: string] | undefined): RuntimeCondition {

@@ -1,4 +1,5 @@
-import { statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { type CniError, loadNetworkConfigLists, type NetworkConfigList } from '@amphipod/cni';
 import { isCode } from '@amphipod/linux';
 
@@ -33,11 +34,31 @@ export class Networks {
   }
 
   #refresh(): void {
-    const stamp = [this.#dir, ...this.#loaded.lists.map((list) => list.file ?? '')].map(stampOf).join();
+    const before = this.#stampOfLoaded();
     // A broken file may be mended in place, which no directory time shows.
-    if (stamp === this.#stamp && this.#loaded.errors.length === 0) return;
+    if (before === this.#stamp && this.#loaded.errors.length === 0) return;
     this.#loaded = loadNetworkConfigLists(this.#dir);
-    this.#stamp = [this.#dir, ...this.#loaded.lists.map((list) => list.file ?? '')].map(stampOf).join();
+    // What was changed in the middle of the reading is read again.
+    this.#stamp = this.#stampOfLoaded() === before ? before : undefined;
+  }
+
+  /** Of the directory, of the file of each network, and of the plugins in the network's own folder. */
+  #stampOfLoaded(): string {
+    const paths = this.#loaded.lists.flatMap(({ file = '', name }) => [
+      file,
+      ...folderPaths(join(this.#dir, name)),
+    ]);
+    return [this.#dir, ...paths].map(stampOf).join();
+  }
+}
+
+/** A folder that may be there, and what is in it. */
+function folderPaths(folder: string): string[] {
+  try {
+    return [folder, ...readdirSync(folder).map((name) => join(folder, name))];
+  } catch (error) {
+    if (isCode(error, 'ENOENT', 'ENOTDIR')) return [folder];
+    throw error;
   }
 }
 
