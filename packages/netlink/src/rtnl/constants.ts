@@ -8,6 +8,7 @@ export const RTM = {
   NEWROUTE: 24, DELROUTE: 25, GETROUTE: 26,
   NEWNEIGH: 28, DELNEIGH: 29, GETNEIGH: 30,
   NEWRULE: 32, DELRULE: 33, GETRULE: 34,
+  NEWVLAN: 112, GETVLAN: 114,
 } as const;
 // biome-ignore format: tables read best as tables
 export const IFLA = {
@@ -31,6 +32,9 @@ export const IFLA_BRPORT = {
 export const IFLA_VXLAN = {
   ID: 1, GROUP: 2, LINK: 3, LOCAL: 4, TTL: 5, LEARNING: 7, PORT: 15, GROUP6: 16, LOCAL6: 17, GBP: 23,
 } as const;
+export const IFLA_INET_CONF = 1;
+/** include/uapi/linux/ip.h */
+export const IPV4_DEVCONF = { ARP_NOTIFY: 22 } as const;
 export const IFLA_MACVLAN = { MODE: 1 } as const;
 export const IFLA_IPVLAN = { MODE: 1 } as const;
 export const IFLA_VLAN = { ID: 1, PROTOCOL: 5 } as const;
