@@ -66,6 +66,9 @@ export interface LinkCommon {
   /** Open descriptor of the network namespace that the link is to be in. */
   netnsFd?: number;
   txQueueLength?: number;
+  /** Number of queues; the kernel's own choice unless given. */
+  txQueues?: number;
+  rxQueues?: number;
 }
 
 /**

@@ -20,6 +20,8 @@ export function writeCommon(
   if (change.mtu !== undefined) writer.u32(IFLA.MTU, change.mtu);
   if (change.mac !== undefined) writer.bytesOf(IFLA.ADDRESS, parseMac(change.mac));
   if (change.txQueueLength !== undefined) writer.u32(IFLA.TXQLEN, change.txQueueLength);
+  if (change.txQueues !== undefined) writer.u32(IFLA.NUM_TX_QUEUES, change.txQueues);
+  if (change.rxQueues !== undefined) writer.u32(IFLA.NUM_RX_QUEUES, change.rxQueues);
   if (change.masterIndex !== undefined) writer.u32(IFLA.MASTER, change.masterIndex);
   if (change.netnsFd !== undefined) writer.u32(IFLA.NET_NS_FD, change.netnsFd);
   if (change.alias !== undefined) writer.bytesOf(IFLA.IFALIAS, aliasBytes(change.alias));

@@ -13,11 +13,16 @@ import {
 } from '@amphipod/netlink';
 import type { Pod } from './host.ts';
 import { type Owner, ownerTag } from './owner.ts';
-import { randomMacs } from './random-mac.ts';
+import { randomMac } from './random-mac.ts';
 import { trySysctl } from './settings.ts';
 
 /** Names are 32 bits of a hash; this many owners may share one. */
 const NAME_TRIES = 8;
+/**
+ * The kernel's default is one for each processor that the machine could have, which makes a pair half as expensive again
+ * with two and many times with a hundred. A veth uses more than one only under XDP or GRO.
+ */
+const ONE_QUEUE = { txQueues: 1, rxQueues: 1 };
 
 export interface VethOptions {
   owner: Owner;
@@ -47,9 +52,8 @@ function hostVethName(owner: Owner, attempt: number): string {
  */
 export function createVeth(rtnl: Rtnl, pod: Pod, undo: UndoStack, options: VethOptions): VethPair {
   const { owner, mtu, bridge, setUp } = options;
-  const [hostMac, freshMac] = randomMacs(2) as [string, string];
-  const podMac = options.mac ?? freshMac;
-  const common = mtu === undefined ? {} : { mtu };
+  const podMac = options.mac ?? randomMac();
+  const common = { ...(mtu !== undefined && { mtu }), ...ONE_QUEUE };
   for (let attempt = 0; attempt < NAME_TRIES; attempt++) {
     const name = hostVethName(owner, attempt);
     let madeIndex: number | undefined;
@@ -60,7 +64,7 @@ export function createVeth(rtnl: Rtnl, pod: Pod, undo: UndoStack, options: VethO
       const host = linkAdd(rtnl, {
         kind: 'veth',
         name,
-        mac: hostMac,
+        mac: randomMac(),
         up: true,
         ...(bridge !== undefined && { masterIndex: bridge.ifIndex }),
         ...common,
