@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { CniError, type PluginRequest, type Result } from '@amphipod/cni';
+import type { PluginRequest, Result } from '@amphipod/cni';
 import type { UndoStack } from '@amphipod/linux';
 import {
   addrDel,
@@ -17,6 +16,7 @@ import { createVeth, type VethPair } from '../lib/host-veth.ts';
 import { ipamAdd } from '../lib/ipam.ts';
 import { addMasquerade, removeMasquerade } from '../lib/masquerade.ts';
 import { ownerOf } from '../lib/owner-of.ts';
+import { untilUp } from '../lib/until-up.ts';
 import { withUndo } from '../lib/with-undo.ts';
 import { type BridgeConfig, readConfig } from './config.ts';
 import { ensureBridge, hasPorts } from './ensure-bridge.ts';
@@ -24,9 +24,6 @@ import { completeGateways, gatewaysOf, setUpGateways } from './gateway.ts';
 import { addMacSpoofCheck, removeMacSpoofCheck } from './mac-spoof-check.ts';
 import { isVlanUsed, portVlanRequests } from './port-vlans.ts';
 import { ensureVlanInterface } from './vlan-interface.ts';
-
-/** Waits for the port in steps: the kernel needs a moment, mostly far less than the first. */
-const PORT_WAITS_MS = [0, 1, 2, 5, 10, 50, 500, 1000, 1000];
 
 /** A pair of interfaces between bridge and pod, addresses by IPAM, and on demand gateway and masquerading. */
 export async function add(request: PluginRequest, host: PluginHost): Promise<Result> {
@@ -46,7 +43,7 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
     if (config.macSpoofCheck) checkMacs(request, host, veth, undo);
     const setting: Setting = { request, config, host, pod, bridge, gatewayLink, veth, addedGateways, undo };
     const layer3 = config.ipamType === undefined ? layer2Only(setting) : await addAddresses(setting);
-    if (!config.disableContainerInterface) await untilPortIsUp(host.rtnl, veth.host);
+    if (!config.disableContainerInterface) await untilUp(host.rtnl, veth.host, 'bridge port');
     return describe(setting, layer3);
   });
 }
@@ -139,17 +136,6 @@ async function addAddresses(setting: Setting): Promise<Result> {
     );
   }
   return result;
-}
-
-/** With its operstate up the port forwards; before, the pod's first packets would be lost. */
-async function untilPortIsUp(rtnl: Rtnl, { ifIndex }: Link): Promise<void> {
-  let state = '';
-  for (const waitMs of PORT_WAITS_MS) {
-    if (waitMs > 0) await sleep(waitMs);
-    state = linkGet(rtnl, ifIndex).operState;
-    if (state === 'up') return;
-  }
-  throw new CniError('internal', `bridge port in error state: ${state}`);
 }
 
 function describe(setting: Setting, layer3: Result): Result {

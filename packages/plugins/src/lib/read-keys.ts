@@ -22,7 +22,11 @@ export function readKeys(object: JsonObject, where = ''): KeyReader {
   const find = (key: string): unknown => {
     if (Object.hasOwn(object, key)) return object[key];
     // The first of several, so set last.
-    lowerCased ??= new Map(Object.keys(object).reverse().map((name) => [name.toLowerCase(), object[name]]));
+    lowerCased ??= new Map(
+      Object.keys(object)
+        .reverse()
+        .map((name) => [name.toLowerCase(), object[name]]),
+    );
     return lowerCased.get(key.toLowerCase());
   };
   const fail = (key: string, wanted: string): never => {
