@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { NetConf } from '@amphipod/cni';
 import { unpinNamespace } from '@amphipod/linux';
@@ -199,8 +201,9 @@ function oursOnly(subject: Subject): void {
     const error = await failureOf(call(subject, 'ADD', config, { netns }));
     assert.match(error.message, /container veth name \("eth0"\) already exists/);
     await failureOf(call(subject, 'ADD', config, { netns: '/no/such/netns' }));
-    const static4 = { type: 'host-local', subnet: '10.99.0.0/24', dataDir: '/proc/no-such-dir' };
-    await failureOf(call(subject, 'ADD', { ...config, ipam: static4 }, { netns }));
+    writeFileSync(join(world.dir, 'plain'), '');
+    const noDir = { ...config.ipam!, dataDir: join(world.dir, 'plain', 'below') };
+    await failureOf(call(subject, 'ADD', { ...config, ipam: noDir }, { netns, ifName: 'net1' }));
     // The host's way to the address is somebody else's.
     run('ip', 'link', 'set', 'lo', 'up');
     run('ip', 'route', 'add', '10.99.0.3', 'dev', 'lo', 'scope', 'host');
