@@ -15,6 +15,8 @@ import { trySysctl } from '../lib/settings.ts';
 import { pinMac } from './gateway.ts';
 import { isVlanUsed } from './port-vlans.ts';
 
+const NAME_BYTES = 15;
+
 /** `cni0.100`: where the machine itself is in a VLAN of the bridge. */
 export function vlanInterfaceName(bridge: string, vlanId: number): string {
   return `${bridge}.${vlanId}`;
@@ -26,6 +28,12 @@ export function vlanInterfaceName(bridge: string, vlanId: number): string {
  */
 export function ensureVlanInterface(rtnl: Rtnl, bridge: Link, vlanId: number, undo: UndoStack): Link {
   const name = vlanInterfaceName(bridge.name, vlanId);
+  if (Buffer.byteLength(name) > NAME_BYTES) {
+    throw new CniError(
+      'invalid-network-config',
+      `failed to create vlan interface ${JSON.stringify(name)}: names have at most ${NAME_BYTES} bytes`,
+    );
+  }
   const link = linkFind(rtnl, name) ?? createVlanInterface(rtnl, { name, bridge, vlanId }, undo);
   const isOurs = link.kind === 'vlan' && link.peerIndex === bridge.ifIndex && link.vlan?.id === vlanId;
   if (!isOurs && link.kind !== 'veth') {
