@@ -28,6 +28,7 @@ export class UndoStack implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#steps.length === 0) return;
     const signal = AbortSignal.timeout(this.#timeoutMs);
     for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
       try {

@@ -43,6 +43,12 @@ export class MessageWriter {
     this.#buffer.writeUInt16LE(this.#buffer.readUInt16LE(at) | flags, at);
   }
 
+  /** Takes flags of the message begun last away. */
+  clearFlags(flags: number): void {
+    const at = this.#message + 6;
+    this.#buffer.writeUInt16LE(this.#buffer.readUInt16LE(at) & ~flags, at);
+  }
+
   /** Bytes written so far. */
   get length(): number {
     return this.#length;

@@ -98,6 +98,40 @@ export class NetlinkConn implements Disposable {
     throw new NetlinkError(request.op, ERRNO.EINTR, { message: 'dump kept changing' });
   }
 
+  /**
+   * Sends several changes in one datagram: one call into the kernel and one answer, however many they are. For requests
+   * that are answered with yes or no. The kernel works on all of them in order and does not stop at one that it
+   * refuses, so none may do harm when an earlier one failed.
+   * @throws NetlinkError the first refusal, when all have been worked on
+   */
+  executeAll(requests: readonly NetlinkRequest[]): void {
+    const [first, ...more] = requests;
+    if (first === undefined) return;
+    const op = more.length === 0 ? first.op : `${first.op} and ${more.length} more`;
+    const bySequence = new Map<number, string>();
+    let last = 0;
+    const messages = requests.map(({ op, message }, i) => {
+      // Refusals come anyway, and the last one's acknowledgement says that all were worked on.
+      if (i === more.length) message.addFlags(NLM_F.ACK);
+      else message.clearFlags(NLM_F.ACK);
+      last = this.nextSequence();
+      message.finish(last);
+      bySequence.set(last, op);
+      return message.bytes();
+    });
+    this.#send(op, messages.length === 1 ? messages[0]! : Buffer.concat(messages));
+    let failure: NetlinkError | undefined;
+    for (let isOver = false; !isOver; ) {
+      for (const message of splitMessages(this.#receive(op, false)!)) {
+        const requestOp = bySequence.get(message.sequence);
+        if (requestOp === undefined || message.type !== NLMSG_ERROR) continue;
+        failure ??= messageError(requestOp, message);
+        isOver ||= message.sequence === last;
+      }
+    }
+    if (failure !== undefined) throw failure;
+  }
+
   /** Sends messages that the caller numbered, and gives everything that comes back. The caller judges it. */
   exchange(op: string, datagram: Buffer): NetlinkMessage[] {
     this.#send(op, datagram);

@@ -66,11 +66,20 @@ export {
   type Address,
   type AddressOptions,
   addrAdd,
+  addrAddRequest,
   addrDel,
   addrList,
   addrReplace,
+  addrReplaceRequest,
 } from './rtnl/address.ts';
-export { type BridgeVlan, bridgeVlanAdd, bridgeVlanDel } from './rtnl/bridge-vlan.ts';
+export {
+  type BridgeVlan,
+  bridgeVlanAdd,
+  bridgeVlanAddRequest,
+  bridgeVlanDel,
+  bridgeVlanDelRequest,
+  bridgeVlanList,
+} from './rtnl/bridge-vlan.ts';
 export { type FdbEntry, type FdbSpec, fdbAdd, fdbAppend, fdbDel, fdbList, fdbReplace } from './rtnl/fdb.ts';
 export {
   linkAdd,
@@ -81,9 +90,12 @@ export {
   linkList,
   linkSet,
   linkSetBridgePort,
+  linkSetRequest,
 } from './rtnl/link.ts';
 export type {
   BridgePort,
+  BridgeSettings,
+  Ipv4Settings,
   IpvlanMode,
   Link,
   LinkChange,
@@ -104,7 +116,15 @@ export {
   neighList,
   neighReplace,
 } from './rtnl/neighbour.ts';
-export { routeAdd, routeAppend, routeDel, routeList, routeReplace } from './rtnl/route.ts';
+export {
+  routeAdd,
+  routeAddRequest,
+  routeAppend,
+  routeAppendRequest,
+  routeDel,
+  routeList,
+  routeReplace,
+} from './rtnl/route.ts';
 export type { NextHop, Route, RouteSpec, RouteType } from './rtnl/route-types.ts';
 export { openRtnl, openRtnlIn, Rtnl } from './rtnl/rtnl.ts';
 export { type Rule, type RuleAction, type RuleSpec, ruleAdd, ruleDel, ruleList } from './rtnl/rule.ts';

@@ -8,5 +8,7 @@ export function parseMac(text: string): Buffer {
 
 /** `02:00:00:0a:0b:0c`; also for hardware addresses of other lengths. */
 export function formatMac(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+  let text = '';
+  for (const byte of bytes) text += `${byte < 16 ? ':0' : ':'}${byte.toString(16)}`;
+  return text.slice(1);
 }

@@ -4,4 +4,5 @@ export { hostLocal } from './host-local/host-local.ts';
 export { type Openers, openPluginHost, type PluginHost, type Pod } from './lib/host.ts';
 export { loopback } from './loopback/loopback.ts';
 export { portmap } from './portmap/portmap.ts';
+export { ptp } from './ptp/ptp.ts';
 export { removeUnused } from './remove-unused.ts';

@@ -1,5 +1,6 @@
 import { linkDel, linkFind } from '@amphipod/netlink';
 import { hasPorts } from './bridge/ensure-bridge.ts';
+import { removeUnusedMacSpoofCheckTable } from './bridge/mac-spoof-check.ts';
 import { openPluginHost, type PluginHost } from './lib/host.ts';
 import { removeUnusedMasqueradeTable } from './lib/masquerade.ts';
 import { removeUnusedHostPortTables } from './portmap/owned-elements.ts';
@@ -12,6 +13,7 @@ export async function removeUnused(
   bridges: readonly string[],
   host: PluginHost = openPluginHost(),
 ): Promise<void> {
+  removeUnusedMacSpoofCheckTable(host.nft);
   removeUnusedMasqueradeTable(host.nft);
   removeUnusedHostPortTables(host.nft);
   for (const name of bridges) {

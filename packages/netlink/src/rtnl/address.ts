@@ -1,5 +1,5 @@
 import { AttributeReader, MessageWriter } from '../attributes.ts';
-import { NLM_F } from '../conn.ts';
+import { type NetlinkRequest, NLM_F } from '../conn.ts';
 import { ERRNO, malformed, NetlinkError } from '../errors.ts';
 import { type Cidr, formatCidr, type IpAddress, type IpFamily, ipToBytes } from '../ip.ts';
 import { AF, IFA, IFA_F, RTM } from './constants.ts';
@@ -43,12 +43,26 @@ export interface AddressOptions {
 
 /** `ip addr add CIDR dev …`. @throws NetlinkError EEXIST, ENODEV */
 export function addrAdd(conn: Rtnl, ifIndex: number, cidr: Cidr, options: AddressOptions = {}): void {
-  putAddress(conn, ifIndex, cidr, options, { verb: 'add', flags: NLM_F.CREATE | NLM_F.EXCL });
+  conn.execute(addrAddRequest(ifIndex, cidr, options));
+}
+
+/** {@link addrAdd} for {@link NetlinkConn.executeAll}. */
+export function addrAddRequest(ifIndex: number, cidr: Cidr, options: AddressOptions = {}): NetlinkRequest {
+  return addressRequest(ifIndex, cidr, options, { verb: 'add', flags: NLM_F.CREATE | NLM_F.EXCL });
 }
 
 /** `ip addr replace CIDR dev …`: adds the address or changes the one that is there. @throws NetlinkError ENODEV */
 export function addrReplace(conn: Rtnl, ifIndex: number, cidr: Cidr, options: AddressOptions = {}): void {
-  putAddress(conn, ifIndex, cidr, options, { verb: 'replace', flags: NLM_F.CREATE | NLM_F.REPLACE });
+  conn.execute(addrReplaceRequest(ifIndex, cidr, options));
+}
+
+/** {@link addrReplace} for {@link NetlinkConn.executeAll}. */
+export function addrReplaceRequest(
+  ifIndex: number,
+  cidr: Cidr,
+  options: AddressOptions = {},
+): NetlinkRequest {
+  return addressRequest(ifIndex, cidr, options, { verb: 'replace', flags: NLM_F.CREATE | NLM_F.REPLACE });
 }
 
 interface Verb {
@@ -56,14 +70,14 @@ interface Verb {
   flags: number;
 }
 
-function putAddress(conn: Rtnl, ifIndex: number, cidr: Cidr, options: AddressOptions, how: Verb): void {
+function addressRequest(ifIndex: number, cidr: Cidr, options: AddressOptions, how: Verb): NetlinkRequest {
   const message = new MessageWriter(128).message(RTM.NEWADDR, NLM_F.REQUEST | NLM_F.ACK | how.flags);
   writeAddress(message, ifIndex, cidr, options.scope ?? 0);
   const flags = (options.noDad ? IFA_F.NODAD : 0) | (options.noPrefixRoute ? IFA_F.NOPREFIXROUTE : 0);
   if (flags !== 0) message.u32(IFA.FLAGS, flags);
   if (options.broadcast !== undefined) message.bytesOf(IFA.BROADCAST, ipToBytes(options.broadcast));
   if (options.label !== undefined) message.string(IFA.LABEL, options.label);
-  conn.execute({ op: `${how.verb} address ${formatCidr(cidr)} on link ${ifIndex}`, message });
+  return { op: `${how.verb} address ${formatCidr(cidr)} on link ${ifIndex}`, message };
 }
 
 function writeAddress(message: MessageWriter, ifIndex: number, cidr: Cidr, scope: number): void {

@@ -8,11 +8,13 @@ export const RTM = {
   NEWROUTE: 24, DELROUTE: 25, GETROUTE: 26,
   NEWNEIGH: 28, DELNEIGH: 29, GETNEIGH: 30,
   NEWRULE: 32, DELRULE: 33, GETRULE: 34,
+  NEWVLAN: 112, GETVLAN: 114,
 } as const;
 // biome-ignore format: tables read best as tables
 export const IFLA = {
   ADDRESS: 1, IFNAME: 3, MTU: 4, LINK: 5, MASTER: 10, PROTINFO: 12, TXQLEN: 13, OPERSTATE: 16, LINKINFO: 18,
-  IFALIAS: 20, AF_SPEC: 26, NET_NS_FD: 28, EXT_MASK: 29, PROMISCUITY: 30, LINK_NETNSID: 37,
+  IFALIAS: 20, AF_SPEC: 26, NET_NS_FD: 28, EXT_MASK: 29, PROMISCUITY: 30,
+  NUM_TX_QUEUES: 31, NUM_RX_QUEUES: 32, LINK_NETNSID: 37,
 } as const;
 /** RTEXT_FILTER_SKIP_STATS: half a kilobyte less per link. */
 export const SKIP_STATS = 8;
@@ -31,6 +33,9 @@ export const IFLA_BRPORT = {
 export const IFLA_VXLAN = {
   ID: 1, GROUP: 2, LINK: 3, LOCAL: 4, TTL: 5, LEARNING: 7, PORT: 15, GROUP6: 16, LOCAL6: 17, GBP: 23,
 } as const;
+export const IFLA_INET_CONF = 1;
+/** include/uapi/linux/ip.h */
+export const IPV4_DEVCONF = { ARP_NOTIFY: 22 } as const;
 export const IFLA_MACVLAN = { MODE: 1 } as const;
 export const IFLA_IPVLAN = { MODE: 1 } as const;
 export const IFLA_VLAN = { ID: 1, PROTOCOL: 5 } as const;

@@ -10,7 +10,7 @@ import {
   IFLA_VXLAN,
   VETH_INFO_PEER,
 } from './constants.ts';
-import type { LinkSpec, VethPeer } from './link-types.ts';
+import type { BridgeSettings, LinkSpec, VethPeer } from './link-types.ts';
 import { writeCommon } from './link-write.ts';
 
 // include/uapi/linux/if_link.h
@@ -33,6 +33,14 @@ export function writeKind(writer: MessageWriter, spec: LinkSpec): void {
     if (spec.kind !== 'dummy' && spec.kind !== 'ifb') {
       writer.nested(IFLA_INFO.DATA, () => writeKindData(writer, spec));
     }
+  });
+}
+
+/** IFLA_LINKINFO with the settings of a bridge that is there (`ip link set … type bridge …`). */
+export function writeBridgeSettings(writer: MessageWriter, settings: BridgeSettings): void {
+  writer.nested(IFLA.LINKINFO, () => {
+    writer.string(IFLA_INFO.KIND, 'bridge');
+    writer.nested(IFLA_INFO.DATA, () => writeBridge(writer, settings));
   });
 }
 
@@ -62,7 +70,7 @@ function writeKindData(writer: MessageWriter, spec: LinkSpec): void {
   }
 }
 
-function writeBridge(writer: MessageWriter, spec: LinkSpec & { kind: 'bridge' }): void {
+function writeBridge(writer: MessageWriter, spec: BridgeSettings): void {
   if (spec.forwardDelaySeconds !== undefined) {
     writer.u32(IFLA_BR.FORWARD_DELAY, spec.forwardDelaySeconds * USER_HZ);
   }

@@ -66,6 +66,9 @@ export interface LinkCommon {
   /** Open descriptor of the network namespace that the link is to be in. */
   netnsFd?: number;
   txQueueLength?: number;
+  /** Number of queues; the kernel's own choice unless given. */
+  txQueues?: number;
+  rxQueues?: number;
 }
 
 /**
@@ -74,18 +77,20 @@ export interface LinkCommon {
  */
 export type VethPeer = Omit<LinkCommon, 'masterIndex' | 'up'>;
 
+/** Settings of a bridge; what is absent stays. */
+export interface BridgeSettings {
+  vlanFiltering?: boolean;
+  /** 0: no VLAN for untagged frames. */
+  vlanDefaultPvid?: number;
+  stp?: boolean;
+  mcastSnooping?: boolean;
+  forwardDelaySeconds?: number;
+  ageingSeconds?: number;
+}
+
 /** A link to be made. */
 export type LinkSpec =
-  | (LinkCommon & {
-      kind: 'bridge';
-      vlanFiltering?: boolean;
-      /** 0: no VLAN for untagged frames. */
-      vlanDefaultPvid?: number;
-      stp?: boolean;
-      mcastSnooping?: boolean;
-      forwardDelaySeconds?: number;
-      ageingSeconds?: number;
-    })
+  | (LinkCommon & BridgeSettings & { kind: 'bridge' })
   | (LinkCommon & { kind: 'veth'; peer: VethPeer })
   | (LinkCommon & { kind: 'dummy' | 'ifb' })
   | (LinkCommon & { kind: 'vlan'; parentIndex: number; vlanId: number })
@@ -120,6 +125,12 @@ export interface BridgePort {
   proxyArp?: boolean;
 }
 
+/** What is in /proc/sys/net/ipv4/conf/LINK/ otherwise; what is absent stays. */
+export interface Ipv4Settings {
+  /** Tells the neighbours of a new hardware address. */
+  arpNotify?: boolean;
+}
+
 /** Changes to a link; what is absent stays. */
 export interface LinkChange {
   up?: boolean;
@@ -136,4 +147,7 @@ export interface LinkChange {
   txQueueLength?: number;
   /** The link must be a bridge port already. */
   bridgePort?: BridgePort;
+  /** The link must be a bridge. */
+  bridge?: BridgeSettings;
+  ipv4?: Ipv4Settings;
 }

@@ -1,7 +1,7 @@
 import type { MessageWriter } from '../attributes.ts';
 import { parseMac } from '../mac.ts';
-import { IFF, IFLA, IFLA_BRPORT, IFLA_INFO } from './constants.ts';
-import type { BridgePort, LinkChange, LinkCommon } from './link-types.ts';
+import { AF, IFF, IFLA, IFLA_BRPORT, IFLA_INET_CONF, IFLA_INFO, IPV4_DEVCONF } from './constants.ts';
+import type { BridgePort, Ipv4Settings, LinkChange, LinkCommon } from './link-types.ts';
 
 const IFALIASZ = 256;
 
@@ -20,6 +20,8 @@ export function writeCommon(
   if (change.mtu !== undefined) writer.u32(IFLA.MTU, change.mtu);
   if (change.mac !== undefined) writer.bytesOf(IFLA.ADDRESS, parseMac(change.mac));
   if (change.txQueueLength !== undefined) writer.u32(IFLA.TXQLEN, change.txQueueLength);
+  if (change.txQueues !== undefined) writer.u32(IFLA.NUM_TX_QUEUES, change.txQueues);
+  if (change.rxQueues !== undefined) writer.u32(IFLA.NUM_RX_QUEUES, change.rxQueues);
   if (change.masterIndex !== undefined) writer.u32(IFLA.MASTER, change.masterIndex);
   if (change.netnsFd !== undefined) writer.u32(IFLA.NET_NS_FD, change.netnsFd);
   if (change.alias !== undefined) writer.bytesOf(IFLA.IFALIAS, aliasBytes(change.alias));
@@ -62,6 +64,17 @@ export function writeBridgePort(writer: MessageWriter, port: BridgePort): void {
       set(IFLA_BRPORT.GUARD, port.guard);
       set(IFLA_BRPORT.NEIGH_SUPPRESS, port.neighSuppress);
       set(IFLA_BRPORT.PROXYARP, port.proxyArp);
+    });
+  });
+}
+
+/** IFLA_AF_SPEC with per-link settings of IPv4 (`sysctl net.ipv4.conf.LINK.…`). */
+export function writeIpv4Settings(writer: MessageWriter, { arpNotify }: Ipv4Settings): void {
+  writer.nested(IFLA.AF_SPEC, () => {
+    writer.nested(AF.INET, () => {
+      writer.nested(IFLA_INET_CONF, () => {
+        if (arpNotify !== undefined) writer.u32(IPV4_DEVCONF.ARP_NOTIFY, Number(arpNotify));
+      });
     });
   });
 }

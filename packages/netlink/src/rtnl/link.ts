@@ -1,11 +1,11 @@
 import { MessageWriter } from '../attributes.ts';
-import { NLM_F } from '../conn.ts';
+import { type NetlinkRequest, NLM_F } from '../conn.ts';
 import { ERRNO, NetlinkError } from '../errors.ts';
 import { IFLA, RTM, SKIP_STATS } from './constants.ts';
-import { writeKind, writeParent } from './link-kinds.ts';
+import { writeBridgeSettings, writeKind, writeParent } from './link-kinds.ts';
 import { parseLink } from './link-parse.ts';
 import type { BridgePort, Link, LinkChange, LinkSpec } from './link-types.ts';
-import { writeBridgePort, writeCommon } from './link-write.ts';
+import { writeBridgePort, writeCommon, writeIpv4Settings } from './link-write.ts';
 import type { Rtnl } from './rtnl.ts';
 
 /** IFNAMSIZ without the closing zero. */
@@ -102,10 +102,17 @@ function addMessage(spec: LinkSpec, flags: number): MessageWriter {
  * @throws NetlinkError ENODEV, EEXIST (name taken), EBUSY, EINVAL
  */
 export function linkSet(conn: Rtnl, ifIndex: number, change: LinkChange): void {
+  conn.execute(linkSetRequest(ifIndex, change));
+}
+
+/** {@link linkSet} for {@link NetlinkConn.executeAll}. */
+export function linkSetRequest(ifIndex: number, change: LinkChange): NetlinkRequest {
   const message = new MessageWriter(256).message(RTM.NEWLINK, NLM_F.REQUEST | NLM_F.ACK);
   writeCommon(message, ifIndex, change);
   if (change.bridgePort !== undefined) writeBridgePort(message, change.bridgePort);
-  conn.execute({ op: `set link ${ifIndex}`, message });
+  if (change.ipv4 !== undefined) writeIpv4Settings(message, change.ipv4);
+  if (change.bridge !== undefined) writeBridgeSettings(message, change.bridge);
+  return { op: `set link ${ifIndex}`, message };
 }
 
 /** `ip link set dev … type bridge_slave [hairpin …] [isolated …] …`. @throws NetlinkError ENOTSUP when it is no bridge port */

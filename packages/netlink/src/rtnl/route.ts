@@ -1,5 +1,5 @@
 import { MessageWriter } from '../attributes.ts';
-import { NLM_F } from '../conn.ts';
+import { type NetlinkRequest, NLM_F } from '../conn.ts';
 import { ERRNO, NetlinkError } from '../errors.ts';
 import { formatCidr, formatIp, type IpFamily, ipToBytes, networkOf } from '../ip.ts';
 import { familyNumbers } from './address.ts';
@@ -12,27 +12,37 @@ const RTMSG = 12;
 
 /** `ip route add DST [via …] [dev …] [src …] [metric …] [table …] [mtu …] [onlink]`. @throws NetlinkError EEXIST, ENETUNREACH */
 export function routeAdd(conn: Rtnl, route: RouteSpec): void {
-  putRoute(conn, 'add', route, NLM_F.CREATE | NLM_F.EXCL);
+  conn.execute(routeAddRequest(route));
+}
+
+/** {@link routeAdd} for {@link NetlinkConn.executeAll}. */
+export function routeAddRequest(route: RouteSpec): NetlinkRequest {
+  return routeRequest('add', route, NLM_F.CREATE | NLM_F.EXCL);
 }
 
 /** `ip route replace …`: adds the route, or takes the place of the first with its destination, metric and table. */
 export function routeReplace(conn: Rtnl, route: RouteSpec): void {
-  putRoute(conn, 'replace', route, NLM_F.CREATE | NLM_F.REPLACE);
+  conn.execute(routeRequest('replace', route, NLM_F.CREATE | NLM_F.REPLACE));
 }
 
 /** `ip route append …`: another route to the same destination; for IPv6 another next hop. */
 export function routeAppend(conn: Rtnl, route: RouteSpec): void {
-  putRoute(conn, 'append', route, NLM_F.CREATE | NLM_F.APPEND);
+  conn.execute(routeAppendRequest(route));
 }
 
-function putRoute(conn: Rtnl, verb: string, route: RouteSpec, flags: number): void {
+/** {@link routeAppend} for {@link NetlinkConn.executeAll}. */
+export function routeAppendRequest(route: RouteSpec): NetlinkRequest {
+  return routeRequest('append', route, NLM_F.CREATE | NLM_F.APPEND);
+}
+
+function routeRequest(verb: string, route: RouteSpec, flags: number): NetlinkRequest {
   const message = new MessageWriter(256).message(RTM.NEWROUTE, NLM_F.REQUEST | NLM_F.ACK | flags);
   writeRoute(message, route, {
     protocol: route.protocol ?? RTPROT.BOOT,
     scope: scopeOf(route) ?? usualScope(route),
     type: RTN[route.type ?? 'unicast'],
   });
-  conn.execute({ op: `${verb} route ${describeRoute(route)}`, message });
+  return { op: `${verb} route ${describeRoute(route)}`, message };
 }
 
 /** `ip route del …`: the first route that has all that is given; false when there is none. @throws NetlinkError */

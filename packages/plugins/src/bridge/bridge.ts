@@ -1,4 +1,5 @@
-import { type Plugin, specVersions } from '@amphipod/cni';
+import { CniError, type Plugin, specVersions } from '@amphipod/cni';
+import { linkFind } from '@amphipod/netlink';
 import type { PluginHost } from '../lib/host.ts';
 import { ipamCall } from '../lib/ipam.ts';
 import { add } from './add.ts';
@@ -15,8 +16,15 @@ export const bridge: Plugin<PluginHost> = {
   add,
   del,
   check,
-  async status(request) {
-    readConfig(request);
+  async status(request, host) {
+    const { bridge: name } = readConfig(request);
+    const link = linkFind(host.rtnl, name);
+    if (link !== undefined && link.kind !== 'bridge') {
+      throw new CniError(
+        'plugin-not-available',
+        `${JSON.stringify(name)} already exists but is not a bridge`,
+      );
+    }
     await ipamCall(request, 'STATUS');
   },
   gc,

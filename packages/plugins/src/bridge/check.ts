@@ -1,7 +1,8 @@
-import type { PluginRequest, Result } from '@amphipod/cni';
-import { type Link, linkFind, parseCidr } from '@amphipod/netlink';
+import type { PluginRequest, Result, ResultInterface } from '@amphipod/cni';
+import { addrList, formatCidr, type Link, linkFind, parseCidr } from '@amphipod/netlink';
 import {
   checkFailure,
+  checkHostEnd,
   checkPodInterface,
   findPodInterface,
   requirePrevResult,
@@ -11,8 +12,12 @@ import { ipamCall } from '../lib/ipam.ts';
 import { hasMasquerade } from '../lib/masquerade.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { type BridgeConfig, readConfig } from './config.ts';
+import { gatewaysOf } from './gateway.ts';
+import { hasMacSpoofCheck } from './mac-spoof-check.ts';
+import { findVlanFault } from './port-vlans.ts';
+import { vlanInterfaceName } from './vlan-interface.ts';
 
-/** Compares bridge, pair, addresses, routes and masquerading with the result of ADD. */
+/** Compares bridge, pair, VLANs, addresses, routes and rules with the configuration and the result of ADD. */
 export async function check(request: PluginRequest, host: PluginHost): Promise<void> {
   const config = readConfig(request);
   await ipamCall(request, 'CHECK');
@@ -21,35 +26,64 @@ export async function check(request: PluginRequest, host: PluginHost): Promise<v
   const podInterface = findPodInterface(result, request);
   using pod = host.openPod(request.netns);
   const podLink = checkPodInterface(pod, result, podInterface);
-  checkHostEnd(host, podLink, { bridge, result });
+  const hostEnd = checkHostEnd(host.rtnl, podLink, result);
+  checkPort(host, hostEnd, bridge, config);
+  if (config.isGateway && config.ipamType !== undefined) checkGateways(host, bridge, config, result);
+  if (config.macSpoofCheck) checkMacSpoofCheck(request, host, hostEnd, podInterface);
   if (config.ipMasq) checkMasquerade(request, host, result);
 }
 
-function checkBridge(host: PluginHost, { bridge: name, promisc }: BridgeConfig): Link {
+function checkBridge(host: PluginHost, { bridge: name, promisc, vlans }: BridgeConfig): Link {
   const bridge = linkFind(host.rtnl, name);
   if (bridge === undefined) throw checkFailure(`bridge ${name} not found`);
   if (bridge.kind !== 'bridge') throw checkFailure(`interface ${name} is not a bridge`);
   if (!bridge.flags.up) throw checkFailure(`bridge ${name} is down`);
   if (promisc && bridge.promiscuity === 0) throw checkFailure(`bridge ${name} is not in promiscuous mode`);
+  if (vlans !== undefined && !bridge.bridge!.vlanFiltering) {
+    throw checkFailure(`bridge ${name} does not filter VLANs`);
+  }
   return bridge;
 }
 
-function checkHostEnd(
+function checkPort(
   host: PluginHost,
-  podLink: Link,
-  { bridge, result }: { bridge: Link; result: Result },
+  port: Link,
+  bridge: Link,
+  { hairpin, isolated, vlans }: BridgeConfig,
 ): void {
-  const hostEnd = podLink.peerIndex === undefined ? undefined : linkFind(host.rtnl, podLink.peerIndex);
-  if (podLink.kind !== 'veth' || hostEnd === undefined) {
-    throw checkFailure(`interface ${podLink.name} is no veth with its other end on this host`);
+  if (port.masterIndex !== bridge.ifIndex) {
+    throw checkFailure(`host interface ${port.name} is no port of bridge ${bridge.name}`);
   }
-  const isListed = (result.interfaces ?? []).some(
-    ({ name, sandbox }) => name === hostEnd.name && sandbox === undefined,
-  );
-  if (!isListed) throw checkFailure(`host interface ${hostEnd.name} is not in the previous result`);
-  if (!hostEnd.flags.up) throw checkFailure(`host interface ${hostEnd.name} is down`);
-  if (hostEnd.masterIndex !== bridge.ifIndex) {
-    throw checkFailure(`host interface ${hostEnd.name} is no port of bridge ${bridge.name}`);
+  for (const [what, wanted, found] of [
+    ['hairpin mode', hairpin, port.bridgePort?.hairpin],
+    ['port isolation', isolated, port.bridgePort?.isolated],
+  ] as const) {
+    if (wanted && !found) throw checkFailure(`host interface ${port.name} is without ${what}`);
+  }
+  const fault = vlans === undefined ? undefined : findVlanFault(host.rtnl, port, bridge, vlans);
+  if (fault !== undefined) throw checkFailure(`host interface ${port.name} ${fault}`);
+}
+
+function checkGateways(host: PluginHost, bridge: Link, { vlans }: BridgeConfig, result: Result): void {
+  const vlanId = vlans?.vlanId;
+  const name = vlanId === undefined ? bridge.name : vlanInterfaceName(bridge.name, vlanId);
+  const link = vlanId === undefined ? bridge : linkFind(host.rtnl, name);
+  if (link === undefined) throw checkFailure(`vlan interface ${name} not found`);
+  if (!link.flags.up) throw checkFailure(`vlan interface ${name} is down`);
+  const present = new Set(addrList(host.rtnl, { ifIndex: link.ifIndex }).map(({ cidr }) => formatCidr(cidr)));
+  for (const gateway of gatewaysOf(result).map(formatCidr)) {
+    if (!present.has(gateway)) throw checkFailure(`gateway address ${gateway} of ${name} not found`);
+  }
+}
+
+function checkMacSpoofCheck(
+  request: PluginRequest,
+  { nft }: PluginHost,
+  { name }: Link,
+  { mac = '' }: ResultInterface,
+): void {
+  if (!hasMacSpoofCheck(nft, ownerOf(request), { name, mac: mac.toLowerCase() })) {
+    throw checkFailure(`MAC spoof check of ${mac} on ${name} not found`);
   }
 }
 

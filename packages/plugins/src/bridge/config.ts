@@ -2,6 +2,7 @@ import { CniError, type Dns, decodeDns, isJsonObject, type PluginRequest } from 
 import { readIpamType } from '../lib/ipam.ts';
 import { type KeyReader, readKeys } from '../lib/read-keys.ts';
 import { wantedMac } from '../lib/wanted-mac.ts';
+import { type PortVlans, readVlans } from './read-vlans.ts';
 
 export interface BridgeConfig {
   bridge: string;
@@ -15,6 +16,10 @@ export interface BridgeConfig {
   hairpin: boolean;
   promisc: boolean;
   isolated: boolean;
+  /** Undefined: the bridge need not look at VLANs. */
+  vlans: PortVlans | undefined;
+  /** Drops what the pod sends with another hardware address than its own. */
+  macSpoofCheck: boolean;
   enableDad: boolean;
   /** The container's end is left down and gets no address. */
   disableContainerInterface: boolean;
@@ -31,7 +36,7 @@ const MAX_MTU = 65_535;
 export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): BridgeConfig {
   const { config } = request;
   const keys = readKeys(config);
-  refuseUnsupported(keys, config.vlan);
+  refuseUnsupported(keys);
   const isDefaultGateway = keys.boolean('isDefaultGateway') ?? false;
   const hairpin = keys.boolean('hairpinMode') ?? false;
   const promisc = keys.boolean('promiscMode') ?? false;
@@ -41,7 +46,7 @@ export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): Bri
   const ipamType = readIpamType(request);
   const disableContainerInterface = keys.boolean('disableContainerInterface') ?? false;
   if (disableContainerInterface && ipamType !== undefined) {
-    throw invalid('cannot use IPAM when disableContainerInterface flag is set');
+    throw invalid('cannot use IPAM when DisableContainerInterface flag is set');
   }
   return {
     bridge: keys.string('bridge') || 'cni0',
@@ -53,6 +58,8 @@ export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): Bri
     hairpin,
     promisc,
     isolated: keys.boolean('portIsolation') ?? false,
+    vlans: readVlans(keys),
+    macSpoofCheck: keys.boolean('macspoofchk') ?? false,
     enableDad: keys.boolean('enabledad') ?? false,
     disableContainerInterface,
     mac: wantedMac(request, { hasKey: false }),
@@ -61,21 +68,12 @@ export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): Bri
   };
 }
 
-function refuseUnsupported(keys: KeyReader, vlan: unknown): void {
+function refuseUnsupported(keys: KeyReader): void {
   const masqBackend = keys.string('ipMasqBackend');
   if (masqBackend === 'iptables') unsupported('ipMasqBackend', masqBackend, 'only "nftables" is supported');
   if (masqBackend !== undefined && masqBackend !== '' && masqBackend !== 'nftables') {
     throw invalid(`unknown ipmasq backend ${JSON.stringify(masqBackend)}`);
   }
-  if (keys.has('vlan') && vlan !== 0) {
-    const id = keys.integer('vlan', -(2 ** 31), 2 ** 31)!;
-    if (id < 0 || id > 4094) throw invalid(`invalid VLAN ID ${id} (must be between 0 and 4094)`);
-    unsupported('vlan', id, 'bridges with VLAN filtering are not supported');
-  }
-  if (keys.has('vlanTrunk') && (keys.objects('vlanTrunk')?.length ?? 0) > 0) {
-    unsupported('vlanTrunk', '[…]', 'bridges with VLAN filtering are not supported');
-  }
-  if (keys.boolean('macspoofchk')) unsupported('macspoofchk', true, 'only false is supported');
 }
 
 function unsupported(key: string, value: unknown, why: string): never {
@@ -89,4 +87,9 @@ function invalid(message: string): CniError {
 /** True for a configuration with masquerading; never fails, for DEL. */
 export function wantsMasquerade({ config }: Pick<PluginRequest, 'config'>): boolean {
   return isJsonObject(config) && config.ipMasq === true;
+}
+
+/** True for a configuration with MAC spoof checks; never fails, for DEL. */
+export function wantsMacSpoofCheck({ config }: Pick<PluginRequest, 'config'>): boolean {
+  return isJsonObject(config) && config.macspoofchk === true;
 }

@@ -6,6 +6,7 @@ import {
   addrDel,
   addrList,
   addrReplace,
+  addrReplaceRequest,
   broadcastOf,
   type Cidr,
   contains,
@@ -21,9 +22,9 @@ import {
   type Rtnl,
 } from '@amphipod/netlink';
 import type { PluginHost } from '../lib/host.ts';
-import { ensureSysctl, trySysctl } from '../lib/settings.ts';
+import { ensureLinkLocal } from '../lib/link-local.ts';
+import { enableForwarding, trySysctl } from '../lib/settings.ts';
 import type { BridgeConfig } from './config.ts';
-import { ensureLinkLocal } from './link-local.ts';
 
 /** Gateways and default routes that the configuration asks for and IPAM did not give. */
 export function completeGateways(result: Result, { isGateway, isDefaultGateway }: BridgeConfig): Result {
@@ -46,37 +47,43 @@ export interface GatewayOptions {
   added: Cidr[];
 }
 
+/** The gateway addresses that belong on the machine, with the prefixes of the pod's addresses. */
+export function gatewaysOf({ ips = [] }: Result): Cidr[] {
+  return ips.flatMap(({ address, gateway }) =>
+    gateway === undefined ? [] : [{ ip: parseIp(gateway), prefix: parseCidr(address).prefix }],
+  );
+}
+
 /**
- * Puts the gateways on the bridge and lets the machine forward. Gives the bridge's hardware address, which does not change
- * from then on. @throws CniError when another address is in the way
+ * Puts the gateways on the bridge, or on the machine's interface in a VLAN of it, and lets the machine forward. Gives
+ * that link's hardware address, which does not change from then on. @throws CniError when another address is in the way
  */
 export function setUpGateways(
   { rtnl, memory }: PluginHost,
-  bridge: Link,
-  { ips = [] }: Result,
+  link: Link,
+  gateways: readonly Cidr[],
   options: GatewayOptions,
 ): string {
-  let { mac } = bridge;
-  const known = memory.gateways.get(bridge.ifIndex) ?? new Set();
-  for (const { address, gateway } of ips) {
-    if (gateway === undefined) continue;
-    const cidr = { ip: parseIp(gateway), prefix: parseCidr(address).prefix };
-    if (cidr.ip.family === 6) trySysctl(`net/ipv6/conf/${bridge.name}/disable_ipv6`, '0');
-    // Known ones are only put back should somebody have taken them (field case NET-06).
-    if (known.has(formatCidr(cidr))) addrReplace(rtnl, bridge.ifIndex, cidr, addressOptions(cidr));
-    else {
-      ensureAddress(rtnl, bridge, cidr, options);
-      mac = pinMac(rtnl, bridge.ifIndex);
-      if (cidr.ip.family === 6) ensureLinkLocal(rtnl, bridge, mac);
-    }
-    memory.gateways.set(bridge.ifIndex, known.add(formatCidr(cidr)));
-    ensureSysctl(cidr.ip.family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding', '1');
+  let { mac } = link;
+  const known = memory.gateways.get(link.ifIndex) ?? new Set();
+  const isKnown = (cidr: Cidr) => known.has(formatCidr(cidr));
+  if (gateways.some(({ ip }) => ip.family === 6)) trySysctl(`net/ipv6/conf/${link.name}/disable_ipv6`, '0');
+  // Known ones are only put back should somebody have taken them (field case NET-06).
+  rtnl.executeAll(
+    gateways.filter(isKnown).map((cidr) => addrReplaceRequest(link.ifIndex, cidr, addressOptions(cidr))),
+  );
+  for (const cidr of gateways.filter((cidr) => !isKnown(cidr))) {
+    ensureAddress(rtnl, link, cidr, options);
+    mac = pinMac(rtnl, link.ifIndex);
+    if (cidr.ip.family === 6) ensureLinkLocal(rtnl, link, mac);
+    memory.gateways.set(link.ifIndex, known.add(formatCidr(cidr)));
   }
+  enableForwarding(gateways);
   return mac;
 }
 
 /** A bridge that others made takes the lowest address of its ports until it is given one. */
-function pinMac(rtnl: Rtnl, ifIndex: number): string {
+export function pinMac(rtnl: Rtnl, ifIndex: number): string {
   const { mac } = linkGet(rtnl, ifIndex);
   linkSet(rtnl, ifIndex, { mac });
   return mac;

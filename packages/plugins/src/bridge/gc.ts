@@ -1,21 +1,20 @@
 import type { PluginRequest } from '@amphipod/cni';
-import { linkDel, linkList } from '@amphipod/netlink';
 import { Attempts } from '../lib/attempts.ts';
 import type { PluginHost } from '../lib/host.ts';
 import { ipamCall } from '../lib/ipam.ts';
 import { removeStaleMasquerade } from '../lib/masquerade.ts';
-import { isStaleTag } from '../lib/owner.ts';
-import { wantsMasquerade } from './config.ts';
+import { removeStaleVeths } from '../lib/remove-veth.ts';
+import { wantsMacSpoofCheck, wantsMasquerade } from './config.ts';
+import { removeStaleMacSpoofChecks } from './mac-spoof-check.ts';
 
-/** Removes the pairs and masquerading of attachments that are no longer valid, and lets IPAM do its own. */
+/** Removes the pairs and rules of attachments that are no longer valid, and lets IPAM do its own. */
 export async function gc(request: PluginRequest, host: PluginHost): Promise<void> {
   const { config, validAttachments: valid = [] } = request;
   const attempts = new Attempts();
-  await attempts.run(async () => {
-    for (const { alias, ifIndex } of linkList(host.rtnl, { kind: 'veth' })) {
-      if (isStaleTag(alias, config.name, valid)) await linkDel(host.rtnl, ifIndex);
-    }
-  });
+  await attempts.run(() => removeStaleVeths(request, host));
+  if (wantsMacSpoofCheck(request)) {
+    await attempts.run(() => removeStaleMacSpoofChecks(host.nft, config.name, valid));
+  }
   if (wantsMasquerade(request)) {
     await attempts.run(() => removeStaleMasquerade(host.nft, config.name, valid));
   }

@@ -8,6 +8,7 @@ import {
   parseCidr,
   parseIp,
   type Route,
+  type Rtnl,
   routeList,
 } from '@amphipod/netlink';
 import type { Pod } from './host.ts';
@@ -48,6 +49,19 @@ export function checkPodInterface(pod: Pod, result: Result, { name, mac }: Resul
   checkAddresses(pod, result, link);
   checkRoutes(pod, result);
   return link;
+}
+
+/** The host's end of the pod's veth: listed in the result, and up. Without a look at its hardware address (field case CNI-17). */
+export function checkHostEnd(rtnl: Rtnl, podLink: Link, { interfaces = [] }: Result): Link {
+  const hostEnd = podLink.peerIndex === undefined ? undefined : linkFind(rtnl, podLink.peerIndex);
+  if (podLink.kind !== 'veth' || hostEnd === undefined) {
+    throw checkFailure(`interface ${podLink.name} is no veth with its other end on this host`);
+  }
+  if (!interfaces.some(({ name, sandbox }) => name === hostEnd.name && sandbox === undefined)) {
+    throw checkFailure(`host interface ${hostEnd.name} is not in the previous result`);
+  }
+  if (!hostEnd.flags.up) throw checkFailure(`host interface ${hostEnd.name} is down`);
+  return hostEnd;
 }
 
 function checkAddresses(pod: Pod, { ips = [], interfaces = [] }: Result, { ifIndex, name }: Link): void {

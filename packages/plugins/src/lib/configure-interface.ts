@@ -1,14 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CniError, type Result } from '@amphipod/cni';
 import {
-  addrAdd,
+  type AddressOptions,
+  addrAddRequest,
   addrList,
   broadcastOf,
+  type Cidr,
   type IpAddress,
-  linkSet,
+  linkSetRequest,
+  type NetlinkRequest,
   parseCidr,
   parseIp,
-  routeAppend,
+  type RouteSpec,
+  routeAddRequest,
+  routeAppendRequest,
 } from '@amphipod/netlink';
 import type { Pod } from './host.ts';
 import { trySysctl } from './settings.ts';
@@ -21,38 +26,62 @@ export interface InterfaceOptions {
   ifName: string;
   /** Duplicate address detection for IPv6: ADD waits until it is over. */
   enableDad: boolean;
+  /** Instead of the kernel's own routes to the networks of the addresses; they come before those of the result. */
+  connectedRoutes?: readonly RouteSpec[];
 }
 
 /** Gives the pod's interface its addresses and routes and brings it up. IPv6 settings are only touched for IPv6 addresses. */
 export async function configureInterface(
   pod: Pod,
   { ips = [], routes = [] }: Result,
-  { ifIndex, ifName, enableDad }: InterfaceOptions,
+  { ifIndex, ifName, enableDad, connectedRoutes }: InterfaceOptions,
 ): Promise<void> {
   const addresses = ips.map(({ address }) => parseCidr(address));
   const hasIpv6 = addresses.some(({ ip }) => ip.family === 6);
-  pod.run<void>(() => {
-    trySysctl(`net/ipv4/conf/${ifName}/arp_notify`, '1');
-    if (hasIpv6) prepareIpv6(ifName, enableDad);
+  if (hasIpv6) pod.run<void>(() => prepareIpv6(ifName, enableDad));
+  const hasToWait = hasIpv6 && enableDad;
+  const link = [
+    // Before the link comes up, which is what neighbours are told of.
+    linkSetRequest(ifIndex, { ipv4: { arpNotify: true } }),
+    ...addresses.map((cidr) => addrAddRequest(ifIndex, cidr, addressOptions(cidr))),
+    linkSetRequest(ifIndex, { up: true }),
+  ];
+  const rest = [
+    ...(connectedRoutes ?? []).map((route) => routeAddRequest({ ...route, ifIndex })),
+    ...routes.map((route) => routeRequest(route, ips, ifIndex)),
+  ];
+  if (hasToWait) {
+    pod.rtnl.executeAll(link);
+    await settle(pod, ifIndex);
+    pod.rtnl.executeAll(rest);
+  } else pod.rtnl.executeAll([...link, ...rest]);
+
+  function addressOptions(cidr: Cidr): AddressOptions {
+    const noPrefixRoute = connectedRoutes !== undefined;
+    return cidr.ip.family === 4
+      ? { broadcast: broadcastOf(cidr), noPrefixRoute }
+      : { noDad: !enableDad, noPrefixRoute };
+  }
+}
+
+type ResultRoute = NonNullable<Result['routes']>[number];
+type ResultIps = NonNullable<Result['ips']>;
+
+function routeRequest(
+  { dst, gw, priority, table, scope }: ResultRoute,
+  ips: ResultIps,
+  ifIndex: number,
+): NetlinkRequest {
+  const cidr = parseCidr(dst);
+  const gateway = gw === undefined ? gatewayOf(ips, cidr.ip) : parseIp(gw);
+  return routeAppendRequest({
+    ifIndex,
+    dst: cidr,
+    ...(gateway !== undefined && { gateway }),
+    ...(priority !== undefined && { priority }),
+    ...(table !== undefined && { table }),
+    ...(scope !== undefined && { scope }),
   });
-  for (const cidr of addresses) {
-    const options = cidr.ip.family === 4 ? { broadcast: broadcastOf(cidr) } : { noDad: !enableDad };
-    addrAdd(pod.rtnl, ifIndex, cidr, options);
-  }
-  linkSet(pod.rtnl, ifIndex, { up: true });
-  if (hasIpv6 && enableDad) await settle(pod, ifIndex);
-  for (const { dst, gw, priority, table, scope } of routes) {
-    const cidr = parseCidr(dst);
-    const gateway = gw === undefined ? gatewayOf(ips, cidr.ip) : parseIp(gw);
-    routeAppend(pod.rtnl, {
-      ifIndex,
-      dst: cidr,
-      ...(gateway !== undefined && { gateway }),
-      ...(priority !== undefined && { priority }),
-      ...(table !== undefined && { table }),
-      ...(scope !== undefined && { scope }),
-    });
-  }
 }
 
 function prepareIpv6(ifName: string, enableDad: boolean): void {
@@ -64,7 +93,7 @@ function prepareIpv6(ifName: string, enableDad: boolean): void {
 }
 
 /** The first gateway of the family. */
-function gatewayOf(ips: NonNullable<Result['ips']>, { family }: IpAddress): IpAddress | undefined {
+function gatewayOf(ips: ResultIps, { family }: IpAddress): IpAddress | undefined {
   return ips
     .map(({ gateway }) => (gateway === undefined ? undefined : parseIp(gateway)))
     .find((gateway) => gateway?.family === family);

@@ -7,25 +7,32 @@ import {
   linkAdd,
   linkDel,
   linkFind,
-  linkSet,
+  linkSetRequest,
+  type NetlinkRequest,
   type Rtnl,
 } from '@amphipod/netlink';
 import type { Pod } from './host.ts';
 import { type Owner, ownerTag } from './owner.ts';
-import { randomMacs } from './random-mac.ts';
+import { randomMac } from './random-mac.ts';
 import { trySysctl } from './settings.ts';
 
 /** Names are 32 bits of a hash; this many owners may share one. */
 const NAME_TRIES = 8;
+/**
+ * The kernel's default is one for each processor that the machine could have, which makes a pair half as expensive again
+ * with two and many times with a hundred. A veth uses more than one only under XDP or GRO.
+ */
+const ONE_QUEUE = { txQueues: 1, rxQueues: 1 };
 
 export interface VethOptions {
   owner: Owner;
   mtu: number | undefined;
   /** Of the pod's end. */
   mac: string | undefined;
-  /** The bridge that the host's end joins. */
-  masterIndex: number;
-  port: BridgePort;
+  /** The bridge that the host's end joins; without one it stands alone. */
+  bridge?: { ifIndex: number; port: BridgePort };
+  /** What else the host's end needs, by its index; goes to the kernel together with the owner's name. */
+  setUp?: (ifIndex: number) => NetlinkRequest[];
 }
 
 export interface VethPair {
@@ -39,31 +46,34 @@ function hostVethName(owner: Owner, attempt: number): string {
   return `veth${hash('sha256', text).slice(0, 8)}`;
 }
 
-/** Makes a veth pair, one end in the pod, the other up and in the bridge. @throws CniError when the pod has such an interface */
+/**
+ * Makes a veth pair: one end in the pod, down; the other on the host, up, with its owner's name and in the bridge if one
+ * is given. @throws CniError when the pod has such an interface
+ */
 export function createVeth(rtnl: Rtnl, pod: Pod, undo: UndoStack, options: VethOptions): VethPair {
-  const { owner, mtu, masterIndex, port } = options;
-  const [hostMac, freshMac] = randomMacs(2) as [string, string];
-  const podMac = options.mac ?? freshMac;
+  const { owner, mtu, bridge, setUp } = options;
+  const podMac = options.mac ?? randomMac();
+  const common = { ...(mtu !== undefined && { mtu }), ...ONE_QUEUE };
   for (let attempt = 0; attempt < NAME_TRIES; attempt++) {
     const name = hostVethName(owner, attempt);
     let madeIndex: number | undefined;
     undo.defer(`remove link ${name}`, async () => {
       if (madeIndex !== undefined) await linkDel(rtnl, madeIndex);
     });
-    const common = mtu === undefined ? {} : { mtu };
     try {
       const host = linkAdd(rtnl, {
         kind: 'veth',
         name,
-        mac: hostMac,
-        masterIndex,
+        mac: randomMac(),
         up: true,
+        ...(bridge !== undefined && { masterIndex: bridge.ifIndex }),
         ...common,
         peer: { name: owner.ifName, netnsFd: pod.netnsFd, mac: podMac, ...common },
       });
       madeIndex = host.ifIndex;
       trySysctl(`net/ipv6/conf/${name}/accept_ra`, '0');
-      linkSet(rtnl, host.ifIndex, { alias: ownerTag(owner), bridgePort: port });
+      const change = { alias: ownerTag(owner), ...(bridge !== undefined && { bridgePort: bridge.port }) };
+      rtnl.executeAll([linkSetRequest(host.ifIndex, change), ...(setUp?.(host.ifIndex) ?? [])]);
       return { host, pod: { ifIndex: host.peerIndex!, mac: podMac } };
     } catch (error) {
       if (madeIndex !== undefined || !isCode(error, 'EEXIST')) throw error;

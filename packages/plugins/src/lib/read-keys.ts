@@ -18,10 +18,16 @@ export interface KeyReader {
 export function readKeys(object: JsonObject, where = ''): KeyReader {
   // As Go's encoding/json reads for the reference plugins: without regard to case where there is no exact match. containerd
   // depends on it, whose portMappings have keys like "HostPort".
+  let lowerCased: Map<string, unknown> | undefined;
   const find = (key: string): unknown => {
-    if (key in object) return object[key];
-    const lower = key.toLowerCase();
-    return Object.entries(object).find(([name]) => name.toLowerCase() === lower)?.[1];
+    if (Object.hasOwn(object, key)) return object[key];
+    // The first of several, so set last.
+    lowerCased ??= new Map(
+      Object.keys(object)
+        .reverse()
+        .map((name) => [name.toLowerCase(), object[name]]),
+    );
+    return lowerCased.get(key.toLowerCase());
   };
   const fail = (key: string, wanted: string): never => {
     throw new CniError(

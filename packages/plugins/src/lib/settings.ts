@@ -1,4 +1,10 @@
 import { isCode, sysctlGet, sysctlSet } from '@amphipod/linux';
+import type { Cidr, IpFamily } from '@amphipod/netlink';
+
+const forwardingKeys: Record<IpFamily, string> = {
+  4: 'net/ipv4/ip_forward',
+  6: 'net/ipv6/conf/all/forwarding',
+};
 
 /** Sets a kernel setting of the thread's namespace, unless it has the value already. */
 export function ensureSysctl(key: string, value: string): void {
@@ -12,4 +18,9 @@ export function trySysctl(key: string, value: string): void {
   } catch (error) {
     if (!isCode(error, 'ENOENT', 'EACCES', 'EROFS', 'EPERM', 'EINVAL')) throw error;
   }
+}
+
+/** Lets the machine forward packets of the families of these addresses. */
+export function enableForwarding(cidrs: readonly Cidr[]): void {
+  for (const family of new Set(cidrs.map(({ ip }) => ip.family))) ensureSysctl(forwardingKeys[family], '1');
 }

@@ -9,10 +9,10 @@ import {
   parseMac,
   type Rtnl,
 } from '@amphipod/netlink';
-import { trySysctl } from '../lib/settings.ts';
+import { trySysctl } from './settings.ts';
 
 /**
- * Gives a bridge a link-local address that is usable at once. The kernel's own is tentative for up to two seconds after
+ * Gives a link of the host a link-local address that is usable at once. The kernel's own is tentative for up to two seconds after
  * the first port comes up, and with no other the machine asks for no neighbour on behalf of others: the first IPv6
  * packets to a pod through the machine would be lost (field case NET-04; net/ipv6/ndisc.c, ndisc_send_ns).
  */

@@ -1,0 +1,55 @@
+import { CniError, type PluginRequest } from '@amphipod/cni';
+import { addrList, type Cidr, formatCidr, type Rtnl, routeList } from '@amphipod/netlink';
+import { checkFailure, checkHostEnd, checkPodInterface, findPodInterface } from '../lib/check-interface.ts';
+import type { PluginHost } from '../lib/host.ts';
+import { ipamCall } from '../lib/ipam.ts';
+import { hasMasquerade } from '../lib/masquerade.ts';
+import { ownerOf } from '../lib/owner-of.ts';
+import { readConfig } from './config.ts';
+import { gatewaysOf, hostRoute, podAddressesOf, podRoutes } from './pod-routes.ts';
+
+/** Compares pair, addresses, routes on both sides and masquerading with the result of ADD. */
+export async function check(request: PluginRequest, host: PluginHost): Promise<void> {
+  const { ipMasq } = readConfig(request);
+  await ipamCall(request, 'CHECK');
+  const { prevResult } = request;
+  if (prevResult === undefined) {
+    throw new CniError('invalid-network-config', 'ptp: Required prevResult missing');
+  }
+  const podInterface = findPodInterface(prevResult, request);
+  using pod = host.openPod(request.netns);
+  const podLink = checkPodInterface(pod, prevResult, podInterface);
+  const hostEnd = checkHostEnd(host.rtnl, podLink, prevResult);
+  const addresses = podAddressesOf(prevResult);
+  checkRoutes(pod.rtnl, { ifIndex: podLink.ifIndex, name: podLink.name }, podRoutes(addresses));
+  checkRoutes(host.rtnl, hostEnd, addresses.map(hostRoute));
+  checkGateways(host.rtnl, hostEnd, gatewaysOf(addresses));
+  for (const { address } of ipMasq ? addresses : []) {
+    if (!hasMasquerade(host.nft, ownerOf(request), address)) {
+      throw checkFailure(`masquerade rule for ${formatCidr(address)} not found`);
+    }
+  }
+}
+
+interface Place {
+  ifIndex: number;
+  name: string;
+}
+
+function checkRoutes(rtnl: Rtnl, { ifIndex, name }: Place, wanted: readonly { dst?: Cidr }[]): void {
+  const present = new Set(
+    routeList(rtnl, { ifIndex }).flatMap(({ dst }) => (dst === undefined ? [] : [formatCidr(dst)])),
+  );
+  for (const { dst } of wanted) {
+    if (dst !== undefined && !present.has(formatCidr(dst))) {
+      throw checkFailure(`Expected Route ${formatCidr(dst)} of interface ${name} not found in routing table`);
+    }
+  }
+}
+
+function checkGateways(rtnl: Rtnl, { ifIndex, name }: Place, gateways: readonly Cidr[]): void {
+  const present = new Set(addrList(rtnl, { ifIndex }).map(({ cidr }) => formatCidr(cidr)));
+  for (const gateway of gateways.map(formatCidr)) {
+    if (!present.has(gateway)) throw checkFailure(`gateway address ${gateway} of ${name} not found`);
+  }
+}
