@@ -41,6 +41,7 @@ export type {
   NftRegister,
   NftVerdict,
 } from './nft/expression-types.ts';
+export { nftFindChain } from './nft/find-chain.ts';
 export { nftFindElement } from './nft/find-element.ts';
 export { nftListChains, nftListElements, nftListRules, nftListSets, nftListTables } from './nft/list.ts';
 export { Nft, nftTransaction, openNft, openNftIn } from './nft/nft.ts';

@@ -5,8 +5,8 @@ import { addrDel, type Cidr, type Link, linkGet, linkSet, parseCidr, type Rtnl }
 import { configureInterface } from '../lib/configure-interface.ts';
 import type { PluginHost, Pod } from '../lib/host.ts';
 import { createVeth, type VethPair } from '../lib/host-veth.ts';
+import { addIpMasq, removeIpMasq } from '../lib/ip-masq.ts';
 import { ipamAdd } from '../lib/ipam.ts';
-import { addMasquerade, removeMasquerade } from '../lib/masquerade.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { withUndo } from '../lib/with-undo.ts';
 import { type BridgeConfig, readConfig } from './config.ts';
@@ -75,14 +75,11 @@ async function addAddresses(setting: Setting): Promise<Result> {
     ifName: request.ifName,
     enableDad: config.enableDad,
   });
-  if (config.ipMasq) {
+  if (config.ipMasq !== undefined) {
     const owner = ownerOf(request);
-    undo.defer('remove masquerading', () => removeMasquerade(host.nft, owner, []));
-    addMasquerade(
-      host.nft,
-      owner,
-      (result.ips ?? []).map(({ address }) => parseCidr(address)),
-    );
+    const addresses = (result.ips ?? []).map(({ address }) => parseCidr(address));
+    undo.defer('remove masquerading', () => removeIpMasq(host, config.ipMasq, owner, []));
+    await addIpMasq(host, config.ipMasq, owner, addresses);
   }
   return result;
 }

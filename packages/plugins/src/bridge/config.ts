@@ -1,4 +1,5 @@
-import { CniError, type Dns, decodeDns, isJsonObject, type PluginRequest } from '@amphipod/cni';
+import { CniError, type Dns, decodeDns, type PluginRequest } from '@amphipod/cni';
+import { type IpMasq, readIpMasq } from '../lib/ip-masq.ts';
 import { readIpamType } from '../lib/ipam.ts';
 import { type KeyReader, readKeys } from '../lib/read-keys.ts';
 import { wantedMac } from '../lib/wanted-mac.ts';
@@ -9,7 +10,7 @@ export interface BridgeConfig {
   isDefaultGateway: boolean;
   /** Replaces other addresses of the bridge that are in the gateway's way. */
   forceAddress: boolean;
-  ipMasq: boolean;
+  ipMasq: IpMasq | undefined;
   /** Undefined: the kernel's, or the bridge's when it is there already. */
   mtu: number | undefined;
   hairpin: boolean;
@@ -48,7 +49,7 @@ export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): Bri
     isGateway: (keys.boolean('isGateway') ?? false) || isDefaultGateway,
     isDefaultGateway,
     forceAddress: keys.boolean('forceAddress') ?? false,
-    ipMasq: keys.boolean('ipMasq') ?? false,
+    ipMasq: readIpMasq(keys),
     mtu: keys.integer('mtu', 0, MAX_MTU) || undefined,
     hairpin,
     promisc,
@@ -62,11 +63,6 @@ export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): Bri
 }
 
 function refuseUnsupported(keys: KeyReader, vlan: unknown): void {
-  const masqBackend = keys.string('ipMasqBackend');
-  if (masqBackend === 'iptables') unsupported('ipMasqBackend', masqBackend, 'only "nftables" is supported');
-  if (masqBackend !== undefined && masqBackend !== '' && masqBackend !== 'nftables') {
-    throw invalid(`unknown ipmasq backend ${JSON.stringify(masqBackend)}`);
-  }
   if (keys.has('vlan') && vlan !== 0) {
     const id = keys.integer('vlan', -(2 ** 31), 2 ** 31)!;
     if (id < 0 || id > 4094) throw invalid(`invalid VLAN ID ${id} (must be between 0 and 4094)`);
@@ -84,9 +80,4 @@ function unsupported(key: string, value: unknown, why: string): never {
 
 function invalid(message: string): CniError {
   return new CniError('invalid-network-config', message);
-}
-
-/** True for a configuration with masquerading; never fails, for DEL. */
-export function wantsMasquerade({ config }: Pick<PluginRequest, 'config'>): boolean {
-  return isJsonObject(config) && config.ipMasq === true;
 }

@@ -3,11 +3,10 @@ import { type Cidr, linkDel, linkFind, tryParseCidr } from '@amphipod/netlink';
 import { Attempts } from '../lib/attempts.ts';
 import { openPodIfThere, type PluginHost } from '../lib/host.ts';
 import { findHostVeth } from '../lib/host-veth.ts';
+import { findIpMasq, removeIpMasq } from '../lib/ip-masq.ts';
 import { ipamCall } from '../lib/ipam.ts';
-import { removeMasquerade } from '../lib/masquerade.ts';
 import { isOwnTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
-import { wantsMasquerade } from './config.ts';
 
 /**
  * Removes what ADD made for this owner, and only that. The order is that of safety: an address is given back when nothing
@@ -17,12 +16,9 @@ export async function del(request: PluginRequest, host: PluginHost): Promise<voi
   const attempts = new Attempts();
   // If this fails the address stays reserved: a pod may be using it still.
   const wasThere = await removeVeth(request, host);
-  if (wantsMasquerade(request)) {
-    // With its interface there until now, the addresses cannot be another pod's.
-    await attempts.run(() =>
-      removeMasquerade(host.nft, ownerOf(request), wasThere ? addressesOf(request) : []),
-    );
-  }
+  // With its interface there until now, the addresses cannot be another pod's.
+  const sure = wasThere ? addressesOf(request) : [];
+  await attempts.run(() => removeIpMasq(host, findIpMasq(request), ownerOf(request), sure));
   await attempts.run(() => ipamCall(request, 'DEL'));
   attempts.throwIfAny();
 }

@@ -2,10 +2,9 @@ import type { PluginRequest } from '@amphipod/cni';
 import { linkDel, linkList } from '@amphipod/netlink';
 import { Attempts } from '../lib/attempts.ts';
 import type { PluginHost } from '../lib/host.ts';
+import { findIpMasq, removeStaleIpMasq } from '../lib/ip-masq.ts';
 import { ipamCall } from '../lib/ipam.ts';
-import { removeStaleMasquerade } from '../lib/masquerade.ts';
 import { isStaleTag } from '../lib/owner.ts';
-import { wantsMasquerade } from './config.ts';
 
 /** Removes the pairs and masquerading of attachments that are no longer valid, and lets IPAM do its own. */
 export async function gc(request: PluginRequest, host: PluginHost): Promise<void> {
@@ -16,9 +15,7 @@ export async function gc(request: PluginRequest, host: PluginHost): Promise<void
       if (isStaleTag(alias, config.name, valid)) await linkDel(host.rtnl, ifIndex);
     }
   });
-  if (wantsMasquerade(request)) {
-    await attempts.run(() => removeStaleMasquerade(host.nft, config.name, valid));
-  }
+  await attempts.run(() => removeStaleIpMasq(host, findIpMasq(request), config.name, valid));
   await attempts.run(() => ipamCall(request, 'GC'));
   attempts.throwIfAny();
 }
