@@ -2,7 +2,7 @@ import { inNetns, NETLINK, NetlinkSocket, setSendBuffer } from '@amphipod/linux'
 import { MessageWriter } from '../attributes.ts';
 import { isAck, messageError, NetlinkConn, type NetlinkTransport, NLM_F } from '../conn.ts';
 import { ERRNO, NetlinkError } from '../errors.ts';
-import { NFNL_MSG_BATCH, NFNL_SUBSYS } from './constants.ts';
+import { NFNL_BATCH_GENID, NFNL_MSG_BATCH, NFNL_SUBSYS } from './constants.ts';
 import type { NftOp } from './objects.ts';
 import { describeOp, writeOp } from './op-write.ts';
 
@@ -45,17 +45,22 @@ export function openNftIn(netns: string | number): Nft {
   return inNetns<Nft>(netns, openNft);
 }
 
+export interface TransactionOptions {
+  /** Of {@link nftGeneration}: refuses, with ERESTART, when anybody has changed the ruleset since. */
+  generation?: number;
+}
+
 /**
  * `nft -f -`: all of the steps or none, in one atomic change; packets see the rules from before or from after.
  * @throws NetlinkError with the step that failed as its `op`: `add rule ip t c: ENOENT (…)`; RangeError before anything
  * is sent, for values that fit no nftables type
  */
-export function nftTransaction(conn: Nft, ops: readonly NftOp[]): void {
+export function nftTransaction(conn: Nft, ops: readonly NftOp[], options: TransactionOptions = {}): void {
   if (ops.length === 0) return;
   const writer = new MessageWriter(4096);
   /** Which step a sequence number belongs to. */
   const steps = new Map<number, NftOp>();
-  writeBatchEdge(writer, NFNL_MSG_BATCH.BEGIN, conn.nextSequence());
+  writeBatchEdge(writer, NFNL_MSG_BATCH.BEGIN, conn.nextSequence(), options.generation);
   let last = 0;
   for (const op of ops) {
     writeOp(writer, op, () => {
@@ -72,10 +77,11 @@ export function nftTransaction(conn: Nft, ops: readonly NftOp[]): void {
   judge(conn, writer.bytes(), { steps, last });
 }
 
-function writeBatchEdge(writer: MessageWriter, type: number, sequence: number): void {
+function writeBatchEdge(writer: MessageWriter, type: number, sequence: number, generation?: number): void {
   writer.message(type, NLM_F.REQUEST);
   // struct nfgenmsg: the family is free, the subsystem is in network order.
   writer.header(4).writeUInt16BE(NFNL_SUBSYS.NFTABLES, 2);
+  if (generation !== undefined) writer.u32be(NFNL_BATCH_GENID, generation);
   writer.finish(sequence);
 }
 

@@ -45,6 +45,8 @@ export interface NftRule extends NftTableRef {
   chain: string;
   expressions: NftExpression[];
   comment?: string;
+  /** As in {@link NftRuleSpec}. */
+  mark?: string;
   /** Names the rule for replace and delete. */
   handle: bigint;
 }
@@ -55,6 +57,8 @@ export interface NftRuleSpec extends NftTableRef {
   chain: string;
   expressions: readonly (NftExpression | readonly NftExpression[])[];
   comment?: string;
+  /** A comment that neither `nft` nor `iptables` shows; they keep it when they change other rules. At most 127 bytes. */
+  mark?: string;
   /** `add` puts the rule after the one with this handle, `insert` before it; without: at the end, at the start. */
   position?: bigint;
   /** For `replace`. */
