@@ -21,7 +21,7 @@ function resultOf(number: number, families: readonly (4 | 6)[] = [4, 6]): Result
 function filterRules(): string[] {
   return ['iptables-save', 'ip6tables-save']
     .flatMap((program) => run(program, '-t', 'filter').split('\n'))
-    .filter((line) => /^-A|^:CNI/.test(line));
+    .filter((line) => /^-A|^:(?!INPUT|FORWARD|OUTPUT)/.test(line));
 }
 
 function podLines(number: number): string[] {

@@ -1,13 +1,13 @@
 import type { UndoStack } from '@amphipod/linux';
 import type { IpAddress } from '@amphipod/netlink';
 import {
-  changeIptables,
   type IptablesRef,
   type SavedChains,
   saveIptables,
   tryIptables,
+  updateIptables,
 } from '../lib/iptables.ts';
-import { type FamilyRules, type FirewallRule, POD_CHAIN, podRules } from './rules.ts';
+import { type FamilyRules, type FirewallRule, POD_CHAIN, podRules, type SharedRule } from './rules.ts';
 
 /** Puts one family's rules in where they are missing. Two processes. */
 export async function addIptablesRules(
@@ -15,26 +15,39 @@ export async function addIptablesRules(
   undo: UndoStack,
 ): Promise<void> {
   const ref = { family, table: 'filter' } as const;
-  const saved = await saveIptables(ref);
-  const isMissing = ({ chain, text }: FirewallRule) => !(saved.get(chain)?.includes(text) ?? false);
-  const newChains = chains.filter((chain) => !saved.has(chain));
-  const newShared = shared.filter(isMissing);
-  const newPod = pod.filter(isMissing);
+  let added: { chains: string[]; shared: SharedRule[]; pod: FirewallRule[] } | undefined;
   undo.defer('remove firewall rules', async () => {
+    if (added === undefined) return;
+    const { chains: newChains, shared: newShared, pod: newPod } = added;
     const all = [...newPod, ...newShared].map(deletion);
     // Refused as a whole when another pod has come to use the chains.
     if (await tryIptables(ref, [...all, ...newChains.map((chain) => `-X ${chain}`)])) return;
-    await changeIptables(ref, presentOf(await saveIptables(ref), newPod));
+    await updateIptables(ref, (saved) => presentOf(saved, newPod));
   });
-  await changeIptables(ref, [
-    ...newChains.map((chain) => `-N ${chain}`),
-    ...newShared.map((rule) => {
-      const at = rule.behind === undefined ? -1 : (saved.get(rule.chain)?.indexOf(rule.behind.text) ?? -1);
-      if (at >= 0) return `-I ${rule.chain} ${at + 2} ${rule.text}`;
-      return `${rule.place === 'start' ? '-I' : '-A'} ${rule.chain} ${rule.text}`;
-    }),
-    ...newPod.map(({ chain, text }) => `-A ${chain} ${text}`),
-  ]);
+  await updateIptables(ref, (saved) => {
+    const isMissing = isMissingIn(saved);
+    added = {
+      chains: chains.filter((chain) => !saved.has(chain)),
+      shared: shared.filter(isMissing),
+      pod: pod.filter(isMissing),
+    };
+    return [
+      ...added.chains.map((chain) => `-N ${chain}`),
+      ...added.shared.map((rule) => insertion(saved, rule)),
+      ...added.pod.map(({ chain, text }) => `-A ${chain} ${text}`),
+    ];
+  });
+}
+
+function insertion(saved: SavedChains, { chain, text, place, behind }: SharedRule): string {
+  const at = behind === undefined ? -1 : (saved.get(chain)?.indexOf(behind.text) ?? -1);
+  // Numbers begin with 1.
+  if (at >= 0) return `-I ${chain} ${at + 2} ${text}`;
+  return `${place === 'start' ? '-I' : '-A'} ${chain} ${text}`;
+}
+
+function isMissingIn(saved: SavedChains): (rule: FirewallRule) => boolean {
+  return ({ chain, text }) => !(saved.get(chain)?.includes(text) ?? false);
 }
 
 function deletion({ chain, text }: FirewallRule): string {
@@ -44,7 +57,7 @@ function deletion({ chain, text }: FirewallRule): string {
 /** The rules of one family that are not there. One process. */
 export async function missingIptablesRules({ family, shared, pod }: FamilyRules): Promise<FirewallRule[]> {
   const saved = await saveIptables({ family, table: 'filter' });
-  return [...shared, ...pod].filter(({ chain, text }) => !(saved.get(chain)?.includes(text) ?? false));
+  return [...shared, ...pod].filter(isMissingIn(saved));
 }
 
 /** Takes the rules of these addresses out. What is not there is no error. */
@@ -54,7 +67,7 @@ export async function removeIptablesRules(addresses: readonly IpAddress[]): Prom
     const rules = ips.flatMap(podRules);
     // Mostly each is there once.
     if (await tryIptables(ref, rules.map(deletion))) continue;
-    await changeIptables(ref, presentOf(await saveIptables(ref), rules));
+    await updateIptables(ref, (saved) => presentOf(saved, rules));
   }
 }
 

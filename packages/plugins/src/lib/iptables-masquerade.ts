@@ -1,12 +1,11 @@
 import { type Cidr, formatCidr, formatIp, type IpFamily, networkOf } from '@amphipod/netlink';
 import {
-  changeIptables,
   iptablesChainName,
   iptablesComment,
   quoteIptables,
   type SavedChains,
-  saveIptables,
   tryIptables,
+  updateIptables,
 } from './iptables.ts';
 import type { Owner } from './owner.ts';
 
@@ -27,13 +26,14 @@ export async function addIptablesMasquerade(owner: Owner, addresses: readonly Ci
     const fresh = [`-N ${chain}`, ...append(chain, rules), ...append(POSTROUTING, jumps)];
     if (await tryIptables(ref, fresh)) continue;
     // The chain is there: from another interface of the container, or from an ADD that was cut off.
-    const saved = await saveIptables(ref);
-    const isNew = (to: string) => (rule: string) => !(saved.get(to)?.includes(rule) ?? false);
-    await changeIptables(ref, [
-      ...(saved.has(chain) ? [] : [`-N ${chain}`]),
-      ...append(chain, rules.filter(isNew(chain))),
-      ...append(POSTROUTING, jumps.filter(isNew(POSTROUTING))),
-    ]);
+    await updateIptables(ref, (saved) => {
+      const isNew = (to: string) => (rule: string) => !(saved.get(to)?.includes(rule) ?? false);
+      return [
+        ...(saved.has(chain) ? [] : [`-N ${chain}`]),
+        ...append(chain, rules.filter(isNew(chain))),
+        ...append(POSTROUTING, jumps.filter(isNew(POSTROUTING))),
+      ];
+    });
   }
 }
 
@@ -50,7 +50,7 @@ export async function removeIptablesMasquerade(owner: Owner, sure: readonly Cidr
     if (cidrs.length > 0 && (await tryIptables(ref, removal))) continue;
     const isSure = (rule: string) =>
       cidrs.length === 0 || cidrs.some((cidr) => rule === jumpRule(owner, cidr) || isOldJump(rule, cidr));
-    await changeIptables(ref, removalOf(await saveIptables(ref), chain, isSure));
+    await updateIptables(ref, (saved) => removalOf(saved, chain, isSure));
   }
 }
 
@@ -76,23 +76,19 @@ export async function removeStaleIptablesMasquerade(
   network: string,
   valid: readonly { containerID: string }[],
 ): Promise<void> {
-  const prefix = `name: "${network}" id: "`;
+  const ofNetwork = new RegExp(
+    `--comment "name: \\\\"${RegExp.escape(network)}\\\\" id: \\\\"(.*)\\\\"" -j (CNI-\\w+)$`,
+  );
+  const staleChain = (rule: string): string[] => {
+    const [, containerID = '', chain = ''] = ofNetwork.exec(rule) ?? [];
+    if (chain !== iptablesChainName(network, containerID)) return [];
+    return valid.some((other) => other.containerID === containerID) ? [] : [chain];
+  };
   for (const family of [4, 6] as const) {
-    const ref = { family, table: 'nat' } as const;
-    const saved = await saveIptables(ref);
-    const stale = new Set<string>();
-    for (const rule of saved.get(POSTROUTING) ?? []) {
-      const comment = /--comment "((?:[^"\\]|\\.)*)"/.exec(rule)?.[1]?.replaceAll('\\"', '"');
-      if (comment === undefined || !comment.startsWith(prefix)) continue;
-      const containerID = comment.slice(prefix.length).replace(/"$/, '');
-      const chain = iptablesChainName(network, containerID);
-      if (!rule.endsWith(`-j ${chain}`) || valid.some((other) => other.containerID === containerID)) continue;
-      stale.add(chain);
-    }
-    await changeIptables(
-      ref,
-      [...stale].flatMap((chain) => removalOf(saved, chain, () => true)),
-    );
+    await updateIptables({ family, table: 'nat' }, (saved) => {
+      const stale = new Set((saved.get(POSTROUTING) ?? []).flatMap(staleChain));
+      return [...stale].flatMap((chain) => removalOf(saved, chain, () => true));
+    });
   }
 }
 

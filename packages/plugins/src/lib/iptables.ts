@@ -16,6 +16,7 @@ export interface IptablesRef {
 /** Chains of a table with their rules, as `iptables-save` writes them: `-s 10.0.0.2/32 -j CNI-1234`. */
 export type SavedChains = Map<string, string[]>;
 
+const UPDATE_TRIES = 5;
 /** Seconds to wait for the lock of legacy iptables. */
 const LOCK_WAIT = 60;
 /** Of a chain's name. */
@@ -31,15 +32,28 @@ export async function tryIptables(ref: IptablesRef, commands: readonly string[])
   return (await restore(ref, commands)).exitCode === 0;
 }
 
-/** As {@link tryIptables}. @throws CniError with iptables' own words when a command is refused */
-export async function changeIptables(ref: IptablesRef, commands: readonly string[]): Promise<void> {
-  if (commands.length === 0) return;
-  const { exitCode, stderr } = await restore(ref, commands);
-  if (exitCode === 0) return;
+/**
+ * Reads the table and runs the commands that `plan` makes of it, all of them or none; again when somebody else was quicker.
+ * @throws CniError with iptables' own words when a command is refused time and again
+ */
+export async function updateIptables(
+  ref: IptablesRef,
+  plan: (saved: SavedChains) => readonly string[],
+): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    const commands = plan(await saveIptables(ref));
+    if (commands.length === 0) return;
+    const end = await restore(ref, commands);
+    if (end.exitCode === 0) return;
+    if (tries === UPDATE_TRIES) throw refusal(ref, commands, end);
+  }
+}
+
+function refusal(ref: IptablesRef, commands: readonly string[], { exitCode, stderr }: ProgramEnd): CniError {
   const line = Number(/line:? (\d+)/.exec(stderr)?.[1] ?? 0);
   // The first line names the table.
   const at = commands[line - 2] === undefined ? '' : ` at ${commands[line - 2]}`;
-  throw new CniError('internal', `change ${describe(ref)}${at}: ${stderr.trim().split('\n')[0] ?? ''}`, {
+  return new CniError('internal', `change ${describe(ref)}${at}: ${stderr.trim().split('\n')[0] ?? ''}`, {
     details: `exit code ${exitCode}`,
   });
 }
