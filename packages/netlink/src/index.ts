@@ -43,6 +43,7 @@ export type {
 } from './nft/expression-types.ts';
 export { nftFindChain } from './nft/find-chain.ts';
 export { nftFindElement } from './nft/find-element.ts';
+export { nftFindRule } from './nft/find-rule.ts';
 export { isStaleGeneration, nftGeneration } from './nft/generation.ts';
 export { nftListChains, nftListElements, nftListRules, nftListSets, nftListTables } from './nft/list.ts';
 export { Nft, nftTransaction, openNft, openNftIn } from './nft/nft.ts';
@@ -56,6 +57,7 @@ export type {
   NftMap,
   NftOp,
   NftRule,
+  NftRuleRef,
   NftRuleSpec,
   NftSet,
   NftTable,

@@ -119,7 +119,8 @@ export interface NftElements {
 
 type TableRef = Pick<NftTable, 'object' | 'family' | 'table'>;
 type ChainRef = Pick<NftChain, 'object' | 'family' | 'table' | 'chain'>;
-type RuleRef = Pick<NftRule, 'object' | 'family' | 'table' | 'chain' | 'handle'>;
+/** Which rule. Handles begin anew when a table is made anew. */
+export type NftRuleRef = Pick<NftRule, 'object' | 'family' | 'table' | 'chain' | 'handle'>;
 type SetRef = Pick<NftSet | NftMap, 'object' | 'family' | 'table' | 'set'> & {
   /** For `delete`: refuse, with EBUSY, while there are elements in it. */
   onlyIfEmpty?: boolean;
@@ -133,5 +134,5 @@ type SetRef = Pick<NftSet | NftMap, 'object' | 'family' | 'table' | 'set'> & {
 export type NftOp =
   | ({ op: 'add' | 'create' } & (NftTable | NftChain | NftSet | NftMap | NftElements))
   | ({ op: 'add' | 'insert' | 'replace' } & NftRuleSpec)
-  | ({ op: 'delete' | 'destroy' } & (TableRef | ChainRef | RuleRef | SetRef | NftElements))
+  | ({ op: 'delete' | 'destroy' } & (TableRef | ChainRef | NftRuleRef | SetRef | NftElements))
   | ({ op: 'flush' } & (TableRef | ChainRef | SetRef));

@@ -22,7 +22,7 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
   const tag = ownerTag(ownerOf(request));
   const backend = await chooseBackend(config);
   if (backend === 'nftables') {
-    addNftRules(host.nft, rulesFor(prevResult, config), tag);
+    addNftRules(host, rulesFor(prevResult, config), tag);
     return prevResult;
   }
   return await withUndo(async (undo) => {

@@ -8,7 +8,7 @@ import { chooseBackend } from './backend.ts';
 import { type FirewallConfig, findConfig } from './config.ts';
 import { removeZoneSource } from './firewalld.ts';
 import { removeIptablesRules } from './iptables-rules.ts';
-import { removeNftRules, removeUnmarkedNftRules } from './nft-rules.ts';
+import { removeNftRules, removeUnmarkedNftRules } from './nft-removal.ts';
 import { addressesOf, hostCidr } from './rules.ts';
 
 /** Takes out what belongs to this owner. What pods share stays. */
@@ -20,7 +20,7 @@ export async function del(request: PluginRequest, host: PluginHost): Promise<voi
   const backend = await chooseBackend(config);
   if (backend === 'nftables') {
     // Rules without a mark are the reference's, which may have added this pod.
-    if (!removeNftRules(nft, tag)) removeUnmarkedNftRules(nft, notOthers(nft, tag, fromResult));
+    if (!removeNftRules(host, tag)) removeUnmarkedNftRules(nft, notOthers(nft, tag, fromResult));
     return;
   }
   const own =

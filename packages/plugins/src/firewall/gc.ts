@@ -6,14 +6,14 @@ import { findAddresses, removeUnusedOwnersTable } from './address-owners.ts';
 import { chooseBackend } from './backend.ts';
 import { findConfig } from './config.ts';
 import { removeAddresses } from './del.ts';
-import { removeMarkedNftRules } from './nft-rules.ts';
+import { removeMarkedNftRules } from './nft-removal.ts';
 
 /** Takes out the rules of attachments that are no longer valid. */
 export async function gc(request: PluginRequest, host: PluginHost): Promise<void> {
   const { config, validAttachments = [] } = request;
   const isStale = (tag: string | undefined) => isStaleTag(tag, config.name, validAttachments);
   const attempts = new Attempts();
-  await attempts.run(() => removeMarkedNftRules(host.nft, isStale));
+  await attempts.run(() => removeMarkedNftRules(host, isStale));
   await attempts.run(async () => {
     const stale = findAddresses(host.nft, isStale);
     if (stale.length > 0) {

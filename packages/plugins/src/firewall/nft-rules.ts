@@ -1,49 +1,50 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isCode } from '@amphipod/linux';
 import {
-  type IpAddress,
   type IpFamily,
-  ipToBytes,
   isStaleGeneration,
   type Nft,
   type NftExpression,
   type NftOp,
   type NftRule,
+  type NftRuleRef,
   nftFindChain,
+  nftFindRule,
   nftGeneration,
   nftListRules,
   nftTransaction,
 } from '@amphipod/netlink';
-import {
-  type FamilyRules,
-  type FirewallRule,
-  FORWARD,
-  POD_CHAIN,
-  podRules,
-  SHARED_COMMENT,
-} from './rules.ts';
+import type { PluginHost } from '../lib/host.ts';
+import { type FamilyRules, type FirewallRule, FORWARD, SHARED_COMMENT } from './rules.ts';
 
 /** Others change the ruleset at the same time, never so often. */
 const TRIES = 20;
 
 type TableRef = { family: 'ip' | 'ip6'; table: 'filter' };
 
-function tableOf(family: IpFamily): TableRef {
+export function tableOf(family: IpFamily): TableRef {
   return { family: family === 4 ? 'ip' : 'ip6', table: 'filter' };
 }
 
 /**
  * Puts a pod's rules, and what pods share where it is missing, into the tables of iptables-nft, all in one transaction. The
- * pod's rules carry `mark`, which iptables does not show.
+ * pod's rules carry `mark`, which iptables does not show. The cost does not grow with the number of pods: where rules are is
+ * remembered, and one look at each tells whether it is there still.
  */
-export function addNftRules(conn: Nft, families: readonly FamilyRules[], mark: string): void {
+export function addNftRules(host: PluginHost, families: readonly FamilyRules[], mark: string): void {
+  const { nft: conn } = host;
+  const own = families.flatMap(({ family, pod }) => pod.map((rule) => addOp(family, rule, mark)));
+  const incomplete = families.filter((rules) => !areSharedThere(host, rules));
   for (let tries = 1; ; tries++) {
-    const generation = nftGeneration(conn);
-    const missing = families.flatMap((rules) => missingOps(conn, rules));
-    const own = families.flatMap(({ family, pod }) => pod.map((rule) => addOp(family, rule, mark)));
+    const generation = incomplete.length > 0 ? nftGeneration(conn) : undefined;
+    const missing = incomplete.flatMap((rules) => missingOps(host, rules));
+    // Nothing rests on what was read when all was there.
+    const options = { wantsRules: true, ...(missing.length > 0 && { generation: generation! }) };
     try {
-      // Nothing rests on what was read when all was there.
-      nftTransaction(conn, [...missing, ...own], missing.length > 0 ? { generation } : {});
+      const made = nftTransaction(conn, [...missing, ...own], options);
+      for (const rules of incomplete) rememberShared(host, rules, made);
+      const marked = made.filter((rule) => rule.mark === mark).map(refOf);
+      host.memory.firewallRules.set(mark, [...(host.memory.firewallRules.get(mark) ?? []), ...marked]);
       return;
     } catch (error) {
       if (tries === TRIES || !(isStaleGeneration(error) || isCode(error, 'ENOENT'))) throw error;
@@ -55,14 +56,41 @@ function addOp(family: IpFamily, { chain, expressions }: FirewallRule, mark: str
   return { op: 'add', object: 'rule', ...tableOf(family), chain, expressions, mark };
 }
 
+function refOf({ object, family, table, chain, handle }: NftRule): NftRuleRef {
+  return { object, family, table, chain, handle };
+}
+
+/** By memory alone; false also when nothing is known. */
+function areSharedThere({ nft, memory }: PluginHost, { family, shared }: FamilyRules): boolean {
+  return shared.every((rule) => {
+    const ref = memory.firewallRules.get(sharedKey(family, rule))?.[0];
+    const found = ref && nftFindRule(nft, ref);
+    return found !== undefined && isSameRule(found, rule);
+  });
+}
+
+function rememberShared({ memory }: PluginHost, { family, shared }: FamilyRules, found: NftRule[]): void {
+  const inFamily = found.filter((rule) => rule.family === tableOf(family).family && rule.mark === undefined);
+  for (const rule of shared) {
+    const present = inFamily.find((other) => isSameRule(other, rule));
+    if (present !== undefined) memory.firewallRules.set(sharedKey(family, rule), [refOf(present)]);
+  }
+}
+
+function sharedKey(family: IpFamily, { chain, text }: FirewallRule): string {
+  return `${tableOf(family).family} ${chain} ${text}`;
+}
+
 /** The steps that make the shared rules of a family complete; none when they are. */
-function missingOps(conn: Nft, { family, shared, chains }: FamilyRules): NftOp[] {
+function missingOps(host: PluginHost, rules: FamilyRules): NftOp[] {
+  const { family, shared, chains } = rules;
   const ref = tableOf(family);
-  const present = listShared(conn, family, shared);
-  const find = (rule: FirewallRule) => present.find((other) => isSame(other, rule));
+  const present = listShared(host.nft, family, shared);
+  rememberShared(host, rules, present);
+  const find = (rule: FirewallRule) => present.find((other) => isSameRule(other, rule));
   const missing = shared.filter((rule) => find(rule) === undefined);
   if (missing.length === 0) return [];
-  const hasForward = nftFindChain(conn, { ...ref, chain: FORWARD }) !== undefined;
+  const hasForward = nftFindChain(host.nft, { ...ref, chain: FORWARD }) !== undefined;
   return [
     { op: 'add', object: 'table', ...ref },
     // An existing one is left as it is, its policy above all.
@@ -87,7 +115,8 @@ function listShared(conn: Nft, family: IpFamily, shared: readonly FirewallRule[]
   return [...chains].flatMap((chain) => listRules(conn, family, { chain, containing }));
 }
 
-function listRules(
+/** The rules of a chain; none when it is not there. */
+export function listRules(
   conn: Nft,
   family: IpFamily,
   of: { chain: string; containing?: readonly Buffer[] },
@@ -100,7 +129,8 @@ function listRules(
   }
 }
 
-function isSame({ chain, expressions }: NftRule, rule: FirewallRule): boolean {
+/** Whether a rule in the kernel says the same, whatever it has counted. */
+export function isSameRule({ chain, expressions }: NftRule, rule: FirewallRule): boolean {
   return chain === rule.chain && isDeepStrictEqual(uncounted(expressions), uncounted(rule.expressions));
 }
 
@@ -110,51 +140,9 @@ function uncounted(expressions: readonly NftExpression[]): NftExpression[] {
 
 /** The rules that are not there; a pod's own may be anybody's. */
 export function missingNftRules(conn: Nft, { family, shared, pod }: FamilyRules): FirewallRule[] {
-  const present = [...listShared(conn, family, shared), ...listRules(conn, family, { chain: POD_CHAIN })];
-  return [...shared, ...pod].filter((rule) => !present.some((other) => isSame(other, rule)));
-}
-
-/** Takes out the rules with this mark. False when there are none. */
-export function removeNftRules(conn: Nft, mark: string): boolean {
-  return removeWhere(conn, [Buffer.from(`${mark}\0`)], (rule) => rule.mark === mark) > 0;
-}
-
-/** Takes out rules for these addresses that have no mark: iptables made them, or iptables-restore loaded them again. */
-export function removeUnmarkedNftRules(conn: Nft, addresses: readonly IpAddress[]): void {
-  if (addresses.length === 0) return;
-  const unwanted = addresses.flatMap(podRules);
-  const bytes = addresses.map((ip) => ipToBytes(ip));
-  removeWhere(
-    conn,
-    bytes,
-    (rule) => rule.mark === undefined && unwanted.some((other) => isSame(rule, other)),
-  );
-}
-
-/** Takes out the rules with a mark that is unwanted. */
-export function removeMarkedNftRules(conn: Nft, isUnwanted: (mark: string | undefined) => boolean): void {
-  removeWhere(conn, undefined, ({ mark }) => isUnwanted(mark));
-}
-
-/** How many rules were there to remove. */
-function removeWhere(
-  conn: Nft,
-  containing: readonly Buffer[] | undefined,
-  isUnwanted: (rule: NftRule) => boolean,
-): number {
-  for (let tries = 1; ; tries++) {
-    const rules = ([4, 6] as const)
-      .flatMap((family) => listRules(conn, family, { chain: POD_CHAIN, ...(containing && { containing }) }))
-      .filter(isUnwanted);
-    try {
-      nftTransaction(
-        conn,
-        rules.map((rule) => ({ op: 'delete', ...rule }) as const),
-      );
-      return rules.length;
-    } catch (error) {
-      // Somebody else removed one of them in between.
-      if (tries === TRIES || !isCode(error, 'ENOENT')) throw error;
-    }
-  }
+  const present = [
+    ...listShared(conn, family, shared),
+    ...pod.flatMap(({ chain, bytes }) => listRules(conn, family, { chain, containing: [bytes] })),
+  ];
+  return [...shared, ...pod].filter((rule) => !present.some((other) => isSameRule(other, rule)));
 }

@@ -3,6 +3,7 @@ import {
   formatIp,
   type IpAddress,
   type IpFamily,
+  ipToBytes,
   type NftExpression,
   nft,
   parseCidr,
@@ -38,13 +39,19 @@ export interface SharedRule extends FirewallRule {
   behind?: FirewallRule;
 }
 
+/** A rule of a pod's own. */
+export interface PodRule extends FirewallRule {
+  /** The pod's address as it stands in the rule. */
+  bytes: Buffer;
+}
+
 /** What one family's filter table is to hold for a pod. */
 export interface FamilyRules {
   family: IpFamily;
   /** Chains that the shared rules are in or lead to, FORWARD aside. */
   chains: string[];
   shared: SharedRule[];
-  pod: FirewallRule[];
+  pod: PodRule[];
 }
 
 /** For each family that the pod has addresses of. @throws CniError when there is no bridge to isolate */
@@ -79,18 +86,19 @@ export function addressesOf({ ips = [] }: Result): IpAddress[] {
 }
 
 /** Answers to the pod, and everything from it. */
-export function podRules(ip: IpAddress): FirewallRule[] {
+export function podRules(ip: IpAddress): PodRule[] {
   const { saddr, daddr } = ip.family === 4 ? nft.ip : nft.ip6;
   const { established, related } = nft.ctStates;
   const host = hostCidr(ip);
+  const common = { chain: POD_CHAIN, bytes: ipToBytes(ip) };
   const accept = [nft.counter(), nft.verdict('accept')];
   return [
     {
-      chain: POD_CHAIN,
+      ...common,
       text: `-d ${host} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
       expressions: [...nft.eq(daddr, ip), xt.ctState(established | related), ...accept],
     },
-    { chain: POD_CHAIN, text: `-s ${host} -j ACCEPT`, expressions: [...nft.eq(saddr, ip), ...accept] },
+    { ...common, text: `-s ${host} -j ACCEPT`, expressions: [...nft.eq(saddr, ip), ...accept] },
   ];
 }
 
