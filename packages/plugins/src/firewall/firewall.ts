@@ -1,6 +1,6 @@
 import { CniError, type Plugin, specVersions } from '@amphipod/cni';
 import type { PluginHost } from '../lib/host.ts';
-import { saveIptables } from '../lib/iptables.ts';
+import { requireIptables } from '../lib/iptables.ts';
 import { add } from './add.ts';
 import { check } from './check.ts';
 import { readConfig } from './config.ts';
@@ -25,11 +25,3 @@ export const firewall: Plugin<PluginHost> = {
   },
   gc,
 };
-
-async function requireIptables(): Promise<void> {
-  try {
-    await saveIptables({ family: 4, table: 'filter' });
-  } catch (cause) {
-    throw new CniError('plugin-not-available', (cause as Error).message, { cause });
-  }
-}

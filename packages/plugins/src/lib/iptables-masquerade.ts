@@ -1,5 +1,6 @@
 import { type Cidr, formatCidr, formatIp, type IpFamily, networkOf } from '@amphipod/netlink';
 import {
+  containerInComment,
   iptablesChainName,
   iptablesComment,
   quoteIptables,
@@ -76,13 +77,11 @@ export async function removeStaleIptablesMasquerade(
   network: string,
   valid: readonly { containerID: string }[],
 ): Promise<void> {
-  const ofNetwork = new RegExp(
-    `--comment "name: \\\\"${RegExp.escape(network)}\\\\" id: \\\\"(.*)\\\\"" -j (CNI-\\w+)$`,
-  );
   const staleChain = (rule: string): string[] => {
-    const [, containerID = '', chain = ''] = ofNetwork.exec(rule) ?? [];
-    if (chain !== iptablesChainName(network, containerID)) return [];
-    return valid.some((other) => other.containerID === containerID) ? [] : [chain];
+    const containerID = containerInComment(rule, network);
+    if (containerID === undefined || valid.some((other) => other.containerID === containerID)) return [];
+    const chain = iptablesChainName(network, containerID);
+    return rule.endsWith(`-j ${chain}`) ? [chain] : [];
   };
   for (const family of [4, 6] as const) {
     await updateIptables({ family, table: 'nat' }, (saved) => {

@@ -75,6 +75,15 @@ export async function saveIptables(ref: IptablesRef): Promise<SavedChains> {
   return chains;
 }
 
+/** For STATUS. @throws CniError plugin-not-available when iptables cannot be run */
+export async function requireIptables(): Promise<void> {
+  try {
+    await saveIptables({ family: 4, table: 'nat' });
+  } catch (cause) {
+    throw new CniError('plugin-not-available', (cause as Error).message, { cause });
+  }
+}
+
 function describe({ family, table }: IptablesRef): string {
   return `${family === 4 ? 'iptables' : 'ip6tables'} table ${table}`;
 }
@@ -110,6 +119,13 @@ export function quoteIptables(argument: string): string {
 /** `-m comment --comment "…"`; what is too long is cut, as by the reference. */
 export function iptablesComment(comment: string): string {
   return `-m comment --comment ${quoteIptables(comment.slice(0, COMMENT_CHARS))}`;
+}
+
+/** The container that a rule's comment names: `PREFIXname: "NETWORK" id: "CONTAINER"`; undefined for other networks and rules. */
+export function containerInComment(rule: string, network: string, prefix = ''): string | undefined {
+  const start = `--comment "${prefix}name: \\"${network}\\" id: \\"`;
+  const at = rule.indexOf(start);
+  return at < 0 ? undefined : /^[\w.-]+/.exec(rule.slice(at + start.length))?.[0];
 }
 
 /** `CNI-DN-1a2b…`: the reference's name of a container's own chain in a network. */
