@@ -7,6 +7,7 @@ export const ERRNO = {
   EINTR: 4,
   ENODEV: 19,
   EPROTO: 71,
+  ERESTART: 85,
   EADDRNOTAVAIL: 99,
   ENOBUFS: 105,
 } as const;

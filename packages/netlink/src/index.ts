@@ -41,7 +41,10 @@ export type {
   NftRegister,
   NftVerdict,
 } from './nft/expression-types.ts';
+export { nftFindChain } from './nft/find-chain.ts';
 export { nftFindElement } from './nft/find-element.ts';
+export { nftFindRule } from './nft/find-rule.ts';
+export { isStaleGeneration, nftGeneration } from './nft/generation.ts';
 export { nftListChains, nftListElements, nftListRules, nftListSets, nftListTables } from './nft/list.ts';
 export { Nft, nftTransaction, openNft, openNftIn } from './nft/nft.ts';
 export type {
@@ -54,6 +57,7 @@ export type {
   NftMap,
   NftOp,
   NftRule,
+  NftRuleRef,
   NftRuleSpec,
   NftSet,
   NftTable,
@@ -62,6 +66,7 @@ export type {
 export * as nft from './nft/rules.ts';
 export type { NftSelector } from './nft/selectors.ts';
 export type { NftValue, NftValueType } from './nft/value-types.ts';
+export * as xt from './nft/xt.ts';
 export {
   type Address,
   type AddressOptions,

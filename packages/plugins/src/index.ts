@@ -1,5 +1,6 @@
 export { bridge } from './bridge/bridge.ts';
 export { builtinPlugins, pluginBinDir } from './builtin-plugins.ts';
+export { firewall } from './firewall/firewall.ts';
 export { hostLocal } from './host-local/host-local.ts';
 export { type Openers, openPluginHost, type PluginHost, type Pod } from './lib/host.ts';
 export { loopback } from './loopback/loopback.ts';

@@ -1,6 +1,7 @@
 import { linkDel, linkFind } from '@amphipod/netlink';
 import { hasPorts } from './bridge/ensure-bridge.ts';
 import { removeUnusedMacSpoofCheckTable } from './bridge/mac-spoof-check.ts';
+import { removeUnusedOwnersTable } from './firewall/address-owners.ts';
 import { openPluginHost, type PluginHost } from './lib/host.ts';
 import { removeUnusedMasqueradeTable } from './lib/masquerade.ts';
 import { removeUnusedHostPortTables } from './portmap/owned-elements.ts';
@@ -16,6 +17,7 @@ export async function removeUnused(
   removeUnusedMacSpoofCheckTable(host.nft);
   removeUnusedMasqueradeTable(host.nft);
   removeUnusedHostPortTables(host.nft);
+  removeUnusedOwnersTable(host.nft);
   for (const name of bridges) {
     const bridge = linkFind(host.rtnl, name);
     if (bridge?.kind === 'bridge' && !hasPorts(host.rtnl, bridge.ifIndex))

@@ -1,6 +1,7 @@
 // Numbers of nf_tables: include/uapi/linux/netfilter/{nfnetlink,nf_tables,nf_nat}.h, netfilter.h.
 export const NFNL_SUBSYS = { CTNETLINK: 1, NFTABLES: 10 } as const;
 export const NFNL_MSG_BATCH = { BEGIN: 16, END: 17 } as const;
+export const NFNL_BATCH_GENID = 1;
 export const NFPROTO = { inet: 1, ip: 2, arp: 3, netdev: 5, bridge: 7, ip6: 10 } as const;
 // biome-ignore format: tables read best as tables
 export const NFT_MSG = {
@@ -8,6 +9,7 @@ export const NFT_MSG = {
   NEWSET: 9, GETSET: 10, DELSET: 11, NEWSETELEM: 12, GETSETELEM: 13, DELSETELEM: 14, GETGEN: 16,
   DESTROYTABLE: 26, DESTROYCHAIN: 27, DESTROYRULE: 28, DESTROYSET: 29, DESTROYSETELEM: 30,
 } as const;
+export const NFTA_GEN_ID = 1;
 export const NFTA_LIST_ELEM = 1;
 export const NFTA_TABLE = { NAME: 1, FLAGS: 2, HANDLE: 4, USERDATA: 6 } as const;
 export const NFT_TABLE_F_DORMANT = 1;
@@ -85,5 +87,6 @@ export const NFTA_LIMIT = { RATE: 1, UNIT: 2, BURST: 3, TYPE: 4, FLAGS: 5 } as c
 /** Seconds per unit. */
 export const limitUnits = { second: 1, minute: 60, hour: 3600, day: 86400, week: 604800 } as const;
 export const limitKinds = { packets: 0, bytes: 1 } as const;
+export const NFTA_MATCH = { NAME: 1, REV: 2, INFO: 3 } as const;
 export const NFTA_REJECT = { TYPE: 1, CODE: 2 } as const;
 export const rejectTypes = { icmp: 0, 'tcp reset': 1, icmpx: 2 } as const;

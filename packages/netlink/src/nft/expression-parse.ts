@@ -21,6 +21,7 @@ import {
   NFTA_LOG,
   NFTA_LOOKUP,
   NFTA_MASQ,
+  NFTA_MATCH,
   NFTA_META,
   NFTA_NAT,
   NFTA_PAYLOAD,
@@ -132,6 +133,7 @@ const parsers: Record<string, Parser> = {
     }
     return counter;
   },
+  match: parseMatch,
   log: parseLog,
   limit: parseLimit,
   reject(attrs) {
@@ -231,6 +233,21 @@ function parseLookup(attrs: AttributeReader): NftExpression | undefined {
   if (hasTarget) lookup.to = numbers.get(NFTA_LOOKUP.DREG) ?? 'verdict';
   if (((numbers.get(NFTA_LOOKUP.FLAGS) ?? 0) & 1) !== 0) lookup.isInverted = true;
   return lookup;
+}
+
+function parseMatch(attrs: AttributeReader): NftExpression {
+  const match: NftExpressionOf<'xt-match'> = {
+    expr: 'xt-match',
+    name: '',
+    revision: 0,
+    info: Buffer.alloc(0),
+  };
+  while (attrs.next()) {
+    if (attrs.type === NFTA_MATCH.NAME) match.name = attrs.string();
+    else if (attrs.type === NFTA_MATCH.REV) match.revision = attrs.u32be();
+    else if (attrs.type === NFTA_MATCH.INFO) match.info = Buffer.from(attrs.bytes());
+  }
+  return match;
 }
 
 function parseLog(attrs: AttributeReader): NftExpression {

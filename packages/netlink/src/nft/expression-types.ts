@@ -81,6 +81,8 @@ export type NftExpression =
   /** `code` is the ICMP code; for icmpx 0 no-route, 1 port, 2 host, 3 admin-prohibited. */
   | { expr: 'reject'; type: keyof typeof rejectTypes; code?: number }
   | { expr: 'notrack' }
+  /** A match of iptables (`-m NAME`) with its structure; {@link xt} makes them. */
+  | { expr: 'xt-match'; name: string; revision: number; info: Buffer }
   /** Only when reading: an expression that this library has no type for. */
   | { expr: 'unknown'; name: string; data: Buffer };
 

@@ -23,6 +23,7 @@ import {
   NFTA_LOG,
   NFTA_LOOKUP,
   NFTA_MASQ,
+  NFTA_MATCH,
   NFTA_META,
   NFTA_NAT,
   NFTA_PAYLOAD,
@@ -61,6 +62,8 @@ function kernelName(expression: NftExpression): string {
       return 'masq';
     case 'redirect':
       return 'redir';
+    case 'xt-match':
+      return 'match';
     case 'unknown':
       return expression.name;
     default:
@@ -183,6 +186,11 @@ const dataWriters: DataWriters = {
     writer.u8(NFTA_REJECT.CODE, code ?? 0);
   },
   notrack() {},
+  'xt-match'(writer, { name, revision, info }) {
+    writer.string(NFTA_MATCH.NAME, name);
+    writer.u32be(NFTA_MATCH.REV, revision);
+    writer.bytesOf(NFTA_MATCH.INFO, info);
+  },
   unknown(_writer, { name }) {
     throw new RangeError(`write nftables expression ${JSON.stringify(name)}: not known to this library`);
   },

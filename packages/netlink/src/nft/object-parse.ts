@@ -25,7 +25,7 @@ import type {
   NftSet,
   NftTable,
 } from './objects.ts';
-import { findComment, UDATA_SET } from './userdata.ts';
+import { findComment, UDATA_MARK, UDATA_SET } from './userdata.ts';
 import { keyTypesOf, type NftValueType } from './value-types.ts';
 
 const NFGENMSG = 4;
@@ -108,8 +108,11 @@ export function parseRule(payload: Buffer): NftRule {
     if (attrs.type === NFTA_RULE.TABLE) rule.table = attrs.string();
     else if (attrs.type === NFTA_RULE.CHAIN) rule.chain = attrs.string();
     else if (attrs.type === NFTA_RULE.HANDLE) rule.handle = attrs.u64be();
-    else if (attrs.type === NFTA_RULE.USERDATA) setComment(rule, attrs.bytes());
-    else if (attrs.type === NFTA_RULE.EXPRESSIONS) rule.expressions = parseExpressions(attrs.nested());
+    else if (attrs.type === NFTA_RULE.USERDATA) {
+      setComment(rule, attrs.bytes());
+      const mark = findComment(attrs.bytes(), UDATA_MARK);
+      if (mark !== undefined) rule.mark = mark;
+    } else if (attrs.type === NFTA_RULE.EXPRESSIONS) rule.expressions = parseExpressions(attrs.nested());
   }
   return rule;
 }

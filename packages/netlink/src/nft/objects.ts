@@ -45,6 +45,8 @@ export interface NftRule extends NftTableRef {
   chain: string;
   expressions: NftExpression[];
   comment?: string;
+  /** As in {@link NftRuleSpec}. */
+  mark?: string;
   /** Names the rule for replace and delete. */
   handle: bigint;
 }
@@ -55,6 +57,8 @@ export interface NftRuleSpec extends NftTableRef {
   chain: string;
   expressions: readonly (NftExpression | readonly NftExpression[])[];
   comment?: string;
+  /** A comment that neither `nft` nor `iptables` shows; they keep it when they change other rules. At most 127 bytes. */
+  mark?: string;
   /** `add` puts the rule after the one with this handle, `insert` before it; without: at the end, at the start. */
   position?: bigint;
   /** For `replace`. */
@@ -115,7 +119,8 @@ export interface NftElements {
 
 type TableRef = Pick<NftTable, 'object' | 'family' | 'table'>;
 type ChainRef = Pick<NftChain, 'object' | 'family' | 'table' | 'chain'>;
-type RuleRef = Pick<NftRule, 'object' | 'family' | 'table' | 'chain' | 'handle'>;
+/** Which rule. Handles begin anew when a table is made anew. */
+export type NftRuleRef = Pick<NftRule, 'object' | 'family' | 'table' | 'chain' | 'handle'>;
 type SetRef = Pick<NftSet | NftMap, 'object' | 'family' | 'table' | 'set'> & {
   /** For `delete`: refuse, with EBUSY, while there are elements in it. */
   onlyIfEmpty?: boolean;
@@ -129,5 +134,5 @@ type SetRef = Pick<NftSet | NftMap, 'object' | 'family' | 'table' | 'set'> & {
 export type NftOp =
   | ({ op: 'add' | 'create' } & (NftTable | NftChain | NftSet | NftMap | NftElements))
   | ({ op: 'add' | 'insert' | 'replace' } & NftRuleSpec)
-  | ({ op: 'delete' | 'destroy' } & (TableRef | ChainRef | RuleRef | SetRef | NftElements))
+  | ({ op: 'delete' | 'destroy' } & (TableRef | ChainRef | NftRuleRef | SetRef | NftElements))
   | ({ op: 'flush' } & (TableRef | ChainRef | SetRef));

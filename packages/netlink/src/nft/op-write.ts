@@ -25,7 +25,7 @@ import type {
   NftTable,
 } from './objects.ts';
 import { writeSet } from './set-write.ts';
-import { commentItem, encodeUserData } from './userdata.ts';
+import { commentItem, encodeUserData, UDATA_MARK } from './userdata.ts';
 
 /** Elements of one message; the list's length is a 16-bit number. */
 const ELEMENT_LIST_BYTES = 48 * 1024;
@@ -166,7 +166,11 @@ function writeRule(writer: MessageWriter, rule: NftRuleSpec): void {
     }
   });
   if (rule.position !== undefined) writer.u64be(NFTA_RULE.POSITION, rule.position);
-  writeComment(writer, NFTA_RULE.USERDATA, rule.comment);
+  const userData = [
+    ...(rule.comment === undefined ? [] : [commentItem(rule.comment)]),
+    ...(rule.mark === undefined ? [] : [commentItem(rule.mark, UDATA_MARK)]),
+  ];
+  if (userData.length > 0) writer.bytesOf(NFTA_RULE.USERDATA, encodeUserData(userData));
 }
 
 /** include/uapi/linux/netlink.h: do not delete recursively. */

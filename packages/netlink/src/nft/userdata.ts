@@ -3,6 +3,8 @@
  * that many bytes, as libnftnl writes it, so that `nft` shows our comments and we see those of `nft`.
  */
 export const UDATA = { COMMENT: 0 } as const;
+/** Ours, in rules: far from the numbers of libnftnl, whose readers pass over it. */
+export const UDATA_MARK = 0xa0;
 /** For sets the numbers differ. */
 export const UDATA_SET = { KEY_BYTE_ORDER: 0, DATA_BYTE_ORDER: 1, COMMENT: 7 } as const;
 

@@ -112,6 +112,12 @@ const expression: fc.Arbitrary<NftExpression> = fc.oneof(
     register,
   }),
   fc.record({
+    expr: fc.constant('xt-match' as const),
+    name: fc.constantFrom('comment', 'conntrack'),
+    revision: fc.nat({ max: 255 }),
+    info: data,
+  }),
+  fc.record({
     expr: fc.constant('cmp' as const),
     register,
     op: fc.constantFrom('==' as const, '!=' as const, '<' as const, '>=' as const),

@@ -13,8 +13,8 @@ import {
 import { configureInterface } from '../lib/configure-interface.ts';
 import type { PluginHost, Pod } from '../lib/host.ts';
 import { createVeth, type VethPair } from '../lib/host-veth.ts';
+import { addIpMasq, removeIpMasq } from '../lib/ip-masq.ts';
 import { ipamAdd } from '../lib/ipam.ts';
-import { addMasquerade, removeMasquerade } from '../lib/masquerade.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { untilUp } from '../lib/until-up.ts';
 import { withUndo } from '../lib/with-undo.ts';
@@ -126,14 +126,11 @@ async function addAddresses(setting: Setting): Promise<Result> {
     ifName: request.ifName,
     enableDad: config.enableDad,
   });
-  if (config.ipMasq) {
+  if (config.ipMasq !== undefined) {
     const owner = ownerOf(request);
-    undo.defer('remove masquerading', () => removeMasquerade(host.nft, owner, []));
-    addMasquerade(
-      host.nft,
-      owner,
-      (result.ips ?? []).map(({ address }) => parseCidr(address)),
-    );
+    const addresses = (result.ips ?? []).map(({ address }) => parseCidr(address));
+    undo.defer('remove masquerading', () => removeIpMasq(host, config.ipMasq, owner, []));
+    await addIpMasq(host, config.ipMasq, owner, addresses);
   }
   return result;
 }

@@ -8,8 +8,8 @@ import {
   requirePrevResult,
 } from '../lib/check-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
+import { hasIpMasq } from '../lib/ip-masq.ts';
 import { ipamCall } from '../lib/ipam.ts';
-import { hasMasquerade } from '../lib/masquerade.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { type BridgeConfig, readConfig } from './config.ts';
 import { gatewaysOf } from './gateway.ts';
@@ -30,7 +30,7 @@ export async function check(request: PluginRequest, host: PluginHost): Promise<v
   checkPort(host, hostEnd, bridge, config);
   if (config.isGateway && config.ipamType !== undefined) checkGateways(host, bridge, config, result);
   if (config.macSpoofCheck) checkMacSpoofCheck(request, host, hostEnd, podInterface);
-  if (config.ipMasq) checkMasquerade(request, host, result);
+  await checkMasquerade(request, host, { ipMasq: config.ipMasq, result });
 }
 
 function checkBridge(host: PluginHost, { bridge: name, promisc, vlans }: BridgeConfig): Link {
@@ -87,9 +87,13 @@ function checkMacSpoofCheck(
   }
 }
 
-function checkMasquerade(request: PluginRequest, host: PluginHost, { ips = [] }: Result): void {
-  for (const { address } of ips) {
-    if (!hasMasquerade(host.nft, ownerOf(request), parseCidr(address))) {
+async function checkMasquerade(
+  request: PluginRequest,
+  host: PluginHost,
+  { ipMasq, result }: Pick<BridgeConfig, 'ipMasq'> & { result: Result },
+): Promise<void> {
+  for (const { address } of result.ips ?? []) {
+    if (!(await hasIpMasq(host, ipMasq, ownerOf(request), parseCidr(address)))) {
       throw checkFailure(`masquerade rule for ${address} not found`);
     }
   }

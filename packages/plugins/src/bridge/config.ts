@@ -1,6 +1,7 @@
 import { CniError, type Dns, decodeDns, isJsonObject, type PluginRequest } from '@amphipod/cni';
+import { type IpMasq, readIpMasq } from '../lib/ip-masq.ts';
 import { readIpamType } from '../lib/ipam.ts';
-import { type KeyReader, readKeys } from '../lib/read-keys.ts';
+import { readKeys } from '../lib/read-keys.ts';
 import { wantedMac } from '../lib/wanted-mac.ts';
 import { type PortVlans, readVlans } from './read-vlans.ts';
 
@@ -10,7 +11,7 @@ export interface BridgeConfig {
   isDefaultGateway: boolean;
   /** Replaces other addresses of the bridge that are in the gateway's way. */
   forceAddress: boolean;
-  ipMasq: boolean;
+  ipMasq: IpMasq | undefined;
   /** Undefined: the kernel's, or the bridge's when it is there already. */
   mtu: number | undefined;
   hairpin: boolean;
@@ -32,11 +33,10 @@ export interface BridgeConfig {
 
 const MAX_MTU = 65_535;
 
-/** Reads what ADD and CHECK need. @throws CniError invalid-network-config, unsupported-field */
+/** Reads what ADD and CHECK need. @throws CniError invalid-network-config */
 export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): BridgeConfig {
   const { config } = request;
   const keys = readKeys(config);
-  refuseUnsupported(keys);
   const isDefaultGateway = keys.boolean('isDefaultGateway') ?? false;
   const hairpin = keys.boolean('hairpinMode') ?? false;
   const promisc = keys.boolean('promiscMode') ?? false;
@@ -53,7 +53,7 @@ export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): Bri
     isGateway: (keys.boolean('isGateway') ?? false) || isDefaultGateway,
     isDefaultGateway,
     forceAddress: keys.boolean('forceAddress') ?? false,
-    ipMasq: keys.boolean('ipMasq') ?? false,
+    ipMasq: readIpMasq(keys),
     mtu: keys.integer('mtu', 0, MAX_MTU) || undefined,
     hairpin,
     promisc,
@@ -68,25 +68,8 @@ export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): Bri
   };
 }
 
-function refuseUnsupported(keys: KeyReader): void {
-  const masqBackend = keys.string('ipMasqBackend');
-  if (masqBackend === 'iptables') unsupported('ipMasqBackend', masqBackend, 'only "nftables" is supported');
-  if (masqBackend !== undefined && masqBackend !== '' && masqBackend !== 'nftables') {
-    throw invalid(`unknown ipmasq backend ${JSON.stringify(masqBackend)}`);
-  }
-}
-
-function unsupported(key: string, value: unknown, why: string): never {
-  throw new CniError('unsupported-field', `key "${key}": value ${JSON.stringify(value)}: ${why}`, { key });
-}
-
 function invalid(message: string): CniError {
   return new CniError('invalid-network-config', message);
-}
-
-/** True for a configuration with masquerading; never fails, for DEL. */
-export function wantsMasquerade({ config }: Pick<PluginRequest, 'config'>): boolean {
-  return isJsonObject(config) && config.ipMasq === true;
 }
 
 /** True for a configuration with MAC spoof checks; never fails, for DEL. */

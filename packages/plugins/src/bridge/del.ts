@@ -1,12 +1,12 @@
 import type { PluginRequest } from '@amphipod/cni';
 import { Attempts } from '../lib/attempts.ts';
 import type { PluginHost } from '../lib/host.ts';
+import { findIpMasq, removeIpMasq } from '../lib/ip-masq.ts';
 import { ipamCall } from '../lib/ipam.ts';
-import { removeMasquerade } from '../lib/masquerade.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { podAddresses, podMac } from '../lib/prev-result.ts';
 import { removeVeth } from '../lib/remove-veth.ts';
-import { wantsMacSpoofCheck, wantsMasquerade } from './config.ts';
+import { wantsMacSpoofCheck } from './config.ts';
 import { removeMacSpoofCheck } from './mac-spoof-check.ts';
 
 /**
@@ -23,10 +23,8 @@ export async function del(request: PluginRequest, host: PluginHost): Promise<voi
     const sure = name === undefined || mac === undefined ? undefined : { name, mac };
     await attempts.run(() => removeMacSpoofCheck(host.nft, ownerOf(request), sure));
   }
-  if (wantsMasquerade(request)) {
-    const sure = name === undefined ? [] : podAddresses(request);
-    await attempts.run(() => removeMasquerade(host.nft, ownerOf(request), sure));
-  }
+  const sure = name === undefined ? [] : podAddresses(request);
+  await attempts.run(() => removeIpMasq(host, findIpMasq(request), ownerOf(request), sure));
   await attempts.run(() => ipamCall(request, 'DEL'));
   attempts.throwIfAny();
 }

@@ -1,10 +1,10 @@
 import type { PluginRequest } from '@amphipod/cni';
 import { Attempts } from '../lib/attempts.ts';
 import type { PluginHost } from '../lib/host.ts';
+import { findIpMasq, removeStaleIpMasq } from '../lib/ip-masq.ts';
 import { ipamCall } from '../lib/ipam.ts';
-import { removeStaleMasquerade } from '../lib/masquerade.ts';
 import { removeStaleVeths } from '../lib/remove-veth.ts';
-import { wantsMacSpoofCheck, wantsMasquerade } from './config.ts';
+import { wantsMacSpoofCheck } from './config.ts';
 import { removeStaleMacSpoofChecks } from './mac-spoof-check.ts';
 
 /** Removes the pairs and rules of attachments that are no longer valid, and lets IPAM do its own. */
@@ -15,9 +15,7 @@ export async function gc(request: PluginRequest, host: PluginHost): Promise<void
   if (wantsMacSpoofCheck(request)) {
     await attempts.run(() => removeStaleMacSpoofChecks(host.nft, config.name, valid));
   }
-  if (wantsMasquerade(request)) {
-    await attempts.run(() => removeStaleMasquerade(host.nft, config.name, valid));
-  }
+  await attempts.run(() => removeStaleIpMasq(host, findIpMasq(request), config.name, valid));
   await attempts.run(() => ipamCall(request, 'GC'));
   attempts.throwIfAny();
 }

@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { CniError } from '@amphipod/cni';
 import { inNetns, isCode, isNamespace, type SyncFunction } from '@amphipod/linux';
-import { type Nft, openNft, openRtnl, type Rtnl } from '@amphipod/netlink';
+import { type Nft, type NftRuleRef, openNft, openRtnl, type Rtnl } from '@amphipod/netlink';
 
 /** A pod's network namespace, open for one request. */
 export interface Pod extends Disposable {
@@ -28,6 +28,8 @@ export interface HostMemory {
   readonly reservations: Map<string, Map<string, string>>;
   /** Gateways that are known to be on a bridge without another address in their way: by interface index. */
   readonly gateways: Map<number, Set<string>>;
+  /** firewall: where its rules are, by owner tag or by what a shared rule says. */
+  readonly firewallRules: Map<string, readonly NftRuleRef[]>;
 }
 
 /** Opens connections; tests hand in ones that fail. */
@@ -50,7 +52,7 @@ export function openPluginHost(openers: Openers = { openRtnl, openNft }): Plugin
       return nft;
     },
     openPod: (netns) => openPod(netns, openers),
-    memory: { reservations: new Map(), gateways: new Map() },
+    memory: { reservations: new Map(), gateways: new Map(), firewallRules: new Map() },
   };
 }
 

@@ -60,13 +60,12 @@ export function addMasquerade(conn: Nft, owner: Owner, addresses: readonly Cidr[
 
 /**
  * Takes an owner's addresses out. With `sure` addresses (nobody else can have them) only those are looked at, else all
- * elements are searched for the owner.
+ * elements are searched for the owner. False when nothing was there.
  */
-export function removeMasquerade(conn: Nft, owner: Owner, sure: readonly Cidr[]): void {
-  if (!removeSure(conn, owner, sure)) {
-    const tag = ownerTag(owner);
-    removeWhere(conn, (comment) => comment === tag);
-  }
+export function removeMasquerade(conn: Nft, owner: Owner, sure: readonly Cidr[]): boolean {
+  if (removeSure(conn, owner, sure)) return true;
+  const tag = ownerTag(owner);
+  return removeWhere(conn, (comment) => comment === tag);
 }
 
 /** False when it takes a search. */
@@ -113,11 +112,16 @@ function findElement(conn: Nft, { ip }: Cidr): NftElement | undefined {
   }
 }
 
-function removeWhere(conn: Nft, isUnwanted: (comment: string | undefined) => boolean): void {
+/** True when something was there to remove. */
+function removeWhere(conn: Nft, isUnwanted: (comment: string | undefined) => boolean): boolean {
+  let isFound = false;
   for (const { map } of Object.values(families)) {
     const elements = listElements(conn, map).filter(({ comment }) => isUnwanted(comment));
-    if (elements.length > 0) nftTransaction(conn, [{ op: 'delete', object: 'elements', of: map, elements }]);
+    if (elements.length === 0) continue;
+    isFound = true;
+    nftTransaction(conn, [{ op: 'delete', object: 'elements', of: map, elements }]);
   }
+  return isFound;
 }
 
 function listElements(conn: Nft, map: NftMap): NftElement[] {

@@ -1,15 +1,18 @@
 import { CniError, type PluginRequest, type Result } from '@amphipod/cni';
-import { isCode } from '@amphipod/linux';
+import { isCode, type UndoStack } from '@amphipod/linux';
 import { type IpAddress, type Nft, type NftElement, nftTransaction } from '@amphipod/netlink';
 import type { PluginHost } from '../lib/host.ts';
 import { ownerTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { withUndo } from '../lib/with-undo.ts';
 import { allowLoopback } from './allow-loopback.ts';
-import { readConfig } from './config.ts';
-import { entriesFor, podAddresses } from './entries.ts';
+import { addConditionalPorts, removeConditionalPorts } from './conditions.ts';
+import { type PortmapConfig, readConfig } from './config.ts';
+import { entriesFor, podCidrs } from './entries.ts';
 import { flushUdp } from './flush-udp.ts';
 import { type Entry, elementOps, frame, tables } from './host-ports.ts';
+import { addIptablesPorts } from './iptables-change.ts';
+import { portsFor } from './iptables-ports.ts';
 import { listElements, removeWhere } from './owned-elements.ts';
 
 /** Puts the pod's ports into the maps; the result is that of the plugin before. */
@@ -19,18 +22,31 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
     throw new CniError('invalid-network-config', 'must be called as chained plugin');
   const config = readConfig(request);
   if (config.mappings.length === 0) return prevResult;
-  const tag = ownerTag(ownerOf(request));
+  const owner = ownerOf(request);
   return await withUndo(async (undo) => {
-    undo.defer('remove host ports', () => removeWhere(host.nft, (comment) => comment === tag));
-    for (const pod of podAddresses(prevResult)) {
-      const entries = entriesFor(config, pod, tag);
-      if (entries.length === 0) continue;
-      putEntries(host.nft, pod, entries);
-      if (config.snat && pod.family === 4) allowLoopback(host.rtnl, pod);
+    for (const pod of podCidrs(prevResult)) {
+      if (config.backend === 'iptables') await addIptablesPorts(portsFor(config, owner, pod), undo);
+      else await addNftPorts(host.nft, config, { pod: pod.ip, tag: ownerTag(owner), undo });
+      if (config.snat && pod.ip.family === 4) allowLoopback(host.rtnl, pod.ip);
     }
     flushUdp(host.nft, config.mappings);
     return prevResult;
   });
+}
+
+async function addNftPorts(
+  conn: Nft,
+  config: PortmapConfig,
+  { pod, tag, undo }: { pod: IpAddress; tag: string; undo: UndoStack },
+): Promise<void> {
+  const entries = entriesFor(config, pod, tag);
+  const isConditional = config.conditions[pod.family].length > 0;
+  undo.defer('remove host ports', () => {
+    removeWhere(conn, (comment) => comment === tag);
+    if (isConditional) removeConditionalPorts(conn, (comment) => comment === tag);
+  });
+  if (entries.length > 0) putEntries(conn, pod, entries);
+  if (isConditional) await addConditionalPorts(conn, config, { pod, comment: tag });
 }
 
 function putEntries(conn: Nft, { family }: IpAddress, entries: readonly Entry[]): void {

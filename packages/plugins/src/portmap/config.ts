@@ -1,6 +1,7 @@
 import { CniError, type PluginRequest } from '@amphipod/cni';
 import { type IpAddress, type IpFamily, nft, tryParseIp } from '@amphipod/netlink';
 import { type KeyReader, readKeys } from '../lib/read-keys.ts';
+import { type BackendConfig, readBackend } from './backend.ts';
 
 export type Protocol = 'tcp' | 'udp' | 'sctp';
 export const protocolNumbers: Record<Protocol, number> = {
@@ -17,7 +18,7 @@ export interface PortMapping {
   hostIp: IpAddress | undefined;
 }
 
-export interface PortmapConfig {
+export interface PortmapConfig extends BackendConfig {
   mappings: PortMapping[];
   /** Masquerades connections of the pod to itself, and from 127.0.0.1. */
   snat: boolean;
@@ -26,18 +27,25 @@ export interface PortmapConfig {
 }
 
 const MAX_PORT = 65_535;
-/** Of the iptables backend. */
-const iptablesKeys = ['externalSetMarkChain', 'markMasqBit'];
 
-/** @throws CniError invalid-network-config, unsupported-field */
+/** @throws CniError invalid-network-config */
 export function readConfig(request: Pick<PluginRequest, 'config'>): PortmapConfig {
   const keys = readKeys(request.config);
-  refuseUnsupported(keys);
   return {
+    ...readBackend(keys),
     mappings: readMappings(request),
     snat: keys.boolean('snat') ?? true,
     masqAll: keys.boolean('masqAll') ?? false,
   };
+}
+
+/** The same for DEL and GC, which take what ADD refuses for the default. */
+export function findConfig(request: Pick<PluginRequest, 'config'>): PortmapConfig {
+  try {
+    return readConfig(request);
+  } catch {
+    return { ...readBackend(readKeys({})), mappings: [], snat: true, masqAll: false };
+  }
 }
 
 /** The mappings alone, for DEL. @throws CniError invalid-network-config */
@@ -74,32 +82,6 @@ function readMapping(keys: KeyReader): PortMapping {
 /** True when a mapping holds for connections to addresses of this family. */
 export function appliesTo({ hostIp }: PortMapping, family: IpFamily): boolean {
   return hostIp === undefined || hostIp.family === family;
-}
-
-function refuseUnsupported(keys: KeyReader): void {
-  const backend = keys.string('backend');
-  if (backend === 'iptables') unsupported('backend', backend, 'only "nftables" is supported');
-  if (backend !== undefined && backend !== '' && backend !== 'nftables') {
-    throw invalid(`unrecognized backend ${JSON.stringify(backend)}`);
-  }
-  const found = iptablesKeys.filter((key) => keys.has(key));
-  if (found.length > 0) {
-    const words =
-      backend === 'nftables'
-        ? 'nftables backend was requested but configuration contains'
-        : 'only the nftables backend is supported and configuration contains';
-    throw new CniError('unsupported-field', `${words} iptables-specific options [${found.join(' ')}]`, {
-      key: found[0]!,
-    });
-  }
-  for (const key of ['conditionsV4', 'conditionsV6']) {
-    const conditions = keys.strings(key) ?? [];
-    if (conditions.length > 0) unsupported(key, conditions, 'only an empty list is supported');
-  }
-}
-
-function unsupported(key: string, value: unknown, why: string): never {
-  throw new CniError('unsupported-field', `key "${key}": value ${JSON.stringify(value)}: ${why}`, { key });
 }
 
 function invalid(message: string): CniError {

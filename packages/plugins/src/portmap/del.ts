@@ -1,19 +1,52 @@
 import type { PluginRequest } from '@amphipod/cni';
+import { type IpFamily, nftFindChain } from '@amphipod/netlink';
 import { Attempts } from '../lib/attempts.ts';
 import type { PluginHost } from '../lib/host.ts';
+import { hasLegacyTable } from '../lib/iptables.ts';
 import { ownerTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
-import { readMappings } from './config.ts';
+import { removeConditionalPorts } from './conditions.ts';
+import { findConfig, type PortmapConfig, readMappings } from './config.ts';
+import { podCidrs } from './entries.ts';
 import { flushUdp } from './flush-udp.ts';
+import { removeIptablesPorts } from './iptables-change.ts';
+import { podChain, portsFor } from './iptables-ports.ts';
 import { removeWhere } from './owned-elements.ts';
 
-/** Takes this owner's ports out of the maps. Without mappings nothing was put in. */
+/** Takes this owner's ports out. Without mappings nothing was put in. */
 export async function del(request: PluginRequest, host: PluginHost): Promise<void> {
   const mappings = readMappings(request);
   if (mappings.length === 0) return;
-  const tag = ownerTag(ownerOf(request));
+  const config = findConfig(request);
   const attempts = new Attempts();
-  await attempts.run(() => removeWhere(host.nft, (comment) => comment === tag));
+  await attempts.run(async () => {
+    const isDone = config.backend === 'nftables' && removeNftPorts(request, host, config);
+    if (!isDone) await removeIptablesPorts(ownerOf(request), familiesOf(request, config));
+  });
   await attempts.run(() => flushUdp(host.nft, mappings));
   attempts.throwIfAny();
+}
+
+/** False when the ports may be in iptables. */
+function removeNftPorts(request: PluginRequest, { nft }: PluginHost, config: PortmapConfig): boolean {
+  const owner = ownerOf(request);
+  const isOwn = (comment: string | undefined) => comment === ownerTag(owner);
+  const isFound = removeWhere(nft, isOwn);
+  if (config.conditions[4].length + config.conditions[6].length > 0) removeConditionalPorts(nft, isOwn);
+  if (isFound || config.isExplicit) return true;
+  // The reference may have added this pod. Its chain is looked for without starting a process, where that can be.
+  const chain = podChain(owner);
+  return !([4, 6] as const).some(
+    (family) =>
+      nftFindChain(nft, { family: family === 4 ? 'ip' : 'ip6', table: 'nat', chain }) !== undefined ||
+      hasLegacyTable({ family, table: 'nat' }),
+  );
+}
+
+/** Those of the result, with the rules that ADD made; without a result both. */
+function familiesOf(request: PluginRequest, config: PortmapConfig) {
+  const { prevResult } = request;
+  const pods = prevResult === undefined ? [] : podCidrs(prevResult);
+  const both: { family: IpFamily }[] = [{ family: 4 }, { family: 6 }];
+  return pods.length === 0 ? both : pods.map((pod) => portsFor(config, ownerOf(request), pod));
 }

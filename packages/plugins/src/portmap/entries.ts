@@ -1,16 +1,21 @@
 import { CniError, type Result } from '@amphipod/cni';
-import { formatIp, type IpAddress, type NftElement, parseCidr } from '@amphipod/netlink';
+import { type Cidr, formatIp, type IpAddress, type NftElement, parseCidr } from '@amphipod/netlink';
 import { appliesTo, type PortMapping, type PortmapConfig, protocolNumbers } from './config.ts';
 import { type Entry, tables } from './host-ports.ts';
 
-/** The addresses that ports lead to: the first of each family that is the pod's. */
-export function podAddresses({ ips = [], interfaces = [] }: Result): IpAddress[] {
+/** The addresses that ports lead to. */
+export function podAddresses(result: Result): IpAddress[] {
+  return podCidrs(result).map(({ ip }) => ip);
+}
+
+/** The first address of each family that is the pod's, with its network. */
+export function podCidrs({ ips = [], interfaces = [] }: Result): Cidr[] {
   const ofPod = ips
     .filter(({ interface: index }) => index === undefined || interfaces[index]?.sandbox !== undefined)
-    .map(({ address }) => parseCidr(address).ip);
+    .map(({ address }) => parseCidr(address));
   return ([4, 6] as const)
-    .map((family) => ofPod.find((ip) => ip.family === family))
-    .filter((ip) => ip !== undefined);
+    .map((family) => ofPod.find(({ ip }) => ip.family === family))
+    .filter((cidr) => cidr !== undefined);
 }
 
 /** What maps and sets hold for a pod. @throws CniError when a host port is asked for twice */
@@ -19,7 +24,9 @@ export function entriesFor(config: PortmapConfig, pod: IpAddress, comment: strin
   const mappings = config.mappings.filter((mapping) => appliesTo(mapping, pod.family));
   if (mappings.length === 0) return [];
   const ports = new Map<string, Entry>();
-  for (const mapping of mappings) {
+  // With conditions they are rules.
+  const inMaps = config.conditions[pod.family].length > 0 ? [] : mappings;
+  for (const mapping of inMaps) {
     const key = describeMapping(mapping);
     const entry = portEntry(mapping, pod, comment);
     const twin = ports.get(key);
@@ -51,7 +58,7 @@ function portEntry(
 }
 
 /** No address, or the one that stands for all of its family. */
-function isAny(hostIp: IpAddress | undefined): hostIp is undefined {
+export function isAny(hostIp: IpAddress | undefined): hostIp is undefined {
   return hostIp === undefined || hostIp.value === 0n;
 }
 

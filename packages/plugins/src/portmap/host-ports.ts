@@ -12,6 +12,8 @@ import {
 } from '@amphipod/netlink';
 
 const TABLE = 'amphipod_hostports';
+/** Rules of pods whose ports are open under conditions. */
+export const CONDITIONS_CHAIN = 'conditional';
 const DSTNAT = -100;
 const SRCNAT = 100;
 /** Just before other filters. */
@@ -90,6 +92,7 @@ export function frame(table: HostPortTable): NftOp[] {
   return [
     { op: 'add', object: 'table', ...ref, comment: 'Amphipod: host ports of pods (portmap)' },
     ...setsOf(table).map((set): NftOp => ({ op: 'add', ...set })),
+    { op: 'add', ...chain, chain: CONDITIONS_CHAIN },
     { op: 'add', ...chain, chain: 'dnat' },
     { op: 'flush', ...chain, chain: 'dnat' },
     ...base('prerouting', 'prerouting', DSTNAT),
@@ -114,6 +117,7 @@ function natRules({ ref, family, anyIp, oneIp, hairpin, loopback, masqAll }: Hos
   const cameThroughPort = nft.hasAny(nft.ct.status, nft.ctStatuses.dnat);
   const loopbackNet = parseCidr('127.0.0.0/8');
   return [
+    rule('dnat', nft.jump(CONDITIONS_CHAIN)),
     rule('dnat', nft.dnatMap([daddr, nft.meta.l4proto, nft.th.dport], oneIp.set, to)),
     rule('dnat', nft.dnatMap([nft.meta.l4proto, nft.th.dport], anyIp.set, to)),
     rule('prerouting', isLocal, nft.jump('dnat')),

@@ -1,7 +1,9 @@
 import { type Plugin, specVersions } from '@amphipod/cni';
 import type { PluginHost } from '../lib/host.ts';
+import { requireIptables } from '../lib/iptables.ts';
 import { add } from './add.ts';
 import { check } from './check.ts';
+import { readConfig } from './config.ts';
 import { del } from './del.ts';
 import { gc } from './gc.ts';
 
@@ -13,6 +15,8 @@ export const portmap: Plugin<PluginHost> = {
   add,
   del,
   check,
-  async status() {},
+  async status(request) {
+    if (readConfig(request).backend === 'iptables') await requireIptables();
+  },
   gc,
 };

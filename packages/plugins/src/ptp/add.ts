@@ -3,9 +3,9 @@ import { addrAddRequest, routeAddRequest } from '@amphipod/netlink';
 import { configureInterface } from '../lib/configure-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
 import { createVeth, type VethPair } from '../lib/host-veth.ts';
+import { addIpMasq, removeIpMasq } from '../lib/ip-masq.ts';
 import { ipamAdd } from '../lib/ipam.ts';
 import { ensureLinkLocal } from '../lib/link-local.ts';
-import { addMasquerade, removeMasquerade } from '../lib/masquerade.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { enableForwarding } from '../lib/settings.ts';
 import { untilUp } from '../lib/until-up.ts';
@@ -32,10 +32,8 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
       connectedRoutes: podRoutes(addresses),
     });
     await untilUp(host.rtnl, veth.host, 'host interface');
-    if (ipMasq) {
-      undo.defer('remove masquerading', () => removeMasquerade(host.nft, owner, []));
-      addMasquerade(host.nft, owner, cidrs);
-    }
+    undo.defer('remove masquerading', () => removeIpMasq(host, ipMasq, owner, []));
+    await addIpMasq(host, ipMasq, owner, cidrs);
     return describe(request, veth, { ...result, ...(dns !== undefined && { dns }) });
   });
 }

@@ -2,8 +2,8 @@ import { CniError, type PluginRequest } from '@amphipod/cni';
 import { addrList, type Cidr, formatCidr, type Rtnl, routeList } from '@amphipod/netlink';
 import { checkFailure, checkHostEnd, checkPodInterface, findPodInterface } from '../lib/check-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
+import { hasIpMasq } from '../lib/ip-masq.ts';
 import { ipamCall } from '../lib/ipam.ts';
-import { hasMasquerade } from '../lib/masquerade.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { readConfig } from './config.ts';
 import { gatewaysOf, hostRoute, podAddressesOf, podRoutes } from './pod-routes.ts';
@@ -24,8 +24,8 @@ export async function check(request: PluginRequest, host: PluginHost): Promise<v
   checkRoutes(pod.rtnl, { ifIndex: podLink.ifIndex, name: podLink.name }, podRoutes(addresses));
   checkRoutes(host.rtnl, hostEnd, addresses.map(hostRoute));
   checkGateways(host.rtnl, hostEnd, gatewaysOf(addresses));
-  for (const { address } of ipMasq ? addresses : []) {
-    if (!hasMasquerade(host.nft, ownerOf(request), address)) {
+  for (const { address } of addresses) {
+    if (!(await hasIpMasq(host, ipMasq, ownerOf(request), address))) {
       throw checkFailure(`masquerade rule for ${formatCidr(address)} not found`);
     }
   }

@@ -1,9 +1,10 @@
-import { CniError, type Dns, decodeDns, isJsonObject, type PluginRequest } from '@amphipod/cni';
+import { CniError, type Dns, decodeDns, type PluginRequest } from '@amphipod/cni';
+import { type IpMasq, readIpMasq } from '../lib/ip-masq.ts';
 import { readIpamType } from '../lib/ipam.ts';
 import { readKeys } from '../lib/read-keys.ts';
 
 export interface PtpConfig {
-  ipMasq: boolean;
+  ipMasq: IpMasq | undefined;
   /** Undefined: the kernel's. */
   mtu: number | undefined;
   ipamType: string;
@@ -27,14 +28,9 @@ export function readConfig(request: Pick<PluginRequest, 'config'>): PtpConfig {
     );
   }
   return {
-    ipMasq: keys.boolean('ipMasq') ?? false,
+    ipMasq: readIpMasq(keys),
     mtu: keys.integer('mtu', 0, MAX_MTU) || undefined,
     ipamType,
     dns: decodeDns(config.dns),
   };
-}
-
-/** True for a configuration with masquerading; never fails, for DEL. */
-export function wantsMasquerade({ config }: Pick<PluginRequest, 'config'>): boolean {
-  return isJsonObject(config) && config.ipMasq === true;
 }
