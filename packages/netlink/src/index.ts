@@ -84,6 +84,7 @@ export {
 } from './rtnl/link.ts';
 export type {
   BridgePort,
+  IpvlanIsolation,
   IpvlanMode,
   Link,
   LinkChange,
@@ -93,6 +94,7 @@ export type {
   MacvlanMode,
   OperState,
   VethPeer,
+  VlanProtocol,
 } from './rtnl/link-types.ts';
 export { type MonitorEvent, type MonitorSubject, monitor } from './rtnl/monitor.ts';
 export {

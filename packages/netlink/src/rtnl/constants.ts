@@ -31,8 +31,10 @@ export const IFLA_BRPORT = {
 export const IFLA_VXLAN = {
   ID: 1, GROUP: 2, LINK: 3, LOCAL: 4, TTL: 5, LEARNING: 7, PORT: 15, GROUP6: 16, LOCAL6: 17, GBP: 23,
 } as const;
-export const IFLA_MACVLAN = { MODE: 1 } as const;
-export const IFLA_IPVLAN = { MODE: 1 } as const;
+export const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const;
+export const IFLA_IPVLAN = { MODE: 1, FLAGS: 2 } as const;
+/** Read only: tun and tap devices are made by ioctl. */
+export const IFLA_TUN = { OWNER: 1, GROUP: 2, TYPE: 3, PERSIST: 6, MULTI_QUEUE: 7 } as const;
 export const IFLA_VLAN = { ID: 1, PROTOCOL: 5 } as const;
 // biome-ignore format: tables read best as tables
 export const IFF = {
