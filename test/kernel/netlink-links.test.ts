@@ -160,7 +160,9 @@ test('a tap is made as asked for, once, and stays', () => {
   for (const taken of ['t0', 'lo']) {
     assert.throws(() => inNetns<void>(pod.pin, () => tapCreate(taken)), { code: 'EBUSY' });
   }
-  assert.throws(() => inNetns<void>(pod.pin, () => tapCreate('t2', { owner: 2 ** 32 - 1 })), { code: 'EINVAL' });
+  assert.throws(() => inNetns<void>(pod.pin, () => tapCreate('t2', { owner: 2 ** 32 - 1 })), {
+    code: 'EINVAL',
+  });
   assert.equal(linkFind(conn, 't2'), undefined);
   assert.throws(() => tapCreate('a-name-of-16-byte'), RangeError);
 });
