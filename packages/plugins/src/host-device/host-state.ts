@@ -34,8 +34,8 @@ export function saveHostState(rtnl: Rtnl, link: Link): HostState {
 export function restoreHostState(rtnl: Rtnl, ifIndex: number, { link, addresses, routes }: HostState): void {
   const { up } = link.flags;
   linkSet(rtnl, ifIndex, { alias: link.alias ?? '', up });
-  for (const { cidr, broadcast } of addresses) {
-    addrAdd(rtnl, ifIndex, cidr, broadcast === undefined ? {} : { broadcast });
+  for (const { cidr, broadcast, flags } of addresses) {
+    addrAdd(rtnl, ifIndex, cidr, { noDad: flags.noDad, ...(broadcast !== undefined && { broadcast }) });
   }
   if (up) for (const route of routes) routeAppend(rtnl, { ...route, ifIndex });
 }
