@@ -22,7 +22,16 @@ function details(netns: string, name = 'eth0'): TunData {
 
 for (const subject of subjects) {
   describe(`tap, ${subject.name}`, { skip: lacksPlugin(subject, 'tap') }, () => {
-    linkPluginCases(subject, { type: 'tap', kind: 'tun', keys: {}, referenceLeaks: true });
+    linkPluginCases(subject, {
+      type: 'tap',
+      kind: 'tun',
+      keys: {},
+      referenceLeaks: true,
+      referenceFails: {
+        IPv6: 'the reference waits 5 s for a carrier, and the address is tentative after that',
+        'name in the pod': 'the reference takes the interface that is there, whatever it is, for its own',
+      },
+    });
     settings(subject);
     if (subject.isOurs) differences(subject);
   });
@@ -54,9 +63,11 @@ function settings(subject: Subject): void {
     const result = await call(subject, 'ADD', config, { netns });
     const data = details(netns);
     assert.deepEqual([data.multi_queue, `${data.user}`, `${data.group}`], [true, '1001', '1002']);
-    // The reference forgets the hardware address when both owner and group are given.
-    if (subject.isOurs) assert.equal(link('eth0', netns)!.address, mac);
-    assert.equal(link('eth0', netns)!.mtu, 1400);
+    // The reference forgets both when owner and group are given.
+    if (subject.isOurs) {
+      assert.equal(link('eth0', netns)!.address, mac);
+      assert.equal(link('eth0', netns)!.mtu, 1400);
+    }
     assert.equal(result.interfaces![0]!.mac, link('eth0', netns)!.address);
     await call(subject, 'CHECK', config, { netns, prevResult: result });
   });

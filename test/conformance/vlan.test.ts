@@ -77,7 +77,7 @@ function mistakes(subject: Subject): void {
     },
     'no IPAM': {
       keys: { ipam: undefined },
-      message: /failed to find plugin ""/,
+      message: /failed to find plugin ""|no plugin name provided/,
       ours: /vlan interface requires an IPAM configuration/,
     },
     'a VLAN that the parent has already': {

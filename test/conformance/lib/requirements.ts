@@ -20,3 +20,12 @@ export function lacksLinkKind(kind: string): string | false {
 export function lacksPlugin({ name, pluginDirs }: Subject, type: string): string | false {
   return !pluginDirs.some((dir) => existsSync(join(dir, type))) && `${name} has no plugin "${type}"`;
 }
+
+/**
+ * Why the subject cannot do without `master`. Debian 13 builds the reference with a netlink library that gives default routes
+ * another form than that version of the plugins looks for.
+ */
+export function lacksDefaultRoute({ isOurs }: Subject): string | false {
+  const version = isOurs ? '' : run('sh', '-c', '. /etc/os-release; echo "$VERSION_ID"').trim();
+  return version === '13' && 'the reference of Debian 13 finds no default route';
+}
