@@ -171,5 +171,6 @@ function newerKeys(subject: Subject): void {
   test('STATUS: 50 when the parent is missing', async () => {
     const error = await failureOf(call(subject, 'STATUS', { type: 'ipvlan', master: 'nosuch' }));
     assert.equal(error.number, 50);
+    await call(subject, 'STATUS', { type: 'ipvlan' });
   });
 }

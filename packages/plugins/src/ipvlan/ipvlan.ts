@@ -40,8 +40,8 @@ export const ipvlan: Plugin<PluginHost> = {
     });
   },
   async status(request, host) {
-    readConfig(request);
-    parentStatus(request, host);
+    // Without a name the parent may be one that the plugin before makes.
+    if (readConfig(request).master !== undefined) parentStatus(request, host);
     await ipamCall(request, 'STATUS');
   },
   gc: (request) => ipamCall(request, 'GC'),

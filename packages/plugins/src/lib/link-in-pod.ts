@@ -14,12 +14,11 @@ import {
 import type { Pod } from './host.ts';
 import { type Owner, ownerTag } from './owner.ts';
 
-/** A link for the pod; the name is the owner's. */
-export type PodLinkSpec = LinkSpec extends infer Spec
-  ? Spec extends unknown
-    ? Omit<Spec, 'name' | 'netnsFd'>
-    : never
-  : never;
+/** Omits the keys from each member of a union. */
+type OmitEach<Union, Keys extends string> = Union extends unknown ? Omit<Union, Keys> : never;
+
+/** A link for the pod, without what is the same for all: its name is the owner's. */
+export type PodLinkSpec = OmitEach<LinkSpec, 'name' | 'netnsFd'>;
 
 export interface PodLinkOptions {
   /** As it stands in errors: `macvlan`. */
