@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { threadNetnsIds } from '@amphipod/linux';
+import { inNetns, tapCreate, threadNetnsIds } from '@amphipod/linux';
 import {
   type LinkSpec,
   linkAdd,
@@ -97,9 +97,9 @@ test('settings of links and bridge ports are what ip shows', () => {
 const kinds: ((parentIndex: number) => LinkSpec & { netnsFd?: never })[] = [
   () => ({ kind: 'dummy', name: 'x' }),
   () => ({ kind: 'ifb', name: 'x' }),
-  (parentIndex) => ({ kind: 'vlan', name: 'x', parentIndex, vlanId: 100 }),
-  (parentIndex) => ({ kind: 'macvlan', name: 'x', parentIndex, mode: 'bridge' }),
-  (parentIndex) => ({ kind: 'ipvlan', name: 'x', parentIndex, mode: 'l3' }),
+  (parentIndex) => ({ kind: 'vlan', name: 'x', parentIndex, vlanId: 100, protocol: '802.1ad' }),
+  (parentIndex) => ({ kind: 'macvlan', name: 'x', parentIndex, mode: 'bridge', bcQueueLength: 77 }),
+  (parentIndex) => ({ kind: 'ipvlan', name: 'x', parentIndex, mode: 'l3', isolation: 'vepa' }),
   (parentIndex) => ({
     kind: 'vxlan',
     name: 'x',
@@ -130,10 +130,12 @@ for (const kind of kinds) {
     }
     assert.equal(link.kind, name);
     assert.equal((ipLink(host, 'x').linkinfo as { info_kind: string }).info_kind, name);
-    if (spec.kind === 'vlan') assert.equal(link.vlan?.id, spec.vlanId);
-    if (spec.kind === 'macvlan')
-      assert.deepEqual([link.macvlan?.mode, link.peerIndex], ['bridge', parent.ifIndex]);
-    if (spec.kind === 'ipvlan') assert.equal(link.ipvlan?.mode, 'l3');
+    if (spec.kind === 'vlan') assert.deepEqual(link.vlan, { id: 100, protocol: '802.1ad' });
+    if (spec.kind === 'macvlan') {
+      assert.deepEqual(link.macvlan, { mode: 'bridge', bcQueueLength: 77 });
+      assert.equal(link.peerIndex, parent.ifIndex);
+    }
+    if (spec.kind === 'ipvlan') assert.deepEqual(link.ipvlan, { mode: 'l3', isolation: 'vepa' });
     if (spec.kind === 'vxlan') {
       assert.deepEqual(link.vxlan, {
         vni: 4096,
@@ -145,6 +147,25 @@ for (const kind of kinds) {
     }
   });
 }
+
+test('a tap is made as asked for, once, and stays', () => {
+  using pod = createTestNetns();
+  using conn = openRtnlIn(pod.pin);
+  inNetns<void>(pod.pin, () => tapCreate('t0', { multiQueue: true, owner: 0, group: 65_534 }));
+  const tap = linkGet(conn, 't0');
+  assert.equal(tap.kind, 'tun');
+  assert.deepEqual(tap.tun, { type: 'tap', owner: 0, group: 65_534, persistent: true, multiQueue: true });
+  inNetns<void>(pod.pin, () => tapCreate('t1'));
+  assert.deepEqual(linkGet(conn, 't1').tun, { type: 'tap', persistent: true, multiQueue: false });
+  for (const taken of ['t0', 'lo']) {
+    assert.throws(() => inNetns<void>(pod.pin, () => tapCreate(taken)), { code: 'EBUSY' });
+  }
+  assert.throws(() => inNetns<void>(pod.pin, () => tapCreate('t2', { owner: 2 ** 32 - 1 })), {
+    code: 'EINVAL',
+  });
+  assert.equal(linkFind(conn, 't2'), undefined);
+  assert.throws(() => tapCreate('a-name-of-16-byte'), RangeError);
+});
 
 test('a macvlan is made straight in a pod; lists are filtered', () => {
   using host = createTestNetns();

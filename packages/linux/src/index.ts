@@ -70,5 +70,6 @@ export { inNetnsOfSocket } from './socket-netns.ts';
 
 export { NETLINK, NetlinkSocket } from './sockets.ts';
 export { pipe, type SpawnedProcess, type SpawnOptions, spawnProcess } from './spawn.ts';
+export { type TapOptions, tapCreate } from './tap.ts';
 export { UndoStack } from './undo-stack.ts';
 export { supportsX32 } from './x32.ts';

@@ -19,6 +19,8 @@ const fns = {
   poll: libc.func('int poll(void *fds, unsigned long n, int timeout)'),
   flock: libc.func('int flock(int fd, int op)'),
   syncfs: libc.func('int syncfs(int fd)'),
+  ioctlNumber: libc.func('ioctl', 'int', ['int', 'unsigned long', 'unsigned long']),
+  ioctlPointer: libc.func('ioctl', 'int', ['int', 'unsigned long', 'void *']),
   syscall3: libc.func('syscall', 'long', ['long', 'long', 'long', 'long']),
 };
 

@@ -101,6 +101,7 @@ export type {
   BridgePort,
   BridgeSettings,
   Ipv4Settings,
+  IpvlanIsolation,
   IpvlanMode,
   Link,
   LinkChange,
@@ -110,6 +111,7 @@ export type {
   MacvlanMode,
   OperState,
   VethPeer,
+  VlanProtocol,
 } from './rtnl/link-types.ts';
 export { type MonitorEvent, type MonitorSubject, monitor } from './rtnl/monitor.ts';
 export {

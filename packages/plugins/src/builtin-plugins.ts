@@ -2,12 +2,18 @@ import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type BoundPlugin, bindPlugin, type InProcessPlugins } from '@amphipod/cni';
 import { bridge } from './bridge/bridge.ts';
+import { dummy } from './dummy/dummy.ts';
 import { firewall } from './firewall/firewall.ts';
+import { hostDevice } from './host-device/host-device.ts';
 import { hostLocal } from './host-local/host-local.ts';
+import { ipvlan } from './ipvlan/ipvlan.ts';
 import { openPluginHost, type PluginHost } from './lib/host.ts';
 import { loopback } from './loopback/loopback.ts';
+import { macvlan } from './macvlan/macvlan.ts';
 import { portmap } from './portmap/portmap.ts';
 import { ptp } from './ptp/ptp.ts';
+import { tap } from './tap/tap.ts';
+import { vlan } from './vlan/vlan.ts';
 
 /** Where this package's executables are: a directory for CNI_PATH. */
 export const pluginBinDir = fileURLToPath(new URL('../bin', import.meta.url));
@@ -25,11 +31,13 @@ export function builtinPlugins(openHost: () => PluginHost = openPluginHost): InP
       return host;
     });
   const plugins = new Map(
-    [bridge, firewall, hostLocal, loopback, portmap, ptp].map((plugin) => {
-      // The very file, by whatever links it is reached; one that an upgrade put in its place is another version's.
-      const { dev, ino } = statSync(`${pluginBinDir}/${plugin.type}`);
-      return [plugin.type, { dev, ino, bound: bind(plugin) }];
-    }),
+    [bridge, dummy, firewall, hostDevice, hostLocal, ipvlan, loopback, macvlan, portmap, ptp, tap, vlan].map(
+      (plugin) => {
+        // The very file, by whatever links it is reached; one that an upgrade put in its place is another version's.
+        const { dev, ino } = statSync(`${pluginBinDir}/${plugin.type}`);
+        return [plugin.type, { dev, ino, bound: bind(plugin) }];
+      },
+    ),
   );
   return {
     resolve(type, file) {

@@ -1,9 +1,15 @@
 export { bridge } from './bridge/bridge.ts';
 export { builtinPlugins, pluginBinDir } from './builtin-plugins.ts';
+export { dummy } from './dummy/dummy.ts';
 export { firewall } from './firewall/firewall.ts';
+export { hostDevice } from './host-device/host-device.ts';
 export { hostLocal } from './host-local/host-local.ts';
+export { ipvlan } from './ipvlan/ipvlan.ts';
 export { type Openers, openPluginHost, type PluginHost, type Pod } from './lib/host.ts';
 export { loopback } from './loopback/loopback.ts';
+export { macvlan } from './macvlan/macvlan.ts';
 export { portmap } from './portmap/portmap.ts';
 export { ptp } from './ptp/ptp.ts';
 export { removeUnused } from './remove-unused.ts';
+export { tap } from './tap/tap.ts';
+export { vlan } from './vlan/vlan.ts';

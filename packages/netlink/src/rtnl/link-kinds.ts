@@ -16,6 +16,9 @@ import { writeCommon } from './link-write.ts';
 // include/uapi/linux/if_link.h
 export const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8, source: 16 } as const;
 export const ipvlanModes = { l2: 0, l3: 1, l3s: 2 } as const;
+export const ipvlanFlags = { private: 1, vepa: 2 } as const;
+// include/uapi/linux/if_ether.h
+export const vlanProtocols = { '802.1Q': 0x8100, '802.1ad': 0x88a8 } as const;
 /** The bridge counts time in hundredths of a second (USER_HZ). */
 const USER_HZ = 100;
 
@@ -54,12 +57,15 @@ function writeKindData(writer: MessageWriter, spec: LinkSpec): void {
       break;
     case 'vlan':
       writer.u16(IFLA_VLAN.ID, spec.vlanId);
+      if (spec.protocol !== undefined) writer.u16be(IFLA_VLAN.PROTOCOL, vlanProtocols[spec.protocol]);
       break;
     case 'macvlan':
       writer.u32(IFLA_MACVLAN.MODE, macvlanModes[spec.mode ?? 'bridge']);
+      if (spec.bcQueueLength !== undefined) writer.u32(IFLA_MACVLAN.BC_QUEUE_LEN, spec.bcQueueLength);
       break;
     case 'ipvlan':
       writer.u16(IFLA_IPVLAN.MODE, ipvlanModes[spec.mode ?? 'l2']);
+      if (spec.isolation !== undefined) writer.u16(IFLA_IPVLAN.FLAGS, ipvlanFlags[spec.isolation]);
       break;
     case 'vxlan':
       writeVxlan(writer, spec);

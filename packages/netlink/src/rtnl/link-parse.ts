@@ -9,11 +9,20 @@ import {
   IFLA_INFO,
   IFLA_IPVLAN,
   IFLA_MACVLAN,
+  IFLA_TUN,
   IFLA_VLAN,
   IFLA_VXLAN,
 } from './constants.ts';
-import { ipvlanModes, macvlanModes } from './link-kinds.ts';
-import type { IpvlanMode, Link, LinkFlags, MacvlanMode, OperState } from './link-types.ts';
+import { ipvlanFlags, ipvlanModes, macvlanModes, vlanProtocols } from './link-kinds.ts';
+import type {
+  IpvlanIsolation,
+  IpvlanMode,
+  Link,
+  LinkFlags,
+  MacvlanMode,
+  OperState,
+  VlanProtocol,
+} from './link-types.ts';
 
 const IFINFOMSG = 16;
 // IF_OPER_* of include/uapi/linux/if.h, in order
@@ -111,25 +120,68 @@ function readKindData(link: Link, data: AttributeReader): void {
       readVxlan(link, data);
       break;
     case 'vlan':
-      while (data.next()) if (data.type === IFLA_VLAN.ID) link.vlan = { id: data.u16() };
+      readVlan(link, data);
       break;
     case 'macvlan':
-      while (data.next()) {
-        if (data.type === IFLA_MACVLAN.MODE)
-          link.macvlan = { mode: nameOf(macvlanModes, data.u32()) as MacvlanMode };
-      }
+      readMacvlan(link, data);
       break;
     case 'ipvlan':
-      while (data.next()) {
-        if (data.type === IFLA_IPVLAN.MODE)
-          link.ipvlan = { mode: nameOf(ipvlanModes, data.u16()) as IpvlanMode };
-      }
+      readIpvlan(link, data);
+      break;
+    case 'tun':
+      readTun(link, data);
       break;
   }
 }
 
 function nameOf(table: Record<string, number>, value: number): string {
   return Object.keys(table).find((name) => table[name] === value) ?? `${value}`;
+}
+
+function readVlan(link: Link, data: AttributeReader): void {
+  const vlan: NonNullable<Link['vlan']> = { id: 0, protocol: '802.1Q' };
+  while (data.next()) {
+    if (data.type === IFLA_VLAN.ID) vlan.id = data.u16();
+    else if (data.type === IFLA_VLAN.PROTOCOL)
+      vlan.protocol = nameOf(vlanProtocols, data.u16be()) as VlanProtocol;
+  }
+  link.vlan = vlan;
+}
+
+function readMacvlan(link: Link, data: AttributeReader): void {
+  const macvlan: NonNullable<Link['macvlan']> = { mode: 'bridge' };
+  while (data.next()) {
+    if (data.type === IFLA_MACVLAN.MODE) macvlan.mode = nameOf(macvlanModes, data.u32()) as MacvlanMode;
+    else if (data.type === IFLA_MACVLAN.BC_QUEUE_LEN) macvlan.bcQueueLength = data.u32();
+  }
+  link.macvlan = macvlan;
+}
+
+function readIpvlan(link: Link, data: AttributeReader): void {
+  const ipvlan: NonNullable<Link['ipvlan']> = { mode: 'l2' };
+  while (data.next()) {
+    if (data.type === IFLA_IPVLAN.MODE) ipvlan.mode = nameOf(ipvlanModes, data.u16()) as IpvlanMode;
+    else if (data.type === IFLA_IPVLAN.FLAGS) {
+      const flags = data.u16();
+      if (flags !== 0) ipvlan.isolation = nameOf(ipvlanFlags, flags) as IpvlanIsolation;
+    }
+  }
+  link.ipvlan = ipvlan;
+}
+
+/** IFF_TAP of include/uapi/linux/if_tun.h; the other type is IFF_TUN. */
+const TYPE_TAP = 2;
+
+function readTun(link: Link, data: AttributeReader): void {
+  const tun: NonNullable<Link['tun']> = { type: 'tun', persistent: false, multiQueue: false };
+  while (data.next()) {
+    if (data.type === IFLA_TUN.OWNER) tun.owner = data.u32();
+    else if (data.type === IFLA_TUN.GROUP) tun.group = data.u32();
+    else if (data.type === IFLA_TUN.TYPE) tun.type = data.u8() === TYPE_TAP ? 'tap' : 'tun';
+    else if (data.type === IFLA_TUN.PERSIST) tun.persistent = data.u8() !== 0;
+    else if (data.type === IFLA_TUN.MULTI_QUEUE) tun.multiQueue = data.u8() !== 0;
+  }
+  link.tun = tun;
 }
 
 function readBridge(link: Link, data: AttributeReader): void {

@@ -45,14 +45,20 @@ export interface Link {
     guard: boolean;
     neighSuppress: boolean;
   };
-  vlan?: { id: number };
+  vlan?: { id: number; protocol: VlanProtocol };
   vxlan?: { vni: number; port: number; parentIndex?: number; local?: IpAddress; learning: boolean };
-  macvlan?: { mode: MacvlanMode };
-  ipvlan?: { mode: IpvlanMode };
+  /** `bcQueueLength`: multicast frames that may wait, as asked for; kernels before 5.11 do not tell. */
+  macvlan?: { mode: MacvlanMode; bcQueueLength?: number };
+  ipvlan?: { mode: IpvlanMode; isolation?: IpvlanIsolation };
+  /** Kind `tun`; owner and group are numeric ids. */
+  tun?: { type: 'tun' | 'tap'; owner?: number; group?: number; persistent: boolean; multiQueue: boolean };
 }
 
 export type MacvlanMode = 'private' | 'vepa' | 'bridge' | 'passthru' | 'source';
 export type IpvlanMode = 'l2' | 'l3' | 'l3s';
+/** No traffic between the ipvlans of a parent: none at all, or by way of the switch outside. */
+export type IpvlanIsolation = 'private' | 'vepa';
+export type VlanProtocol = '802.1Q' | '802.1ad';
 
 /** What every new link can be given in the message that makes it. */
 export interface LinkCommon {
@@ -93,9 +99,9 @@ export type LinkSpec =
   | (LinkCommon & BridgeSettings & { kind: 'bridge' })
   | (LinkCommon & { kind: 'veth'; peer: VethPeer })
   | (LinkCommon & { kind: 'dummy' | 'ifb' })
-  | (LinkCommon & { kind: 'vlan'; parentIndex: number; vlanId: number })
-  | (LinkCommon & { kind: 'macvlan'; parentIndex: number; mode?: MacvlanMode })
-  | (LinkCommon & { kind: 'ipvlan'; parentIndex: number; mode?: IpvlanMode })
+  | (LinkCommon & { kind: 'vlan'; parentIndex: number; vlanId: number; protocol?: VlanProtocol })
+  | (LinkCommon & { kind: 'macvlan'; parentIndex: number; mode?: MacvlanMode; bcQueueLength?: number })
+  | (LinkCommon & { kind: 'ipvlan'; parentIndex: number; mode?: IpvlanMode; isolation?: IpvlanIsolation })
   | (LinkCommon & {
       kind: 'vxlan';
       vni: number;

@@ -1,0 +1,41 @@
+import {
+  type Address,
+  addrAdd,
+  addrList,
+  type Link,
+  linkSet,
+  type Route,
+  type Rtnl,
+  routeAppend,
+  routeList,
+} from '@amphipod/netlink';
+
+/** RTPROT_KERNEL: routes that come and go with addresses. */
+const BY_KERNEL = 2;
+const SCOPE_GLOBAL = 0;
+
+/** What a device loses when it leaves the host, for an ADD that fails after that. */
+export interface HostState {
+  link: Link;
+  addresses: Address[];
+  routes: Route[];
+}
+
+export function saveHostState(rtnl: Rtnl, link: Link): HostState {
+  const { ifIndex } = link;
+  return {
+    link,
+    addresses: addrList(rtnl, { ifIndex }).filter(({ scope }) => scope === SCOPE_GLOBAL),
+    routes: routeList(rtnl, { ifIndex }).filter(({ protocol }) => protocol !== BY_KERNEL),
+  };
+}
+
+/** Puts it back on the device, which is on the host again, as `ifIndex`. */
+export function restoreHostState(rtnl: Rtnl, ifIndex: number, { link, addresses, routes }: HostState): void {
+  const { up } = link.flags;
+  linkSet(rtnl, ifIndex, { alias: link.alias ?? '', up });
+  for (const { cidr, broadcast, flags } of addresses) {
+    addrAdd(rtnl, ifIndex, cidr, { noDad: flags.noDad, ...(broadcast !== undefined && { broadcast }) });
+  }
+  if (up) for (const route of routes) routeAppend(rtnl, { ...route, ifIndex });
+}
