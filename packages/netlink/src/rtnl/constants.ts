@@ -33,6 +33,7 @@ export const IFLA_VXLAN = {
 } as const;
 export const IFLA_MACVLAN = { MODE: 1 } as const;
 export const IFLA_IPVLAN = { MODE: 1 } as const;
+export const IFLA_VRF = { TABLE: 1 } as const;
 export const IFLA_VLAN = { ID: 1, PROTOCOL: 5 } as const;
 // biome-ignore format: tables read best as tables
 export const IFF = {

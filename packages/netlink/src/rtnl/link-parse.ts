@@ -10,6 +10,7 @@ import {
   IFLA_IPVLAN,
   IFLA_MACVLAN,
   IFLA_VLAN,
+  IFLA_VRF,
   IFLA_VXLAN,
 } from './constants.ts';
 import { ipvlanModes, macvlanModes } from './link-kinds.ts';
@@ -112,6 +113,9 @@ function readKindData(link: Link, data: AttributeReader): void {
       break;
     case 'vlan':
       while (data.next()) if (data.type === IFLA_VLAN.ID) link.vlan = { id: data.u16() };
+      break;
+    case 'vrf':
+      while (data.next()) if (data.type === IFLA_VRF.TABLE) link.vrf = { table: data.u32() };
       break;
     case 'macvlan':
       while (data.next()) {

@@ -29,7 +29,7 @@ export interface Link {
   operState: OperState;
   /** `bridge`, `veth`, …; absent for hardware and the loopback. */
   kind?: string;
-  /** The bridge that it is a port of. */
+  /** The bridge that it is a port of, or the VRF that it is a member of. */
   masterIndex?: number;
   /** IFLA_LINK: a veth's peer, a vlan's or macvlan's parent; in the namespace `peerNetnsId` when that is set. */
   peerIndex?: number;
@@ -49,6 +49,8 @@ export interface Link {
   vxlan?: { vni: number; port: number; parentIndex?: number; local?: IpAddress; learning: boolean };
   macvlan?: { mode: MacvlanMode };
   ipvlan?: { mode: IpvlanMode };
+  /** Virtual routing and forwarding: the routing table of its members. */
+  vrf?: { table: number };
 }
 
 export type MacvlanMode = 'private' | 'vepa' | 'bridge' | 'passthru' | 'source';
@@ -90,6 +92,7 @@ export type LinkSpec =
   | (LinkCommon & { kind: 'dummy' | 'ifb' })
   | (LinkCommon & { kind: 'vlan'; parentIndex: number; vlanId: number })
   | (LinkCommon & { kind: 'macvlan'; parentIndex: number; mode?: MacvlanMode })
+  | (LinkCommon & { kind: 'vrf'; table: number })
   | (LinkCommon & { kind: 'ipvlan'; parentIndex: number; mode?: IpvlanMode })
   | (LinkCommon & {
       kind: 'vxlan';
