@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type BoundPlugin, bindPlugin, type InProcessPlugins } from '@amphipod/cni';
+import { bandwidth } from './bandwidth/bandwidth.ts';
 import { bridge } from './bridge/bridge.ts';
 import { hostLocal } from './host-local/host-local.ts';
 import { openPluginHost, type PluginHost } from './lib/host.ts';
@@ -23,7 +24,7 @@ export function builtinPlugins(openHost: () => PluginHost = openPluginHost): InP
       return host;
     });
   const plugins = new Map(
-    [bridge, hostLocal, loopback, portmap].map((plugin) => {
+    [bandwidth, bridge, hostLocal, loopback, portmap].map((plugin) => {
       // The very file, by whatever links it is reached; one that an upgrade put in its place is another version's.
       const { dev, ino } = statSync(`${pluginBinDir}/${plugin.type}`);
       return [plugin.type, { dev, ino, bound: bind(plugin) }];

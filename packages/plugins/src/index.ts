@@ -1,3 +1,4 @@
+export { bandwidth } from './bandwidth/bandwidth.ts';
 export { bridge } from './bridge/bridge.ts';
 export { builtinPlugins, pluginBinDir } from './builtin-plugins.ts';
 export { hostLocal } from './host-local/host-local.ts';
