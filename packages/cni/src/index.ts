@@ -3,6 +3,7 @@ export type { Attachment } from './attachment.ts';
 export type { CachedAttachment } from './cache.ts';
 export { type CallOptions, type Cni, type CniOptions, createCni } from './cni.ts';
 export { decodeDns, decodeResult } from './decode-result.ts';
+export { duplicateKeys, type KeyPath } from './duplicate-keys.ts';
 export { encodeResult } from './encode-result.ts';
 export { CniError, type CniErrorCode, cniErrorNumbers, toCniError } from './errors.ts';
 export { findPlugin, type PluginFile } from './invoke/find-plugin.ts';

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { decodeResult } from './decode-result.ts';
+import { duplicateKeys } from './duplicate-keys.ts';
 import { encodeResult } from './encode-result.ts';
 import { CniError, toCniError } from './errors.ts';
 import { checkVersions } from './invoke/check-versions.ts';
@@ -67,7 +68,7 @@ export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}):
       printJson(io, { cniVersion: newestVersion, supportedVersions: plugin.versions });
       return 0;
     }
-    const { config, prevResult, validAttachments } = readConfig(io);
+    const { config, prevResult, validAttachments, text } = readConfig(io);
     if (!verbs.includes(command)) {
       throw new CniError('invalid-environment', `unknown CNI_COMMAND: ${command}`);
     }
@@ -75,7 +76,7 @@ export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}):
     checkVersions(plugin, command as Verb, cniVersion);
     const request = makeRequest(
       command as Verb,
-      { config, prevResult: decodePrevious(prevResult, cniVersion), validAttachments },
+      { config, prevResult: decodePrevious(prevResult, cniVersion), validAttachments, text },
       { io, inProcess },
     );
     if (command === 'ADD') checkNetns(request.netns, io.env.CNI_NETNS_OVERRIDE ?? '');
@@ -115,6 +116,7 @@ interface Input {
   config: NetConf;
   prevResult: unknown;
   validAttachments: readonly AttachmentId[] | undefined;
+  text: string;
 }
 
 function readConfig(io: SkelIo): Input {
@@ -153,7 +155,7 @@ function readConfig(io: SkelIo): Input {
     cniVersion: cniVersion === '' ? defaultVersion : cniVersion,
   } as NetConf;
   const valid = rest['cni.dev/valid-attachments'] ?? rest['cni.dev/attachments'];
-  return { config, prevResult, validAttachments: decodeValid(valid) };
+  return { config, prevResult, validAttachments: decodeValid(valid), text };
 }
 
 function decodeValid(value: unknown): readonly AttachmentId[] | undefined {
@@ -187,6 +189,7 @@ function makeRequest(
     config: NetConf;
     prevResult: PluginRequest['prevResult'];
     validAttachments: Input['validAttachments'];
+    text: string;
   },
   { io, inProcess }: { io: SkelIo; inProcess: InProcessPlugins | undefined },
 ): PluginRequest {
@@ -195,16 +198,18 @@ function makeRequest(
   const invoker = createInvoker({ pluginDirs, inProcess, ownGroup: false });
   const { signal } = new AbortController();
   const isAttachment = attachmentVerbs.includes(command);
+  const { text, ...decoded } = input;
   const request = {
     containerID: isAttachment ? (env.CNI_CONTAINERID ?? '') : '',
     netns: isAttachment ? (env.CNI_NETNS ?? '') : '',
     ifName: isAttachment ? (env.CNI_IFNAME ?? '') : '',
     args: env.CNI_ARGS ?? '',
-    ...input,
+    ...decoded,
   };
   return {
     ...request,
     signal,
+    duplicateKeys: () => duplicateKeys(text),
     delegate: (type, delegateCommand) => {
       validatePluginType(type);
       return invoker.call(type, delegateCommand as Verb, request, signal);
