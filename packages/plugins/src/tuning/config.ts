@@ -48,7 +48,7 @@ export function readConfig(request: Pick<PluginRequest, 'config' | 'args' | 'dup
 
 /** The directory alone, for DEL and GC, which do their work whatever else is wrong. */
 export function readDataDir({ config }: Pick<PluginRequest, 'config'>): string {
-  const dataDir = valueOf(config, 'dataDir');
+  const dataDir = lookUp(config, 'dataDir');
   return typeof dataDir === 'string' && dataDir !== '' ? dataDir : DEFAULT_DATA_DIR;
 }
 
@@ -60,8 +60,8 @@ function refuseDuplicates({ duplicateKeys }: Pick<PluginRequest, 'duplicateKeys'
 
 /** `args.cni.sysctl` adds to `sysctl` and overrides it. */
 function readSysctls(config: JsonObject): TuningConfig['sysctls'] {
-  const args = valueOf(config, 'args');
-  const cniArgs = isJsonObject(args) ? valueOf(args, 'cni') : undefined;
+  const args = lookUp(config, 'args');
+  const cniArgs = isJsonObject(args) ? lookUp(args, 'cni') : undefined;
   const merged = new Map(readStrings(config, 'sysctl', ''));
   if (isJsonObject(cniArgs)) {
     for (const [key, value] of readStrings(cniArgs, 'sysctl', 'args.cni.')) merged.set(key, value);
@@ -71,7 +71,7 @@ function readSysctls(config: JsonObject): TuningConfig['sysctls'] {
 
 function readStrings(object: JsonObject, key: string, where: string): [string, string][] {
   readKeys(object, where).object(key);
-  const value = valueOf(object, key);
+  const value = lookUp(object, key);
   if (!isJsonObject(value)) return [];
   const inner = readKeys(value, `${where}${key}.`);
   return Object.entries(value).map(([name, text]) =>
@@ -80,7 +80,7 @@ function readStrings(object: JsonObject, key: string, where: string): [string, s
 }
 
 /** Without regard to case where there is no exact match, as `readKeys` does it. */
-function valueOf(object: JsonObject, key: string): unknown {
+function lookUp(object: JsonObject, key: string): unknown {
   if (key in object) return object[key];
   const lower = key.toLowerCase();
   return Object.entries(object).find(([name]) => name.toLowerCase() === lower)?.[1];
