@@ -4,6 +4,7 @@ export type { CachedAttachment } from './cache-file.ts';
 export { type Cni, type CniOptions, createCni } from './cni.ts';
 export type { CallOptions } from './context.ts';
 export { decodeDns, decodeResult } from './decode-result.ts';
+export { duplicateKeys, type KeyPath } from './duplicate-keys.ts';
 export { encodeResult } from './encode-result.ts';
 export { CniError, type CniErrorCode, cniErrorNumbers, toCniError } from './errors.ts';
 export { findPlugin, type PluginFile } from './invoke/find-plugin.ts';

@@ -1,3 +1,4 @@
+import type { KeyPath } from './duplicate-keys.ts';
 import type { PluginFile } from './invoke/find-plugin.ts';
 import type { JsonObject } from './json.ts';
 import type { Dns, Result } from './result.ts';
@@ -36,6 +37,8 @@ export interface PluginRequest {
   prevResult?: Result | undefined;
   /** Attachments that are to stay (GC); undefined: none is known, everything is stale. */
   validAttachments?: readonly AttachmentId[] | undefined;
+  /** Keys that the configuration's text has twice; absent where it came as a value and no text is known. */
+  duplicateKeys?(): readonly KeyPath[];
   /** Runs another plugin with the same parameters and configuration: an IPAM plugin, say. Only ADD gives a result. */
   delegate(type: string, command: CniCommand): Promise<Result>;
   signal: AbortSignal;

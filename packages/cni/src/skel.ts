@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { duplicateKeys } from './duplicate-keys.ts';
 import { encodeResult } from './encode-result.ts';
 import { CniError, toCniError } from './errors.ts';
 import { allowsOwnNetns, callBound } from './invoke/call-bound.ts';
@@ -158,6 +159,7 @@ function makeRequest(
   return {
     ...request,
     signal,
+    duplicateKeys: () => duplicateKeys(stdin),
     delegate: delegateOf({ command, callers }, async (type, verb) => {
       validatePluginType(type);
       return await invoker.call(type, verb, { ...request, stdin, callers }, signal);

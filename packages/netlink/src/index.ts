@@ -87,6 +87,16 @@ export {
 } from './rtnl/bridge-vlan.ts';
 export { type FdbEntry, type FdbSpec, fdbAdd, fdbAppend, fdbDel, fdbList, fdbReplace } from './rtnl/fdb.ts';
 export {
+  type FilterProtocol,
+  filterDel,
+  filterProtocols,
+  type U32Filter,
+  type U32FilterSpec,
+  type U32Key,
+  u32FilterAdd,
+  u32FilterList,
+} from './rtnl/filter.ts';
+export {
   linkAdd,
   linkAddIn,
   linkDel,
@@ -123,6 +133,7 @@ export {
   neighList,
   neighReplace,
 } from './rtnl/neighbour.ts';
+export { type Psched, parsePsched, readPsched, ticksToBytes, transmitTicks } from './rtnl/psched.ts';
 export {
   routeAdd,
   routeAddRequest,
@@ -132,6 +143,28 @@ export {
   routeList,
   routeReplace,
 } from './rtnl/route.ts';
+
+  htbClassAdd,
+  htbClassList,
+  type QdiscPlace,
+  qdiscAdd,
+  qdiscDel,
+  qdiscFind,
+  qdiscList,
+  qdiscReplace,
+} from './rtnl/qdisc.ts';
+
+export type {
+  HtbClass,
+  HtbClassSpec,
+  HtbOptions,
+  IngressOptions,
+  Qdisc,
+  QdiscOptions,
+  QdiscSpec,
+  TbfOptions,
+} from './rtnl/qdisc-types.ts';
 export type { NextHop, Route, RouteSpec, RouteType } from './rtnl/route-types.ts';
 export { openRtnl, openRtnlIn, Rtnl } from './rtnl/rtnl.ts';
 export { type Rule, type RuleAction, type RuleSpec, ruleAdd, ruleDel, ruleList } from './rtnl/rule.ts';
+export { tcHandle } from './rtnl/tc-message.ts';

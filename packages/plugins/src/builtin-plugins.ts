@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type BoundPlugin, bindPlugin, type InProcessPlugins } from '@amphipod/cni';
+import { bandwidth } from './bandwidth/bandwidth.ts';
 import { bridge } from './bridge/bridge.ts';
 import { dummy } from './dummy/dummy.ts';
 import { firewall } from './firewall/firewall.ts';
@@ -13,6 +14,7 @@ import { macvlan } from './macvlan/macvlan.ts';
 import { portmap } from './portmap/portmap.ts';
 import { ptp } from './ptp/ptp.ts';
 import { tap } from './tap/tap.ts';
+import { tuning } from './tuning/tuning.ts';
 import { vlan } from './vlan/vlan.ts';
 
 /** Where this package's executables are: a directory for CNI_PATH. */
@@ -31,13 +33,26 @@ export function builtinPlugins(openHost: () => PluginHost = openPluginHost): InP
       return host;
     });
   const plugins = new Map(
-    [bridge, dummy, firewall, hostDevice, hostLocal, ipvlan, loopback, macvlan, portmap, ptp, tap, vlan].map(
-      (plugin) => {
-        // The very file, by whatever links it is reached; one that an upgrade put in its place is another version's.
-        const { dev, ino } = statSync(`${pluginBinDir}/${plugin.type}`);
-        return [plugin.type, { dev, ino, bound: bind(plugin) }];
-      },
-    ),
+    [
+      bandwidth,
+      bridge,
+      dummy,
+      firewall,
+      hostDevice,
+      hostLocal,
+      ipvlan,
+      loopback,
+      macvlan,
+      portmap,
+      ptp,
+      tap,
+      tuning,
+      vlan,
+    ].map((plugin) => {
+      // The very file, by whatever links it is reached; one that an upgrade put in its place is another version's.
+      const { dev, ino } = statSync(`${pluginBinDir}/${plugin.type}`);
+      return [plugin.type, { dev, ino, bound: bind(plugin) }];
+    }),
   );
   return {
     resolve(type, file) {

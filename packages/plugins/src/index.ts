@@ -1,3 +1,4 @@
+export { bandwidth } from './bandwidth/bandwidth.ts';
 export { bridge } from './bridge/bridge.ts';
 export { builtinPlugins, pluginBinDir } from './builtin-plugins.ts';
 export { dummy } from './dummy/dummy.ts';
@@ -12,4 +13,5 @@ export { portmap } from './portmap/portmap.ts';
 export { ptp } from './ptp/ptp.ts';
 export { removeUnused } from './remove-unused.ts';
 export { tap } from './tap/tap.ts';
+export { tuning } from './tuning/tuning.ts';
 export { vlan } from './vlan/vlan.ts';

@@ -40,6 +40,7 @@ export const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const;
 export const IFLA_IPVLAN = { MODE: 1, FLAGS: 2 } as const;
 /** Read only: tun and tap devices are made by ioctl. */
 export const IFLA_TUN = { OWNER: 1, GROUP: 2, TYPE: 3, PERSIST: 6, MULTI_QUEUE: 7 } as const;
+export const IFLA_VRF = { TABLE: 1 } as const;
 export const IFLA_VLAN = { ID: 1, PROTOCOL: 5 } as const;
 // biome-ignore format: tables read best as tables
 export const IFF = {

@@ -7,6 +7,7 @@ import {
   IFLA_IPVLAN,
   IFLA_MACVLAN,
   IFLA_VLAN,
+  IFLA_VRF,
   IFLA_VXLAN,
   VETH_INFO_PEER,
 } from './constants.ts';
@@ -69,6 +70,9 @@ function writeKindData(writer: MessageWriter, spec: LinkSpec): void {
       break;
     case 'vxlan':
       writeVxlan(writer, spec);
+      break;
+    case 'vrf':
+      writer.u32(IFLA_VRF.TABLE, spec.table);
       break;
     case 'dummy':
     case 'ifb':

@@ -11,6 +11,7 @@ import {
   IFLA_MACVLAN,
   IFLA_TUN,
   IFLA_VLAN,
+  IFLA_VRF,
   IFLA_VXLAN,
 } from './constants.ts';
 import { ipvlanFlags, ipvlanModes, macvlanModes, vlanProtocols } from './link-kinds.ts';
@@ -121,6 +122,9 @@ function readKindData(link: Link, data: AttributeReader): void {
       break;
     case 'vlan':
       readVlan(link, data);
+      break;
+    case 'vrf':
+      while (data.next()) if (data.type === IFLA_VRF.TABLE) link.vrf = { table: data.u32() };
       break;
     case 'macvlan':
       readMacvlan(link, data);

@@ -29,7 +29,7 @@ export interface Link {
   operState: OperState;
   /** `bridge`, `veth`, …; absent for hardware and the loopback. */
   kind?: string;
-  /** The bridge that it is a port of. */
+  /** The bridge that it is a port of, or the VRF that it is a member of. */
   masterIndex?: number;
   /** IFLA_LINK: a veth's peer, a vlan's or macvlan's parent; in the namespace `peerNetnsId` when that is set. */
   peerIndex?: number;
@@ -52,6 +52,8 @@ export interface Link {
   ipvlan?: { mode: IpvlanMode; isolation?: IpvlanIsolation };
   /** Kind `tun`; owner and group are numeric ids. */
   tun?: { type: 'tun' | 'tap'; owner?: number; group?: number; persistent: boolean; multiQueue: boolean };
+  /** Virtual routing and forwarding: the routing table of its members. */
+  vrf?: { table: number };
 }
 
 export type MacvlanMode = 'private' | 'vepa' | 'bridge' | 'passthru' | 'source';
@@ -102,6 +104,7 @@ export type LinkSpec =
   | (LinkCommon & { kind: 'vlan'; parentIndex: number; vlanId: number; protocol?: VlanProtocol })
   | (LinkCommon & { kind: 'macvlan'; parentIndex: number; mode?: MacvlanMode; bcQueueLength?: number })
   | (LinkCommon & { kind: 'ipvlan'; parentIndex: number; mode?: IpvlanMode; isolation?: IpvlanIsolation })
+  | (LinkCommon & { kind: 'vrf'; table: number })
   | (LinkCommon & {
       kind: 'vxlan';
       vni: number;
