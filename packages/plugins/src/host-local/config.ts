@@ -40,8 +40,8 @@ export function readConfig({ config, args }: Pick<PluginRequest, 'config' | 'arg
     'runtimeConfig.',
   );
   const rangeSets = [
-    ...oldStyleRange(ipam),
     ...readRangeSets(runtimeConfig, 'ipRanges', config),
+    ...oldStyleRange(ipam),
     ...readRangeSets(ipam, 'ranges', config),
   ];
   checkRangeSets(rangeSets, config.cniVersion);
@@ -124,12 +124,11 @@ function checkRangeSets(sets: readonly RangeSet[], cniVersion: string): void {
     }
   }
   for (const [i, set] of sets.entries()) {
-    for (const [j, other] of sets.slice(0, i).entries()) {
-      if (setsOverlap(set, other)) {
-        throw new CniError('invalid-network-config', `range set ${i} overlaps with ${j}`, {
-          details: `${formatRangeSet(set)} and ${formatRangeSet(other)}`,
-        });
-      }
+    const j = sets.findIndex((other, at) => at > i && setsOverlap(set, other));
+    if (j >= 0) {
+      throw new CniError('invalid-network-config', `range set ${i} overlaps with ${j}`, {
+        details: `${formatRangeSet(set)} and ${formatRangeSet(sets[j]!)}`,
+      });
     }
   }
 }
