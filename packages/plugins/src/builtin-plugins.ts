@@ -6,6 +6,7 @@ import { hostLocal } from './host-local/host-local.ts';
 import { openPluginHost, type PluginHost } from './lib/host.ts';
 import { loopback } from './loopback/loopback.ts';
 import { portmap } from './portmap/portmap.ts';
+import { staticIpam } from './static/static.ts';
 
 /** Where this package's executables are: a directory for CNI_PATH. */
 export const pluginBinDir = fileURLToPath(new URL('../bin', import.meta.url));
@@ -23,7 +24,7 @@ export function builtinPlugins(openHost: () => PluginHost = openPluginHost): InP
       return host;
     });
   const plugins = new Map(
-    [bridge, hostLocal, loopback, portmap].map((plugin) => {
+    [bridge, hostLocal, loopback, portmap, staticIpam].map((plugin) => {
       // The very file, by whatever links it is reached; one that an upgrade put in its place is another version's.
       const { dev, ino } = statSync(`${pluginBinDir}/${plugin.type}`);
       return [plugin.type, { dev, ino, bound: bind(plugin) }];

@@ -5,3 +5,4 @@ export { type Openers, openPluginHost, type PluginHost, type Pod } from './lib/h
 export { loopback } from './loopback/loopback.ts';
 export { portmap } from './portmap/portmap.ts';
 export { removeUnused } from './remove-unused.ts';
+export { staticIpam } from './static/static.ts';
