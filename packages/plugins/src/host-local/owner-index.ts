@@ -8,7 +8,7 @@ export interface IndexEntry {
 }
 
 // On tmpfs: after a power cut nothing of an index is worth reading.
-const INDEX_DIR = '/run/cni/host-local';
+const INDEX_DIR = '/run/amphipod/host-local';
 const MAGIC = 0x616d7068n;
 const HEADER_BYTES = 32;
 /** Owner's hash, kind, address. */
