@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type BoundPlugin, bindPlugin, type InProcessPlugins } from '@amphipod/cni';
 import { bridge } from './bridge/bridge.ts';
+import { dhcp } from './dhcp/dhcp.ts';
 import { hostLocal } from './host-local/host-local.ts';
 import { openPluginHost, type PluginHost } from './lib/host.ts';
 import { loopback } from './loopback/loopback.ts';
@@ -24,7 +25,7 @@ export function builtinPlugins(openHost: () => PluginHost = openPluginHost): InP
       return host;
     });
   const plugins = new Map(
-    [bridge, hostLocal, loopback, portmap, staticIpam].map((plugin) => {
+    [bridge, dhcp, hostLocal, loopback, portmap, staticIpam].map((plugin) => {
       // The very file, by whatever links it is reached; one that an upgrade put in its place is another version's.
       const { dev, ino } = statSync(`${pluginBinDir}/${plugin.type}`);
       return [plugin.type, { dev, ino, bound: bind(plugin) }];

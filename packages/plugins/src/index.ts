@@ -1,5 +1,7 @@
 export { bridge } from './bridge/bridge.ts';
 export { builtinPlugins, pluginBinDir } from './builtin-plugins.ts';
+export { dhcp } from './dhcp/dhcp.ts';
+export { type DhcpDaemonOptions, runDhcpDaemon } from './dhcp/run-dhcp-daemon.ts';
 export { hostLocal } from './host-local/host-local.ts';
 export { type Openers, openPluginHost, type PluginHost, type Pod } from './lib/host.ts';
 export { loopback } from './loopback/loopback.ts';
