@@ -30,8 +30,8 @@ export interface ExchangeOptions {
   signal: AbortSignal;
 }
 
-/** RFC 2131 says 4 s; on a machine's own links an answer comes at once or the packet is lost. */
-const FIRST_RESEND_MS = 1000;
+/** RFC 2131 says 4 s; but an interface that has just come up loses what is sent before its switch port forwards. */
+const FIRST_RESEND_MS = 250;
 const MIN_POLL_MS = 1;
 const MAX_POLL_MS = 50;
 
