@@ -4,7 +4,8 @@ import { daemonCommand } from './dhcp/daemon-command.ts';
 
 // The launchers in bin/ hand over the plugin's type.
 const type = process.argv[2] ?? '';
-if (type === 'dhcp' && process.argv[3] === 'daemon') await daemonCommand(process.argv.slice(4));
+if (type === 'dhcp' && process.argv[3] === 'daemon')
+  process.exitCode = await daemonCommand(process.argv.slice(4));
 else {
   const plugins = builtinPlugins();
   const plugin = plugins.resolve(type, findPlugin(type, [pluginBinDir]));

@@ -8,9 +8,10 @@ import { run, type World } from './world.ts';
 export const SERVER_IP = '10.98.0.1';
 export const BRIDGE = 'dhcpbr0';
 
-/** A DHCP server (dnsmasq) on a bridge of this namespace. */
+/** A DHCP server (dnsmasq) in a namespace of its own, on a bridge of this one: as on a network that the machine is part of. */
 export class DhcpServer implements AsyncDisposable {
   readonly #world: World;
+  readonly #netns: string;
   #process: ChildProcess | undefined;
   #log = '';
   #pods = 0;
@@ -18,22 +19,29 @@ export class DhcpServer implements AsyncDisposable {
   constructor(world: World) {
     this.#world = world;
     run('ip', 'link', 'add', BRIDGE, 'type', 'bridge');
-    run('ip', 'address', 'add', `${SERVER_IP}/24`, 'dev', BRIDGE);
+    run('ip', 'address', 'add', '10.98.0.2/24', 'dev', BRIDGE);
     run('ip', 'link', 'set', BRIDGE, 'up');
+    this.#netns = world.netns('dhcp-server');
+    this.#plug(this.#netns, 'server');
+    run('nsenter', `--net=${this.#netns}`, 'ip', 'address', 'add', `${SERVER_IP}/24`, 'dev', 'eth0');
+    run('nsenter', `--net=${this.#netns}`, 'ip', 'link', 'set', 'eth0', 'up');
   }
 
   /** @param options of dnsmasq, beside the usual ones */
   async start(...options: string[]): Promise<void> {
+    this.#log = '';
     const server = spawn(
-      'dnsmasq',
+      'nsenter',
       [
+        `--net=${this.#netns}`,
+        'dnsmasq',
         '--keep-in-foreground',
         '--conf-file=/dev/null',
         '--port=0',
         '--user=root',
         '--log-facility=-',
         '--log-dhcp',
-        `--interface=${BRIDGE}`,
+        '--interface=eth0',
         '--bind-interfaces',
         '--no-ping',
         '--dhcp-authoritative',
@@ -48,8 +56,7 @@ export class DhcpServer implements AsyncDisposable {
     server.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#log += text;
     });
-    for (let i = 0; i < 100 && !this.#log.includes('DHCP, sockets bound'); i++) await sleep(20);
-    if (server.exitCode !== null) throw new Error(`dnsmasq: ${this.#log}`);
+    await this.logged('DHCP, sockets bound');
   }
 
   async stop(): Promise<void> {
@@ -60,18 +67,22 @@ export class DhcpServer implements AsyncDisposable {
     await once(server, 'exit');
   }
 
-  /** Has the server forget its leases. */
+  /** Has the server forget its leases; while it is stopped. */
   forget(): void {
     writeFileSync(this.#leaseFile, '');
   }
 
-  /** What the server has logged. */
-  get log(): string {
-    return this.#log;
+  /** Waits until the server, since its start, has logged this. @throws Error after 10 s */
+  async logged(text: string): Promise<void> {
+    for (let i = 0; i < 500; i++) {
+      if (this.#log.includes(text)) return;
+      await sleep(20);
+    }
+    throw new Error(`the server has not logged ${JSON.stringify(text)}:\n${this.#log}`);
   }
 
-  clearLog(): void {
-    this.#log = '';
+  get log(): string {
+    return this.#log;
   }
 
   /** Addresses given out at the moment, with the client identifier as text. */
@@ -86,18 +97,25 @@ export class DhcpServer implements AsyncDisposable {
       });
   }
 
-  /** A pod whose eth0 is on the bridge; gives the path of its namespace. */
+  /** A pod whose eth0 is on the bridge, down; gives the path of its namespace. */
   pod(): string {
     this.#pods += 1;
-    const name = `dpod${this.#pods}`;
-    const netns = this.#world.netns(name);
-    run('ip', 'link', 'add', `${name}h`, 'type', 'veth', 'peer', 'name', `${name}c`);
-    run('ip', 'link', 'set', `${name}h`, 'master', BRIDGE, 'up');
-    const pin = readFileSync('/proc/sys/kernel/random/uuid', 'utf8').slice(0, 8);
-    run('ip', 'link', 'set', `${name}c`, 'name', `d${pin}`);
-    run('nsenter', `--net=${netns}`, 'ip', 'link', 'set', 'lo', 'up');
-    moveInto(netns, `d${pin}`);
+    const netns = this.#world.netns(`dhcp-pod${this.#pods}`);
+    this.#plug(netns, `pod${this.#pods}`);
     return netns;
+  }
+
+  #plug(netns: string, name: string): void {
+    run('ip', 'link', 'add', `h-${name}`, 'type', 'veth', 'peer', 'name', `c-${name}`);
+    run('ip', 'link', 'set', `h-${name}`, 'master', BRIDGE, 'up');
+    // `ip` takes a process where the namespace has no name below /run/netns.
+    const holder = spawn('nsenter', [`--net=${netns}`, 'sleep', '60'], { stdio: 'ignore' });
+    try {
+      waitForNamespace(holder.pid!, netns);
+      run('ip', 'link', 'set', `c-${name}`, 'netns', String(holder.pid), 'name', 'eth0');
+    } finally {
+      holder.kill('SIGKILL');
+    }
   }
 
   get #leaseFile(): string {
@@ -109,12 +127,9 @@ export class DhcpServer implements AsyncDisposable {
   }
 }
 
-/** Moves a link into a namespace that has a path and no process, as `eth0`. */
-function moveInto(netns: string, link: string): void {
-  const holder = spawn('nsenter', [`--net=${netns}`, 'sleep', '60'], { stdio: 'ignore' });
-  try {
-    run('ip', 'link', 'set', link, 'netns', String(holder.pid), 'name', 'eth0');
-  } finally {
-    holder.kill('SIGKILL');
+function waitForNamespace(pid: number, netns: string): void {
+  for (let i = 0; i < 200; i++) {
+    if (run('stat', '-Lc', '%i', `/proc/${pid}/ns/net`) === run('stat', '-Lc', '%i', netns)) return;
   }
+  throw new Error(`process ${pid} did not enter ${netns}`);
 }

@@ -1,6 +1,6 @@
 import type { PacketSocket } from '@amphipod/linux';
 import { compareIp, type IpAddress, ipFromBytes, ipToBytes } from '@amphipod/netlink';
-import { type Destination, everyServer, exchange, type Reply, sendMessage } from './exchange.ts';
+import { type Destination, everyServer, exchange, type Reply } from './exchange.ts';
 import type { Granted } from './lease-result.ts';
 import { type DhcpMessage, type DhcpOptions, messageType, OPTION, TYPE } from './message.ts';
 
@@ -80,10 +80,9 @@ export async function extendLease(
   return answer && verdict(answer);
 }
 
-/** Gives a lease back. There is no answer to it. */
-export function releaseLease(socket: PacketSocket, client: DhcpClient, { ip, server }: Grant): void {
-  const options = [[OPTION.serverId, ipToBytes(server.ip)] as const];
-  sendMessage(socket, build(client, TYPE.release, { ciaddr: ip, options }), server);
+/** The message that gives a lease back. There is no answer to it. */
+export function buildRelease(client: DhcpClient, { ip, server }: Grant): DhcpMessage {
+  return build(client, TYPE.release, { ciaddr: ip, options: [[OPTION.serverId, ipToBytes(server.ip)]] });
 }
 
 function build(

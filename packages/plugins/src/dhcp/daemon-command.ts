@@ -20,8 +20,18 @@ const unitMs: Readonly<Record<string, number>> = {
   ns: 1e-6,
 };
 
-/** `dhcp daemon`, with the reference's options. Ends on SIGINT and SIGTERM. @throws Error for a wrong command line */
-export async function daemonCommand(args: readonly string[]): Promise<void> {
+/** `dhcp daemon`, with the reference's options. Ends on SIGINT and SIGTERM. Gives the exit code. */
+export async function daemonCommand(args: readonly string[]): Promise<number> {
+  try {
+    await runUntilSignal(args);
+    return 0;
+  } catch (error) {
+    console.error((error as Error).message);
+    return 1;
+  }
+}
+
+async function runUntilSignal(args: readonly string[]): Promise<void> {
   const values = parseFlags(args);
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());

@@ -10,10 +10,10 @@ import {
 import { Attempts } from '../lib/attempts.ts';
 import { checkFailure, requirePrevResult } from '../lib/check-interface.ts';
 import { readConfig } from './config.ts';
-import { sendRelease } from './lease.ts';
 import { leaseDir, readLease, readLeases, removeLease } from './lease-record.ts';
 import { callDaemon, type DhcpMethod, NoDaemonError, pingDaemon } from './rpc-client.ts';
 import { decodeResultBody } from './rpc-messages.ts';
+import { sendRelease } from './send-release.ts';
 
 /** Has a daemon get addresses from a DHCP server; docs/plugins/dhcp.md */
 export const dhcp: Plugin<unknown> = {
@@ -83,7 +83,7 @@ async function release(request: PluginRequest, holder: LeaseHolder): Promise<voi
     const lease = readLease(leaseDir(socketPath), attachment);
     if (lease === undefined) return;
     try {
-      sendRelease(lease);
+      await sendRelease(lease);
     } catch {
       // The server takes the address back when the lease ends.
     }

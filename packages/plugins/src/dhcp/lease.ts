@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compareIp, formatIp } from '@amphipod/netlink';
 import type { ClientOptions } from './acquire-lease.ts';
-import { extendLease, type Grant, releaseLease, requestAddress } from './client.ts';
+import { extendLease, type Grant, requestAddress } from './client.ts';
 import { everyServer } from './exchange.ts';
 import { type LeaseRecord, leaseTimes } from './lease-record.ts';
 import { type PodLink, reopenPodLink } from './pod-link.ts';
+import { sendRelease } from './send-release.ts';
 
 /** Longest delay of a timer, and how often the clock is looked at: machines are suspended. */
 const LONGEST_SLEEP_MS = 60 * 60 * 1000;
@@ -50,12 +51,12 @@ export class Lease {
     await this.#maintained;
   }
 
-  /** Gives the address back. Without the interface nobody can be told, and the lease ends by itself. */
+  /** Gives the address back. A server that does not hear of it takes it back when the lease ends. */
   async release(): Promise<void> {
     await this.suspend();
     this.#log('releasing lease');
     try {
-      sendRelease(this.#record);
+      await sendRelease(this.#record);
     } catch (error) {
       this.#log(`failed to release DHCP lease: ${(error as Error).message}`);
     }
@@ -147,13 +148,6 @@ export class Lease {
   #log(text: string): void {
     this.#options.log(`${this.#record.client.clientId}: ${text}`);
   }
-}
-
-/** Sends the release of a lease from the pod's interface, if that is still there. @throws Error */
-export function sendRelease(record: LeaseRecord): void {
-  using link = reopenPodLink({ ...record, mac: record.client.mac });
-  if (link === undefined) throw new Error('the interface is gone');
-  releaseLease(link.socket, record.client, record.grant);
 }
 
 /** False when aborted. */
