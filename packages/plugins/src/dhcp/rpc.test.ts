@@ -61,12 +61,9 @@ for (const chunk of [1, 7, 10_000]) {
 
 test('a request is byte for byte what Go writes, but for the numbers of types', () => {
   const encoder = new GobEncoder();
-  const first = encoder.encode(rpcRequest, { ServiceMethod: 'DHCP.Allocate', Seq: 300 }).toString('hex');
-  // Type 65 of this stream is Go's 64: ids are each program's own.
-  assert.equal(
-    first,
-    REQUESTS.slice(0, first.length).replace('2e7f03', '2fff8103').replaceAll('ff80', 'ff82'),
-  );
+  const ours = encoder.encode(rpcRequest, { ServiceMethod: 'DHCP.Allocate', Seq: 300 }).toString('hex');
+  // Type 65 of this stream is Go's 64, whose number is a byte shorter at one place: ids are each program's own.
+  assert.ok(REQUESTS.startsWith(ours.replace('2fff8103', '2e7f03').replaceAll('ff82', 'ff80')));
 });
 
 test('everything comes back', () => {
