@@ -34,6 +34,13 @@ export {
   unpinNamespace,
 } from './namespaces.ts';
 export {
+  type BpfInstruction,
+  isNetworkDown,
+  type Packet,
+  PacketSocket,
+  type PacketSocketOptions,
+} from './packet-socket.ts';
+export {
   findProcess,
   isAlive,
   killQuietly,

@@ -135,15 +135,6 @@ export {
 } from './rtnl/neighbour.ts';
 export { type Psched, parsePsched, readPsched, ticksToBytes, transmitTicks } from './rtnl/psched.ts';
 export {
-  routeAdd,
-  routeAddRequest,
-  routeAppend,
-  routeAppendRequest,
-  routeDel,
-  routeList,
-  routeReplace,
-} from './rtnl/route.ts';
-
   htbClassAdd,
   htbClassList,
   type QdiscPlace,
@@ -153,7 +144,6 @@ export {
   qdiscList,
   qdiscReplace,
 } from './rtnl/qdisc.ts';
-
 export type {
   HtbClass,
   HtbClassSpec,
@@ -164,6 +154,15 @@ export type {
   QdiscSpec,
   TbfOptions,
 } from './rtnl/qdisc-types.ts';
+export {
+  routeAdd,
+  routeAddRequest,
+  routeAppend,
+  routeAppendRequest,
+  routeDel,
+  routeList,
+  routeReplace,
+} from './rtnl/route.ts';
 export type { NextHop, Route, RouteSpec, RouteType } from './rtnl/route-types.ts';
 export { openRtnl, openRtnlIn, Rtnl } from './rtnl/rtnl.ts';
 export { type Rule, type RuleAction, type RuleSpec, ruleAdd, ruleDel, ruleList } from './rtnl/rule.ts';

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { type BoundPlugin, bindPlugin, type InProcessPlugins } from '@amphipod/cni';
 import { bandwidth } from './bandwidth/bandwidth.ts';
 import { bridge } from './bridge/bridge.ts';
+import { dhcp } from './dhcp/dhcp.ts';
 import { dummy } from './dummy/dummy.ts';
 import { firewall } from './firewall/firewall.ts';
 import { hostDevice } from './host-device/host-device.ts';
@@ -13,6 +14,7 @@ import { loopback } from './loopback/loopback.ts';
 import { macvlan } from './macvlan/macvlan.ts';
 import { portmap } from './portmap/portmap.ts';
 import { ptp } from './ptp/ptp.ts';
+import { staticIpam } from './static/static.ts';
 import { tap } from './tap/tap.ts';
 import { tuning } from './tuning/tuning.ts';
 import { vlan } from './vlan/vlan.ts';
@@ -36,6 +38,7 @@ export function builtinPlugins(openHost: () => PluginHost = openPluginHost): InP
     [
       bandwidth,
       bridge,
+      dhcp,
       dummy,
       firewall,
       hostDevice,
@@ -45,6 +48,7 @@ export function builtinPlugins(openHost: () => PluginHost = openPluginHost): InP
       macvlan,
       portmap,
       ptp,
+      staticIpam,
       tap,
       tuning,
       vlan,

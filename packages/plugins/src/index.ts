@@ -1,6 +1,8 @@
 export { bandwidth } from './bandwidth/bandwidth.ts';
 export { bridge } from './bridge/bridge.ts';
 export { builtinPlugins, pluginBinDir } from './builtin-plugins.ts';
+export { dhcp } from './dhcp/dhcp.ts';
+export { type DhcpDaemonOptions, runDhcpDaemon } from './dhcp/run-dhcp-daemon.ts';
 export { dummy } from './dummy/dummy.ts';
 export { firewall } from './firewall/firewall.ts';
 export { hostDevice } from './host-device/host-device.ts';
@@ -12,6 +14,7 @@ export { macvlan } from './macvlan/macvlan.ts';
 export { portmap } from './portmap/portmap.ts';
 export { ptp } from './ptp/ptp.ts';
 export { removeUnused } from './remove-unused.ts';
+export { staticIpam } from './static/static.ts';
 export { tap } from './tap/tap.ts';
 export { tuning } from './tuning/tuning.ts';
 export { vlan } from './vlan/vlan.ts';

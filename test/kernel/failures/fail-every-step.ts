@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createInvoker, type NetConf, type Result } from '@amphipod/cni';
-import { pluginBinDir } from '@amphipod/plugins';
+import { pluginBinDir, removeUnused } from '@amphipod/plugins';
 import { differences } from '../../conformance/differential/differences.ts';
 import { observe } from '../../conformance/differential/observe.ts';
 import type { World } from '../../conformance/lib/world.ts';
@@ -50,11 +50,17 @@ export async function failEveryStep(options: FailEveryStepOptions): Promise<stri
     if ('result' in outcome) {
       await call('DEL', last, outcome.result);
       assertSame(before, observe(world, netns), { ...mayStay, ...staysAfterDel }, `DEL after ${step} failed`);
+      // The next one is the machine's first pod again.
+      if (isFirst) await removeUnused(bridgesOf(plugins));
     } else {
       assert.match(outcome.message, /injected failure/, `${step} failed with another message`);
       assertSame(before, observe(world, netns), mayStay, `the failure of ${step}`);
     }
   }
+}
+
+function bridgesOf(plugins: FailEveryStepOptions['plugins']): string[] {
+  return plugins.flatMap(({ bridge }) => (typeof bridge === 'string' ? [bridge] : []));
 }
 
 type Call = (command: 'ADD' | 'DEL' | 'CHECK', config: object, prevResult?: Result) => Promise<Result>;

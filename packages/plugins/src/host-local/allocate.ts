@@ -1,45 +1,71 @@
-import { CniError, type ResultIp } from '@amphipod/cni';
+import { CniError, type PluginRequest, type ResultIp, toCniError } from '@amphipod/cni';
 import type { UndoStack } from '@amphipod/linux';
 import { compareIp, formatIp, type IpAddress } from '@amphipod/netlink';
-import { candidates, familyOf, formatRangeSet, type IpRange, type RangeSet, rangeFor } from './range.ts';
-import type { Reservation, Reservations } from './reservations.ts';
+import type { HostLocalConfig } from './config.ts';
+import { findFree } from './find-free.ts';
+import { formatRangeSet, type IpRange, type RangeSet, rangeFor } from './range.ts';
+import { ownerTexts, type Reservations } from './reservations.ts';
 
-export interface Allocation {
+interface Wanted {
   set: RangeSet;
   /** Number of the set, which its last_reserved_ip file is named by. */
   setIndex: number;
   requested: IpAddress | undefined;
   containerID: string;
-  owner: string;
-  /** What is taken already. */
-  taken: readonly Reservation[];
+  ifName: string;
 }
 
-/** Reserves one address of a range set. @throws CniError with the reference's words */
-export function allocate(reservations: Reservations, undo: UndoStack, allocation: Allocation): ResultIp {
-  const { setIndex, requested, owner } = allocation;
-  refuseSecond(allocation);
+/** Reserves one address of each range set. @throws CniError with the reference's words */
+export function allocate(
+  { containerID, ifName }: Pick<PluginRequest, 'containerID' | 'ifName'>,
+  { rangeSets, requested }: Pick<HostLocalConfig, 'rangeSets' | 'requested'>,
+  { reservations, undo }: { reservations: Reservations; undo: UndoStack },
+): ResultIp[] {
+  const unused = [...requested];
+  const ips = rangeSets.map((set, setIndex) => {
+    const at = unused.findIndex((ip) => rangeFor(set, ip) !== undefined);
+    const wanted = at < 0 ? undefined : unused.splice(at, 1)[0];
+    try {
+      return allocateOne(reservations, undo, { set, setIndex, requested: wanted, containerID, ifName });
+    } catch (error) {
+      const { number, msg, details } = toCniError(error);
+      throw new CniError(number, `failed to allocate for range ${setIndex}: ${msg}`, {
+        details,
+        cause: error,
+      });
+    }
+  });
+  if (unused.length > 0) {
+    throw new CniError('internal', `failed to allocate all requested IPs: ${unused.map(formatIp).join(' ')}`);
+  }
+  return ips;
+}
+
+function allocateOne(reservations: Reservations, undo: UndoStack, wanted: Wanted): ResultIp {
+  refuseSecond(reservations, wanted);
   const { ip, range } =
-    requested === undefined ? nextFree(reservations, allocation) : takeRequested(allocation, requested);
+    wanted.requested === undefined
+      ? nextFree(reservations, wanted)
+      : takeRequested(reservations, wanted, wanted.requested);
+  const [owner] = ownerTexts(wanted.containerID, wanted.ifName);
   undo.defer(`release ${formatIp(ip)}`, () => {
-    reservations.release(`${reservations.dir}/${formatIp(ip)}`, [owner]);
+    reservations.release(ip, owner);
   });
   reservations.reserve(ip, owner);
-  reservations.setLast(setIndex, ip);
+  reservations.setLast(wanted.setIndex, ip);
   return { address: `${formatIp(ip)}/${range.subnet.prefix}`, gateway: formatIp(range.gateway) };
 }
 
-interface Found {
-  ip: IpAddress;
-  range: IpRange;
-}
-
-function takeRequested({ set, taken }: Allocation, ip: IpAddress): Found {
+function takeRequested(
+  reservations: Reservations,
+  { set }: Wanted,
+  ip: IpAddress,
+): { ip: IpAddress; range: IpRange } {
   const range = rangeFor(set, ip)!;
   if (compareIp(ip, range.gateway) === 0) {
     throw new CniError('internal', `requested ip ${formatIp(ip)} is subnet's gateway`);
   }
-  if (taken.some((reservation) => compareIp(reservation.ip, ip) === 0)) {
+  if (!reservations.isFree(ip)) {
     throw new CniError(
       'internal',
       `requested IP address ${formatIp(ip)} is not available in range set ${formatRangeSet(set)}`,
@@ -48,25 +74,23 @@ function takeRequested({ set, taken }: Allocation, ip: IpAddress): Found {
   return { ip, range };
 }
 
-function nextFree(reservations: Reservations, { set, setIndex, taken }: Allocation): Found {
-  const used = new Set(taken.filter(({ ip }) => ip.family === familyOf(set)).map(({ ip }) => ip.value));
-  for (const candidate of candidates(set, reservations.last(setIndex))) {
-    if (!used.has(candidate.ip.value)) return candidate;
-  }
+function nextFree(reservations: Reservations, { set, setIndex }: Wanted): { ip: IpAddress; range: IpRange } {
+  const found = findFree(reservations, set, setIndex);
+  if (found.ip !== undefined) return found;
   throw new CniError('internal', `no IP addresses available in range set: ${formatRangeSet(set)}`, {
-    details: `${taken.filter(({ ip }) => rangeFor(set, ip) !== undefined).length} addresses of it are in use`,
+    details: `${found.used} addresses of it are in use`,
   });
 }
 
 /** One address of a set is enough for an attachment: a second ADD is an error (field case CNI-03). */
-function refuseSecond({ set, requested, containerID, owner, taken }: Allocation): void {
-  const own = taken.find(
-    (reservation) => reservation.owner === owner && rangeFor(set, reservation.ip) !== undefined,
-  );
+function refuseSecond(reservations: Reservations, { set, requested, containerID, ifName }: Wanted): void {
+  const own = ownerTexts(containerID, ifName)
+    .flatMap((owner) => reservations.ownedBy(owner))
+    .find((ip) => rangeFor(set, ip) !== undefined);
   // The very address asked for gets the words for an address that is taken.
-  if (own === undefined || (requested !== undefined && compareIp(own.ip, requested) === 0)) return;
+  if (own === undefined || (requested !== undefined && compareIp(own, requested) === 0)) return;
   throw new CniError(
     'internal',
-    `${formatIp(own.ip)} has been allocated to ${containerID}, duplicate allocation is not allowed`,
+    `${formatIp(own)} has been allocated to ${containerID}, duplicate allocation is not allowed`,
   );
 }

@@ -1,6 +1,5 @@
 import {
   CniError,
-  isAtLeast,
   isJsonObject,
   type NetConf,
   type PluginRequest,
@@ -9,6 +8,8 @@ import {
 } from '@amphipod/cni';
 import { type IpAddress, tryParseCidr, tryParseIp } from '@amphipod/netlink';
 import { type KeyReader, readKeys } from '../lib/read-keys.ts';
+import { readRoutes } from '../lib/read-routes.ts';
+import { refuseManyAddresses } from '../lib/refuse-many-addresses.ts';
 import {
   checkRangeSet,
   completeRange,
@@ -40,15 +41,15 @@ export function readConfig({ config, args }: Pick<PluginRequest, 'config' | 'arg
     'runtimeConfig.',
   );
   const rangeSets = [
-    ...oldStyleRange(ipam),
     ...readRangeSets(runtimeConfig, 'ipRanges', config),
+    ...oldStyleRange(ipam),
     ...readRangeSets(ipam, 'ranges', config),
   ];
   checkRangeSets(rangeSets, config.cniVersion);
   return {
     network: config.name,
     rangeSets,
-    routes: (ipam.objects('routes') ?? []).map(readRoute),
+    routes: readRoutes(ipam),
     dataDir: ipam.string('dataDir') || DEFAULT_DATA_DIR,
     resolvConf: ipam.string('resolvConf') || undefined,
     requested: readRequested(config, args, runtimeConfig),
@@ -115,42 +116,20 @@ function checkRangeSets(sets: readonly RangeSet[], cniVersion: string): void {
       });
     }
   }
-  for (const family of [4, 6] as const) {
-    if (!isAtLeast(cniVersion, '0.3.0') && sets.filter((set) => familyOf(set) === family).length > 1) {
-      throw new CniError(
-        'invalid-network-config',
-        `CNI version ${cniVersion} does not support more than 1 address per family`,
-      );
-    }
-  }
+  refuseManyAddresses(sets.map(familyOf), cniVersion);
   for (const [i, set] of sets.entries()) {
-    for (const [j, other] of sets.slice(0, i).entries()) {
-      if (setsOverlap(set, other)) {
-        throw new CniError('invalid-network-config', `range set ${i} overlaps with ${j}`, {
-          details: `${formatRangeSet(set)} and ${formatRangeSet(other)}`,
-        });
-      }
+    const j = sets.findIndex((other, at) => at > i && setsOverlap(set, other));
+    if (j >= 0) {
+      throw new CniError('invalid-network-config', `range set ${i} overlaps with ${j}`, {
+        details: `${formatRangeSet(set)} and ${formatRangeSet(sets[j]!)}`,
+      });
     }
   }
-}
-
-function readRoute(route: KeyReader): ResultRoute {
-  const dst = route.string('dst');
-  if (dst === undefined || tryParseCidr(dst) === undefined)
-    route.fail('dst', 'a network such as "0.0.0.0/0"');
-  const gw = route.string('gw') || undefined;
-  if (gw !== undefined && tryParseIp(gw) === undefined) route.fail('gw', 'an IP address');
-  const read: ResultRoute = { dst: dst!, ...(gw !== undefined && { gw }) };
-  for (const key of ['mtu', 'advmss', 'priority', 'table', 'scope'] as const) {
-    const value = route.integer(key, 0, 2 ** 32 - 1);
-    if (value !== undefined) read[key] = value;
-  }
-  return read;
 }
 
 /** Later sources add to earlier ones: CNI_ARGS `IP=`, `args.cni.ips`, `runtimeConfig.ips`. */
 function readRequested(config: NetConf, args: string, runtimeConfig: KeyReader): IpAddress[] {
-  const fromArgs = parseArgs(args, ['IP']).IP?.split(',') ?? [];
+  const fromArgs = (parseArgs(args, ['IP']).IP || undefined)?.split(',') ?? [];
   const cniArgs = readKeys(config).object('args')?.object('cni');
   const texts = [...fromArgs, ...(cniArgs?.strings('ips') ?? []), ...(runtimeConfig.strings('ips') ?? [])];
   const seen = new Map<string, IpAddress>();

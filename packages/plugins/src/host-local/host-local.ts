@@ -1,35 +1,26 @@
 import { join } from 'node:path';
-import {
-  CniError,
-  type Plugin,
-  type PluginRequest,
-  type Result,
-  specVersions,
-  toCniError,
-} from '@amphipod/cni';
-import { isCode, type UndoStack } from '@amphipod/linux';
-import { formatIp, type IpAddress } from '@amphipod/netlink';
-import type { PluginHost } from '../lib/host.ts';
+import { CniError, type Plugin, specVersions } from '@amphipod/cni';
+import { isCode } from '@amphipod/linux';
 import { withUndo } from '../lib/with-undo.ts';
 import { allocate } from './allocate.ts';
-import { type HostLocalConfig, readConfig, readDataDir } from './config.ts';
+import { readConfig, readDataDir } from './config.ts';
+import { findFree } from './find-free.ts';
 import { lockNetwork } from './lock-network.ts';
-import { candidates, formatRangeSet, rangeFor } from './range.ts';
+import { formatRangeSet } from './range.ts';
 import { ownerTexts, Reservations } from './reservations.ts';
 import { readResolvConf } from './resolv-conf.ts';
 
 /** Gives out addresses of ranges and keeps them as files; docs/plugins/host-local.md */
-export const hostLocal: Plugin<Pick<PluginHost, 'memory'>> = {
+export const hostLocal: Plugin<unknown> = {
   type: 'host-local',
   about: 'CNI host-local plugin of Amphipod',
   versions: specVersions,
 
-  async add(request, host) {
+  async add(request) {
     const config = readConfig(request);
     const dns = config.resolvConf === undefined ? undefined : readResolvConf(config.resolvConf);
-    const dir = join(config.dataDir, config.network);
-    const ips = await withLock(request, host, dir, (reservations) =>
-      withUndo(async (undo) => allocateAll(request, config, { reservations, undo })),
+    const ips = await locked(join(config.dataDir, config.network), request.signal, (reservations) =>
+      withUndo(async (undo) => allocate(request, config, { reservations, undo })),
     );
     return {
       ips,
@@ -38,74 +29,63 @@ export const hostLocal: Plugin<Pick<PluginHost, 'memory'>> = {
     };
   },
 
-  async del(request, host) {
-    const dir = join(readDataDir(request.config), request.config.name);
-    const owners = ownerTexts(request.containerID, request.ifName);
-    await withLock(request, host, dir, async (reservations) => {
-      const release = (owner: string, fresh: boolean) => {
-        const mine = reservations.list({ fresh }).filter((reservation) => reservation.owner === owner);
-        return mine.filter(({ path }) => reservations.release(path, [owner])).length;
-      };
-      // Nothing found by memory: another program may have worked on the directory. Old files only when there is no other.
-      if (release(owners[0], false) === 0 && release(owners[0], true) === 0) release(owners[1], false);
+  async del({ containerID, ifName, config, signal }) {
+    await locked(join(readDataDir(config), config.name), signal, (reservations) => {
+      // Files without the interface only when there are none with it, as the reference does.
+      for (const owner of ownerTexts(containerID, ifName)) {
+        const mine = reservations.ownedBy(owner);
+        for (const ip of mine) reservations.release(ip, owner);
+        if (mine.length > 0) return;
+      }
     });
   },
 
-  async check(request, host) {
-    const dir = join(readDataDir(request.config), request.config.name);
-    const owners = ownerTexts(request.containerID, request.ifName);
-    await withLock(request, host, dir, async (reservations) => {
-      const isThere = reservations.list({ fresh: true }).some(({ owner }) => owners.includes(owner));
-      if (!isThere) {
+  async check({ containerID, ifName, config, signal }) {
+    await locked(join(readDataDir(config), config.name), signal, (reservations) => {
+      const owners = ownerTexts(containerID, ifName);
+      if (owners.some((owner) => reservations.ownedBy(owner).length > 0)) return;
+      throw new CniError(
+        'plugin-specific',
+        `host-local: Failed to find address added by container ${containerID}`,
+      );
+    });
+  },
+
+  async status(request) {
+    const { dataDir, network, rangeSets } = readConfig(request);
+    await locked(join(dataDir, network), request.signal, (reservations) => {
+      for (const [i, set] of rangeSets.entries()) {
+        const found = findFree(reservations, set, i);
+        if (found.ip !== undefined) continue;
         throw new CniError(
-          'plugin-specific',
-          `host-local: Failed to find address added by container ${request.containerID}`,
+          'plugin-not-available',
+          `no IP addresses available in range set: ${formatRangeSet(set)}`,
+          { details: `${found.used} addresses of it are in use` },
         );
       }
     });
   },
 
-  async status(request, host) {
-    const config = readConfig(request);
-    await withLock(request, host, join(config.dataDir, config.network), async (reservations) => {
-      const used = new Set(reservations.list().map(({ ip }) => formatIp(ip)));
-      for (const set of config.rangeSets) {
-        const isFree = [...candidates(set, undefined).take(used.size + 1)].some(
-          ({ ip }) => !used.has(formatIp(ip)),
-        );
-        if (!isFree) {
-          throw new CniError(
-            'plugin-not-available',
-            `no IP addresses available in range set: ${formatRangeSet(set)}`,
-          );
-        }
-      }
-    });
-  },
-
-  async gc(request, host) {
-    const dir = join(readDataDir(request.config), request.config.name);
+  async gc({ config, validAttachments = [], signal }) {
     const valid = new Set(
-      (request.validAttachments ?? []).flatMap(({ containerID, ifName }) => ownerTexts(containerID, ifName)),
+      validAttachments.flatMap(({ containerID, ifName }) => ownerTexts(containerID, ifName)),
     );
-    await withLock(request, host, dir, async (reservations) => {
-      for (const { path, owner } of reservations.list({ fresh: true })) {
-        if (!valid.has(owner)) reservations.release(path, [owner]);
+    await locked(join(readDataDir(config), config.name), signal, (reservations) => {
+      for (const { ip, owner } of reservations.list()) {
+        if (!valid.has(owner)) reservations.release(ip, owner);
       }
     });
   },
 };
 
-async function withLock<T>(
-  { signal }: PluginRequest,
-  { memory }: Pick<PluginHost, 'memory'>,
+async function locked<T>(
   dir: string,
-  work: (reservations: Reservations) => Promise<T>,
+  signal: AbortSignal,
+  work: (reservations: Reservations) => T | Promise<T>,
 ): Promise<T> {
-  const known = memory.reservations.get(dir) ?? new Map<string, string>();
-  memory.reservations.set(dir, known);
   using _lock = await lockMakingDir(dir, signal);
-  return await work(new Reservations(dir, known));
+  using reservations = new Reservations(dir);
+  return await work(reservations);
 }
 
 async function lockMakingDir(dir: string, signal: AbortSignal): Promise<Disposable> {
@@ -116,31 +96,4 @@ async function lockMakingDir(dir: string, signal: AbortSignal): Promise<Disposab
   }
   Reservations.makeDir(dir);
   return await lockNetwork(dir, signal);
-}
-
-function allocateAll(
-  { containerID, ifName }: PluginRequest,
-  { rangeSets, requested }: HostLocalConfig,
-  { reservations, undo }: { reservations: Reservations; undo: UndoStack },
-): NonNullable<Result['ips']> {
-  const [owner] = ownerTexts(containerID, ifName);
-  const taken = reservations.list();
-  const unused = [...requested];
-  const ips = rangeSets.map((set, setIndex) => {
-    const at = unused.findIndex((ip) => rangeFor(set, ip) !== undefined);
-    const wanted: IpAddress | undefined = at < 0 ? undefined : unused.splice(at, 1)[0];
-    try {
-      return allocate(reservations, undo, { set, setIndex, requested: wanted, containerID, owner, taken });
-    } catch (error) {
-      const { number, msg, details } = toCniError(error);
-      throw new CniError(number, `failed to allocate for range ${setIndex}: ${msg}`, {
-        details,
-        cause: error,
-      });
-    }
-  });
-  if (unused.length > 0) {
-    throw new CniError('internal', `failed to allocate all requested IPs: ${unused.map(formatIp).join(' ')}`);
-  }
-  return ips;
 }

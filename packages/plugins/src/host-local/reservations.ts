@@ -9,22 +9,23 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { isCode } from '@amphipod/linux';
-import { formatIp, type IpAddress, tryParseIp } from '@amphipod/netlink';
+import { AT_FDCWD, isCode, utimesAt } from '@amphipod/linux';
+import { compareIp, formatIp, type IpAddress, tryParseIp } from '@amphipod/netlink';
+import { type IndexEntry, OwnerIndex } from './owner-index.ts';
 
-/** `<containerID>\r\n<ifName>`; files of old versions hold the container alone. */
-export interface Reservation {
-  ip: IpAddress;
-  path: string;
-  owner: string;
-}
+/** An address in use, and whose it is: `<containerID>\r\n<ifName>`; files of old versions hold the container alone. */
+export type Reservation = IndexEntry;
 
 const LAST_PREFIX = 'last_reserved_ip.';
+/** One for all: who writes it holds the lock. No address, so that the reference looks over it. */
+const NEW_FILE = '.new';
+const MS = 1_000_000n;
 
 /** What a reservation's file holds, and old files without the interface. */
 export function ownerTexts(containerID: string, ifName: string): [current: string, old: string] {
@@ -33,17 +34,32 @@ export function ownerTexts(containerID: string, ifName: string): [current: strin
 
 /**
  * The reservations of one network: a file for each address in use, named by it, as the reference's host-local keeps them, so
- * that both can work on one directory. Use only while holding the lock file.
+ * that both can work on one directory. Use only while holding the lock file; dispose before letting go of it.
  *
- * `known` remembers the owners of files seen before, so that an ADD reads only the files that are new.
+ * The files are the truth. Who owns what is looked up in an {@link OwnerIndex}, as long as nobody else has changed the directory.
  */
-export class Reservations {
+export class Reservations implements Disposable {
   readonly dir: string;
-  readonly #known: Map<string, string>;
+  /** Undefined where none can be kept; then `#entries` is what the directory holds. */
+  #index: OwnerIndex | undefined;
+  #entries: Reservation[] = [];
+  /** The index says what the directory holds, and both are marked with it. */
+  #isSealed: boolean;
 
-  constructor(dir: string, known: Map<string, string> = new Map()) {
+  constructor(dir: string) {
     this.dir = dir;
-    this.#known = known;
+    const { dev, ino, mtimeNs } = statSync(dir, { bigint: true });
+    const id = `${dev}-${ino}`;
+    this.#index = OwnerIndex.open(id, mtimeNs);
+    this.#isSealed = this.#index !== undefined;
+    if (this.#isSealed) return;
+    this.#entries = this.list();
+    try {
+      this.#index = OwnerIndex.create(id, this.#entries);
+      this.#entries = [];
+    } catch {
+      // No /run, or none that we may write to: slower, not wrong.
+    }
   }
 
   /** Makes the directory that reservations and lock are in. */
@@ -51,72 +67,61 @@ export class Reservations {
     mkdirSync(dir, { recursive: true, mode: 0o755 });
   }
 
-  /** Every reservation; a file that a crash left empty belongs to nobody and is none. `fresh` reads all files again. */
-  list({ fresh = false } = {}): Reservation[] {
-    if (fresh) this.#known.clear();
-    const names = readdirSync(this.dir);
-    const gone = new Set(this.#known.keys());
+  /** Reads every file; those that a crash left empty belong to nobody and are none. */
+  list(): Reservation[] {
     const found: Reservation[] = [];
-    for (const name of names) {
+    for (const name of readdirSync(this.dir)) {
       const ip = tryParseIp(name);
-      if (ip === undefined) continue;
-      gone.delete(name);
-      const owner = this.#known.get(name) ?? this.#read(name);
-      if (owner !== '') found.push({ ip, path: join(this.dir, name), owner });
+      const owner = ip === undefined ? '' : (this.#read(name) ?? '');
+      if (owner !== '') found.push({ owner, ip: ip! });
     }
-    for (const name of gone) this.#known.delete(name);
     return found;
   }
 
-  #read(name: string): string {
-    let owner = '';
-    try {
-      owner = readFileSync(join(this.dir, name), 'utf8').trim();
-    } catch (error) {
-      if (!isCode(error, 'ENOENT')) throw error;
-    }
-    if (owner !== '') this.#known.set(name, owner);
-    return owner;
+  /** The addresses of an owner. */
+  ownedBy(owner: string): IpAddress[] {
+    const found =
+      this.#index?.find(owner) ?? this.#entries.filter((entry) => entry.owner === owner).map(({ ip }) => ip);
+    return found.filter((ip) => this.#read(formatIp(ip)) === owner);
   }
 
-  /**
-   * Takes an address that {@link list} did not give. The file appears with its content or not at all, in the place of an
-   * empty one if there is such (field case CNI-02).
-   */
+  /** Every address in use, without a look at the files. */
+  addresses(): IpAddress[] {
+    return this.#index?.addresses() ?? this.#entries.map(({ ip }) => ip);
+  }
+
+  isFree(ip: IpAddress): boolean {
+    const stats = statSync(join(this.dir, formatIp(ip)), { throwIfNoEntry: false });
+    // A crash of another program between making the file and writing it (field case CNI-02).
+    return stats === undefined || (stats.size < 3 && (this.#read(formatIp(ip)) ?? '') === '');
+  }
+
+  /** Takes a free address. The file appears with its content or not at all, in the place of an empty one if there is such. */
   reserve(ip: IpAddress, owner: string): void {
-    const name = formatIp(ip);
-    const temporary = join(this.dir, `.${name}.new`);
+    const temporary = join(this.dir, NEW_FILE);
     try {
       writeFileSync(temporary, owner, { mode: 0o600 });
-      renameSync(temporary, join(this.dir, name));
+      renameSync(temporary, join(this.dir, formatIp(ip)));
     } catch (error) {
       rmSync(temporary, { force: true });
       throw error;
     }
-    this.#known.set(name, owner);
+    this.#note((index) => index.add(owner, ip));
+    if (this.#index === undefined) this.#entries.push({ owner, ip });
   }
 
-  /** Gives an address back if it is still that of `owners`. */
-  release(path: string, owners: readonly string[]): boolean {
-    try {
-      // The memory may be wrong when another program gave the address away and took it anew.
-      if (!owners.includes(readFileSync(path, 'utf8').trim())) return false;
-      unlinkSync(path);
-    } catch (error) {
-      if (!isCode(error, 'ENOENT')) throw error;
-    }
-    this.#known.delete(path.slice(this.dir.length + 1));
-    return true;
+  /** Gives an address back if it is still that owner's. */
+  release(ip: IpAddress, owner: string): void {
+    const name = formatIp(ip);
+    if (this.#read(name) !== owner) return;
+    unlinkSync(join(this.dir, name));
+    this.#note((index) => index.remove(owner, ip));
+    this.#entries = this.#entries.filter((entry) => compareIp(entry.ip, ip) !== 0);
   }
 
   /** The address that was given out last; undefined when there is none or the file is damaged. */
   last(setIndex: number): IpAddress | undefined {
-    try {
-      return tryParseIp(readFileSync(join(this.dir, `${LAST_PREFIX}${setIndex}`), 'utf8').trim());
-    } catch (error) {
-      if (isCode(error, 'ENOENT')) return undefined;
-      throw error;
-    }
+    return tryParseIp(this.#read(`${LAST_PREFIX}${setIndex}`) ?? '');
   }
 
   /** In place and without truncating first, which makes ext4 write the file out at once; a damaged one does no harm. */
@@ -133,5 +138,43 @@ export class Reservations {
     } finally {
       closeSync(fd);
     }
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#isSealed) this.#note((index) => this.#seal(index));
+    this.#index?.[Symbol.dispose]();
+  }
+
+  #read(name: string): string | undefined {
+    try {
+      return readFileSync(join(this.dir, name), 'utf8').trim();
+    } catch (error) {
+      if (isCode(error, 'ENOENT', 'EISDIR')) return undefined;
+      throw error;
+    }
+  }
+
+  /** The reservation stands whatever becomes of the index: one that fails is given up, and made anew by a later call. */
+  #note(change: (index: OwnerIndex) => void): void {
+    if (this.#index === undefined) return;
+    this.#isSealed = false;
+    try {
+      change(this.#index);
+    } catch {
+      this.#entries = this.list();
+      this.#index[Symbol.dispose]();
+      this.#index = undefined;
+    }
+  }
+
+  #seal(index: OwnerIndex): void {
+    // Before any time that the kernel's clock, which goes in ticks of up to 10 ms, gives from now on; and by chance unlike
+    // what another machine or container, with an index of its own, puts there.
+    const stamp = BigInt(Date.now()) * MS - 20n * MS - BigInt(Math.floor(Math.random() * 1e9));
+    utimesAt(AT_FDCWD, `${this.dir}/.`, stamp);
+    const kept = statSync(this.dir, { bigint: true }).mtimeNs;
+    // A file system that keeps whole seconds cannot tell two changes apart.
+    if (kept === stamp) index.seal(stamp);
+    else index.discard();
   }
 }

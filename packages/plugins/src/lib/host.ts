@@ -24,8 +24,6 @@ export interface PluginHost {
 
 /** What is known from earlier calls, to save questions. It must never be needed: an executable starts without it. */
 export interface HostMemory {
-  /** host-local: owners of reservation files, by directory and file name. */
-  readonly reservations: Map<string, Map<string, string>>;
   /** Gateways that are known to be on a bridge without another address in their way: by interface index. */
   readonly gateways: Map<number, Set<string>>;
   /** firewall: where its rules are, by owner tag or by what a shared rule says. */
@@ -52,7 +50,7 @@ export function openPluginHost(openers: Openers = { openRtnl, openNft }): Plugin
       return nft;
     },
     openPod: (netns) => openPod(netns, openers),
-    memory: { reservations: new Map(), gateways: new Map(), firewallRules: new Map() },
+    memory: { gateways: new Map(), firewallRules: new Map() },
   };
 }
 
