@@ -19,7 +19,7 @@ import { defaultVersion, newestVersion } from './versions.ts';
 /** What a plugin process has to do with the world. */
 export interface SkelIo {
   env: Record<string, string | undefined>;
-  readStdin(): string;
+  readStdin(): string | Promise<string>;
   writeStdout(text: string): void;
   writeStderr(text: string): void;
 }
@@ -36,6 +36,8 @@ export interface SkelOptions {
   io?: SkelIo;
   /** Plugins that this one can delegate to without starting a process. */
   inProcess?: InProcessPlugins;
+  /** Ends the call early, when whoever asked for it is gone. */
+  signal?: AbortSignal;
 }
 
 type Verb = Exclude<CniCommand, 'VERSION'>;
@@ -57,7 +59,7 @@ const requirements: { name: Variable; verbs: readonly string[]; validate?: (valu
  * and the exit code, which is returned. The checks, their order and their codes are those of the reference's skeleton.
  */
 export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}): Promise<number> {
-  const { io = processIo, inProcess } = options;
+  const { io = processIo, inProcess, signal = new AbortController().signal } = options;
   let cniVersion: string | undefined;
   try {
     const command = io.env.CNI_COMMAND ?? '';
@@ -67,7 +69,7 @@ export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}):
       printJson(io, { cniVersion: newestVersion, supportedVersions: plugin.versions });
       return 0;
     }
-    const { config, prevResult, validAttachments } = readConfig(io);
+    const { config, prevResult, validAttachments } = readConfig(await readInput(io));
     if (!verbs.includes(command)) {
       throw new CniError('invalid-environment', `unknown CNI_COMMAND: ${command}`);
     }
@@ -76,7 +78,7 @@ export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}):
     const request = makeRequest(
       command as Verb,
       { config, prevResult: decodePrevious(prevResult, cniVersion), validAttachments },
-      { io, inProcess },
+      { io, inProcess, signal },
     );
     if (command === 'ADD') checkNetns(request.netns, io.env.CNI_NETNS_OVERRIDE ?? '');
     const result = await plugin.call(command as Verb, request);
@@ -117,13 +119,15 @@ interface Input {
   validAttachments: readonly AttachmentId[] | undefined;
 }
 
-function readConfig(io: SkelIo): Input {
-  let text: string;
+async function readInput(io: SkelIo): Promise<string> {
   try {
-    text = io.readStdin();
+    return await io.readStdin();
   } catch (cause) {
     throw new CniError('io-failure', `error reading from stdin: ${(cause as Error).message}`, { cause });
   }
+}
+
+function readConfig(text: string): Input {
   let object: unknown;
   try {
     object = parseJson(text);
@@ -188,12 +192,11 @@ function makeRequest(
     prevResult: PluginRequest['prevResult'];
     validAttachments: Input['validAttachments'];
   },
-  { io, inProcess }: { io: SkelIo; inProcess: InProcessPlugins | undefined },
+  { io, inProcess, signal }: { io: SkelIo; inProcess: InProcessPlugins | undefined; signal: AbortSignal },
 ): PluginRequest {
   const { env } = io;
   const pluginDirs = (env.CNI_PATH ?? '').split(':');
-  const invoker = createInvoker({ pluginDirs, inProcess, ownGroup: false });
-  const { signal } = new AbortController();
+  const invoker = createInvoker({ pluginDirs, inProcess, env, ownGroup: false });
   const isAttachment = attachmentVerbs.includes(command);
   const request = {
     containerID: isAttachment ? (env.CNI_CONTAINERID ?? '') : '',

@@ -1,39 +1,39 @@
-import { statSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { type BoundPlugin, bindPlugin, type InProcessPlugins } from '@amphipod/cni';
+import { type BoundPlugin, bindPlugin, type InProcessPlugins, type Plugin } from '@amphipod/cni';
 import { bridge } from './bridge/bridge.ts';
+import { ownInstallation } from './executables/installation.ts';
+import { createOwnExecutables } from './executables/own-executables.ts';
 import { hostLocal } from './host-local/host-local.ts';
 import { openPluginHost, type PluginHost } from './lib/host.ts';
 import { loopback } from './loopback/loopback.ts';
 import { portmap } from './portmap/portmap.ts';
 
-/** Where this package's executables are: a directory for CNI_PATH. */
-export const pluginBinDir = fileURLToPath(new URL('../bin', import.meta.url));
+/** The plugins of this package; `scripts/make-executables.ts` makes an executable for each. */
+const plugins: readonly Plugin<PluginHost>[] = [bridge, hostLocal, loopback, portmap];
+
+/** The types of this package's plugins, in alphabetical order. */
+export const builtinPluginTypes: readonly string[] = plugins.map(({ type }) => type);
+
+/** The plugins of this package, for calls in process. */
+export interface BuiltinPlugins extends InProcessPlugins {
+  /** By type alone, for whoever stands in for the executable. */
+  get(type: string): BoundPlugin | undefined;
+}
 
 /**
- * The plugins of this package, for calls in process. One is given only when the file that was found on the search path is
- * this package's own; anything else with that name, however it got there, is executed. Connections to the kernel are opened
- * at the first call, in the network namespace of that moment, and kept.
+ * The plugins of this package, for calls in process. `resolve` gives one only when the file that was found on the search
+ * path is this installation's own or a copy that it installed; anything else with that name, however it got there, is
+ * executed. Connections to the kernel are opened at the first call, in the network namespace of that moment, and kept.
  */
-export function builtinPlugins(openHost: () => PluginHost = openPluginHost): InProcessPlugins {
+export function builtinPlugins(openHost: () => PluginHost = openPluginHost): BuiltinPlugins {
   let host: PluginHost | undefined;
-  const bind = (plugin: Parameters<typeof bindPlugin<PluginHost>>[0]): BoundPlugin =>
-    bindPlugin(plugin, () => {
-      host ??= openHost();
-      return host;
-    });
-  const plugins = new Map(
-    [bridge, hostLocal, loopback, portmap].map((plugin) => {
-      // The very file, by whatever links it is reached; one that an upgrade put in its place is another version's.
-      const { dev, ino } = statSync(`${pluginBinDir}/${plugin.type}`);
-      return [plugin.type, { dev, ino, bound: bind(plugin) }];
-    }),
-  );
+  const openOnce = () => {
+    host ??= openHost();
+    return host;
+  };
+  const bound = new Map(plugins.map((plugin) => [plugin.type, bindPlugin(plugin, openOnce)]));
+  const executables = createOwnExecutables(ownInstallation(), bound.keys());
   return {
-    resolve(type, file) {
-      const plugin = plugins.get(type);
-      if (plugin === undefined) return undefined;
-      return file.dev === plugin.dev && file.ino === plugin.ino ? plugin.bound : undefined;
-    },
+    get: (type) => bound.get(type),
+    resolve: (type, file) => (executables.has(type, file) ? bound.get(type) : undefined),
   };
 }

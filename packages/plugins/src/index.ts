@@ -1,7 +1,23 @@
 export { bridge } from './bridge/bridge.ts';
-export { builtinPlugins, pluginBinDir } from './builtin-plugins.ts';
+export { type BuiltinPlugins, builtinPlugins, builtinPluginTypes } from './builtin-plugins.ts';
+export { type ExecutableIdentity, readIdentity, writeIdentity } from './executables/identity.ts';
+export {
+  type FoundExecutable,
+  findExecutables,
+  type InstallOptions,
+  installExecutables,
+} from './executables/install-executables.ts';
+export {
+  defaultPluginSocket,
+  type Installation,
+  ownInstallation,
+  pluginBinDir,
+} from './executables/installation.ts';
+export { nativeLauncherPath, readLauncher } from './executables/launcher.ts';
+export { writeExecutable } from './executables/write-executable.ts';
 export { hostLocal } from './host-local/host-local.ts';
 export { type Openers, openPluginHost, type PluginHost, type Pod } from './lib/host.ts';
 export { loopback } from './loopback/loopback.ts';
 export { portmap } from './portmap/portmap.ts';
 export { removeUnused } from './remove-unused.ts';
+export { createPluginServer, type PluginServer, type PluginServerOptions } from './server/plugin-server.ts';

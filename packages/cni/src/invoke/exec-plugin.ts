@@ -4,8 +4,10 @@ import { CniError } from '../errors.ts';
 import { isJsonObject, parseJson } from '../json.ts';
 
 export interface ExecOptions {
-  /** The CNI_* variables; the rest of the environment is this process's own. */
+  /** The CNI_* variables. */
   variables: Record<string, string>;
+  /** The rest of the environment; default: this process's own. */
+  env?: NodeJS.ProcessEnv | undefined;
   stdin: string;
   signal: AbortSignal;
   /** Gives the plugin a process group of its own, which is killed as a whole. Not for delegates: they die with their caller. */
@@ -32,10 +34,10 @@ export async function execPlugin(file: string, options: ExecOptions): Promise<st
   }
 }
 
-function execOnce(file: string, { variables, stdin, signal, ownGroup }: ExecOptions): Promise<string> {
+function execOnce(file: string, { variables, env, stdin, signal, ownGroup }: ExecOptions): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, [], {
-      env: { ...process.env, ...variables },
+      env: { ...(env ?? process.env), ...variables },
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: ownGroup,
     });

@@ -15,6 +15,8 @@ export type InvokeRequest = Omit<PluginRequest, 'delegate' | 'signal'>;
 export interface InvokerOptions {
   pluginDirs: readonly string[];
   inProcess?: InProcessPlugins | undefined;
+  /** What executed plugins get beside the CNI_* variables. Default: this process's own environment. */
+  env?: NodeJS.ProcessEnv | undefined;
   /** False inside of a plugin: its delegates are to die with it. */
   ownGroup: boolean;
 }
@@ -34,7 +36,7 @@ export interface Invoker {
   versions(type: string, signal: AbortSignal): Promise<string[]>;
 }
 
-export function createInvoker({ pluginDirs, inProcess, ownGroup }: InvokerOptions): Invoker {
+export function createInvoker({ pluginDirs, inProcess, env, ownGroup }: InvokerOptions): Invoker {
   const find = (type: string) => findPlugin(type, pluginDirs);
   const call: Invoker['call'] = async (type, command, request, signal) => {
     const file = find(type);
@@ -48,6 +50,7 @@ export function createInvoker({ pluginDirs, inProcess, ownGroup }: InvokerOption
     const stdout = await execPlugin(file.path, {
       variables: variablesOf(command, request, pluginDirs),
       stdin: stdinOf(command, request),
+      env,
       signal,
       ownGroup,
     });
@@ -60,7 +63,7 @@ export function createInvoker({ pluginDirs, inProcess, ownGroup }: InvokerOption
       const file = find(type);
       const bound = inProcess?.resolve(type, file);
       if (bound !== undefined) return [...bound.versions];
-      return await execVersions(file.path, { pluginDirs, signal, ownGroup });
+      return await execVersions(file.path, { pluginDirs, env, signal, ownGroup });
     },
   };
 }
@@ -103,7 +106,10 @@ function decodeStdout(stdout: string, version: string): Result {
 
 async function execVersions(
   file: string,
-  { pluginDirs, signal, ownGroup }: { pluginDirs: readonly string[]; signal: AbortSignal; ownGroup: boolean },
+  {
+    pluginDirs,
+    ...options
+  }: Pick<InvokerOptions, 'pluginDirs' | 'env' | 'ownGroup'> & { signal: AbortSignal },
 ): Promise<string[]> {
   // Very old plugins look at all variables before they look at the command.
   const dummies = { containerID: 'dummy', netns: 'dummy', ifName: 'dummy', args: '' };
@@ -113,8 +119,7 @@ async function execVersions(
     stdout = await execPlugin(file, {
       variables,
       stdin: stringifyJson({ cniVersion: newestVersion }),
-      signal,
-      ownGroup,
+      ...options,
     });
   } catch (error) {
     if (error instanceof CniError && error.msg === 'unknown CNI_COMMAND: VERSION') return ['0.1.0'];
