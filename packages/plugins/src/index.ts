@@ -1,5 +1,6 @@
 export { bridge } from './bridge/bridge.ts';
 export { type BuiltinPlugins, builtinPlugins, builtinPluginTypes } from './builtin-plugins.ts';
+export { type ConfigCheck, commonKeys, configChecks, type KnownKeys } from './config-checks.ts';
 export { type ExecutableIdentity, readIdentity, writeIdentity } from './executables/identity.ts';
 export {
   type FoundExecutable,
