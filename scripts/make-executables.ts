@@ -67,7 +67,7 @@ function starts(program: string): boolean {
 
 /** Only what changes: a server that runs knows its files by inode. */
 function writeExecutables(installation: Installation): void {
-  const launcher = readLauncher(installation);
+  const launcher = readLauncher();
   const { binDir, version } = installation;
   mkdirSync(binDir, { recursive: true });
   for (const name of readdirSync(binDir))
@@ -83,7 +83,7 @@ function writeExecutables(installation: Installation): void {
 
 const own = ownInstallation();
 const root = process.argv[2] === undefined ? own.root : resolve(process.argv[2]);
-const native = nativeLauncherPath(own);
+const native = nativeLauncherPath;
 process.chdir(own.root);
 if (!existsSync(native) || statSync(native).mtimeMs < statSync(source).mtimeMs) {
   const reason = buildLauncher(native);

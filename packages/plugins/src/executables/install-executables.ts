@@ -29,7 +29,7 @@ export interface FoundExecutable {
 
 /** Looks at a directory without changing it. */
 export function findExecutables(dir: string, options: Omit<InstallOptions, 'force'>): FoundExecutable[] {
-  const launcher = readLauncher(options.installation);
+  const launcher = readLauncher();
   return options.types.map((type) => findOne(dir, type, { ...options, launcher }));
 }
 
@@ -41,7 +41,7 @@ export function installExecutables(
   dir: string,
   options: InstallOptions,
 ): { type: string; path: string; state: InstalledState }[] {
-  const launcher = readLauncher(options.installation);
+  const launcher = readLauncher();
   const found = options.types.map((type) => findOne(dir, type, { ...options, launcher }));
   const foreign = found.filter(({ state }) => state === 'foreign').map(({ path }) => path);
   if (foreign.length > 0 && !options.force) {

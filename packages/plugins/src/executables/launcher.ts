@@ -1,15 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { Installation } from './installation.ts';
+import { fileURLToPath } from 'node:url';
 
 /** Where the native launcher is once it is built. */
-export function nativeLauncherPath({ root }: Installation): string {
-  return join(root, 'packages/plugins/launcher/build/launcher');
-}
+export const nativeLauncherPath = fileURLToPath(new URL('../../launcher/build/launcher', import.meta.url));
 
 /** The launcher to make executables from: the native one where it could be built, else the shell script. */
-export function readLauncher(installation: Installation): Buffer {
-  const native = nativeLauncherPath(installation);
-  if (existsSync(native)) return readFileSync(native);
-  return readFileSync(join(installation.root, 'packages/plugins/launcher/launcher.sh'));
+export function readLauncher(): Buffer {
+  if (existsSync(nativeLauncherPath)) return readFileSync(nativeLauncherPath);
+  return readFileSync(new URL('../../launcher/launcher.sh', import.meta.url));
 }

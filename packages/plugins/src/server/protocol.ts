@@ -30,11 +30,11 @@ export interface Hello {
 
 /** @throws RangeError for what is none */
 export function decodeHello(payload: Buffer): Hello {
-  const texts = payload.toString().split('\0');
-  const [version, root, type, ...variables] = texts;
-  if (texts.pop() !== '' || version === undefined || root === undefined || type === undefined)
+  const [version, root, type, ...variables] = payload.toString().split('\0');
+  // The text behind the last zero.
+  const rest = variables.pop();
+  if (version === undefined || root === undefined || type === undefined || rest !== '')
     throw new RangeError('hello: not of the form of a launcher');
-  variables.pop();
   const env: Record<string, string> = {};
   for (const variable of variables) {
     const equals = variable.indexOf('=', 1);
