@@ -184,7 +184,9 @@ static void ask_server(struct bytes *input) {
       close(fd);
       return;
     }
-    kind = send_frame(fd, 'I', *input) < 0 ? 0 : receive_frame(fd, &answer);
+    /* Also when it could not be sent: the server declines what is too large without reading it. */
+    send_frame(fd, 'I', *input);
+    kind = receive_frame(fd, &answer);
     const char *command = getenv("CNI_COMMAND");
     if (kind == 0 && command != NULL && strcmp(command, "ADD") == 0) {
       /* Perhaps half done, and only DEL can tell; other commands can be repeated. */

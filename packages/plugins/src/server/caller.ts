@@ -76,7 +76,8 @@ export class Caller {
 
   /** Says that this is not for the server, and closes. */
   decline(reason: string): void {
-    this.#socket.end(encodeFrame('N', Buffer.from(reason)));
+    // Not only its own half: what the caller still sends is not read, and must not keep it waiting.
+    this.#socket.end(encodeFrame('N', Buffer.from(reason)), () => this.#socket.destroy());
   }
 
   close(): void {

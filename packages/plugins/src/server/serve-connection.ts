@@ -94,12 +94,15 @@ async function serveRequest(caller: Caller, call: PluginCall): Promise<void> {
       throw error;
     }
   });
+  const isInterrupted = refused === undefined && signal.aborted;
   if (refused?.isTooLarge) return caller.decline(refused.message);
   caller.send('R', encodeOutput(output));
   if (await isPassedOn(caller)) return caller.close();
   // Its runtime learns that the server ended, and has to DEL.
   if (context.stopping.aborted) return;
-  if (call.hello.env.CNI_COMMAND === 'ADD' && output.exitCode === 0) await undo(call, stdin);
+  // One that was ended in the middle has undone itself, but for what its delegates would have had to do: they were ended too.
+  if (call.hello.env.CNI_COMMAND === 'ADD' && (output.exitCode === 0 || isInterrupted))
+    await undo(call, stdin);
 }
 
 async function isPassedOn(caller: Caller): Promise<boolean> {
