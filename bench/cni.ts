@@ -1,8 +1,9 @@
 /**
- * ADD and DEL of networks: ours in process, ours executed, and the reference plugins executed, one after another in each
- * round, in namespaces of the run's own. `bench/cni.ts [ROUNDS]`
+ * ADD and DEL of networks: ours in process, ours executed with and without a plugin server, and the reference plugins
+ * executed, one after another in each round, in namespaces of the run's own. `bench/cni.ts [ROUNDS]`
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,14 +16,14 @@ import {
   parseNetworkConfigList,
 } from '@amphipod/cni';
 import { createPinnedNamespaces, unpinNamespace } from '@amphipod/linux';
-import { builtinPlugins, pluginBinDir } from '@amphipod/plugins';
+import { builtinPlugins, builtinPluginTypes, pluginBinDir } from '@amphipod/plugins';
 import { printResult, printTable, type Row, summarize } from './report.ts';
 
 const PEER = 'containernetworking-plugins 1.1.1';
 const PEER_DIR = '/usr/lib/cni';
 const DEFAULT_ROUNDS = 40;
-/** Not measured; the in-process subject gets as many as a daemon has behind it that has run for a few minutes. */
-const WARM_UP_ROUNDS = { 'in-process': 60, exec: 1, peer: 3 };
+/** Not measured; what runs in one process gets as many as a daemon has behind it that has run for a few minutes. */
+const WARM_UP_ROUNDS = { 'in-process': 60, 'exec with server': 60, 'exec without server': 1, peer: 3 };
 /** The kernel goes on tidying up after a call; the next measurement shall not feel it. */
 const SETTLE_MS = 40;
 /** Taking namespaces down holds the kernel's lock for all links, so it is done between rounds. */
@@ -30,21 +31,42 @@ const ROUND_SETTLE_MS = 150;
 const WARM_UP_SETTLE_MS = 5;
 
 interface Subject {
-  name: 'in-process' | 'exec' | 'peer';
+  name: keyof typeof WARM_UP_ROUNDS;
   cni: Cni;
   /** Distinguishes bridges, networks and host ports. */
   number: number;
 }
 
-const chains = {
-  'bridge+host-local': { ipMasq: false, portmap: false },
-  'bridge+host-local+ipMasq': { ipMasq: true, portmap: false },
-  'bridge+host-local+ipMasq+portmap': { ipMasq: true, portmap: true },
-} as const;
-type ChainName = keyof typeof chains;
+interface Chain {
+  ipMasq: boolean;
+  /** Behind bridge. */
+  further: { type: string; [key: string]: unknown }[];
+}
 
-function listFor(chain: ChainName, subject: Subject, dataDir: string): NetworkConfigList {
-  const { ipMasq, portmap } = chains[chain];
+const portmap = { type: 'portmap', capabilities: { portMappings: true } };
+const chains: Record<string, Chain> = {
+  'bridge+host-local': { ipMasq: false, further: [] },
+  'bridge+host-local+ipMasq': { ipMasq: true, further: [] },
+  'bridge+host-local+ipMasq+portmap': { ipMasq: true, further: [portmap] },
+  'bridge+host-local+ipMasq+portmap+bandwidth+firewall+tuning': {
+    ipMasq: true,
+    further: [
+      portmap,
+      {
+        type: 'bandwidth',
+        ingressRate: 8_000_000,
+        ingressBurst: 800_000,
+        egressRate: 4_000_000,
+        egressBurst: 400_000,
+      },
+      { type: 'firewall' },
+      { type: 'tuning', mtu: 1400, sysctl: { 'net.ipv4.conf.IFNAME.rp_filter': '2' } },
+    ],
+  },
+};
+
+function listFor(chain: string, subject: Subject, dataDir: string): NetworkConfigList {
+  const { ipMasq, further } = chains[chain]!;
   const id = Object.keys(chains).indexOf(chain) * 10 + subject.number;
   const plugins = [
     {
@@ -55,7 +77,7 @@ function listFor(chain: ChainName, subject: Subject, dataDir: string): NetworkCo
       hairpinMode: true,
       ipam: { type: 'host-local', subnet: `10.77.${id}.0/24`, routes: [{ dst: '0.0.0.0/0' }], dataDir },
     },
-    ...(portmap ? [{ type: 'portmap', capabilities: { portMappings: true } }] : []),
+    ...further,
   ];
   return parseNetworkConfigList(JSON.stringify({ cniVersion: '1.0.0', name: `bench${id}`, plugins }));
 }
@@ -99,6 +121,8 @@ async function main(rounds: number): Promise<void> {
   try {
     execFileSync('ip', ['link', 'set', 'lo', 'up']);
     const rows = await runRounds(rounds, dir);
+    const missing = Object.keys(chains).filter((chain) => !isComplete(chain));
+    for (const chain of missing) console.log(`not measured, as a plugin of it is missing: ${chain}`);
     console.log(
       `${PEER}; ${rounds} rounds; starting /bin/true takes ${spawnCost().toFixed(2)} ms (p50), which every exec includes\n`,
     );
@@ -110,22 +134,60 @@ async function main(rounds: number): Promise<void> {
   }
 }
 
+/** True when all plugins of the chain are there. */
+function isComplete(chain: string): boolean {
+  return chains[chain]!.further.every(({ type }) => builtinPluginTypes.includes(type));
+}
+
+/** The command line; scripts/bench.sh measures what users run. */
+const program = join(
+  import.meta.dirname,
+  process.env.AMPHIPOD_TEST_BUILT ? '../dist/bin/amphipod' : '../bin/amphipod',
+);
+
+async function startServer(socket: string): Promise<ChildProcess> {
+  const server = spawn(program, ['cni', 'serve', '--plugin-socket', socket], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  await once(server.stderr, 'data');
+  return server;
+}
+
+/** Our executables in a directory of their own, with a server to ask or without. */
+function installedIn(dir: string, socket: string): string {
+  execFileSync(program, ['cni', 'install', '--plugin-socket', socket, dir]);
+  return dir;
+}
+
 async function runRounds(rounds: number, dir: string): Promise<Row[]> {
+  const socket = join(dir, 'cni.sock');
+  const server = await startServer(socket);
+  try {
+    return await measureChains(rounds, dir, socket);
+  } finally {
+    server.kill();
+    await once(server, 'exit');
+  }
+}
+
+async function measureChains(rounds: number, dir: string, socket: string): Promise<Row[]> {
   const cacheDir = join(dir, 'cache');
+  const executed = (binDir: string) => createCni({ pluginDirs: [binDir], cacheDir });
   const subjects: Subject[] = [
     {
       name: 'in-process',
       number: 1,
       cni: createCni({ pluginDirs: [pluginBinDir], cacheDir, inProcess: builtinPlugins() }),
     },
-    { name: 'exec', number: 2, cni: createCni({ pluginDirs: [pluginBinDir], cacheDir }) },
-    { name: 'peer', number: 3, cni: createCni({ pluginDirs: [PEER_DIR], cacheDir }) },
+    { name: 'exec with server', number: 2, cni: executed(installedIn(join(dir, 'with'), socket)) },
+    { name: 'peer', number: 3, cni: executed(PEER_DIR) },
+    { name: 'exec without server', number: 4, cni: executed(installedIn(join(dir, 'without'), '')) },
   ];
   const dataDir = join(dir, 'ipam');
   mkdirSync(dataDir);
   mkdirSync(join(dir, 'netns'));
   const rows: Row[] = [];
-  for (const chain of Object.keys(chains) as ChainName[]) {
+  for (const chain of Object.keys(chains).filter(isComplete)) {
     const samples = new Map<Subject['name'], Samples>(
       subjects.map(({ name }) => [name, { add: [], del: [] }]),
     );
@@ -145,7 +207,7 @@ async function runRounds(rounds: number, dir: string): Promise<Row[]> {
     }
     for (const verb of ['add', 'del'] as const) {
       const peer = summarize(samples.get('peer')![verb]);
-      for (const name of ['in-process', 'exec'] as const) {
+      for (const name of ['in-process', 'exec with server', 'exec without server'] as const) {
         rows.push({ name: `${verb} ${chain} ${name}`, ours: summarize(samples.get(name)![verb]), peer });
       }
     }

@@ -1,6 +1,7 @@
 // Bundles the daemon, the command line and the plugins into dist/: less to load, and no types to strip.
 // Paths below dist/ mirror those of the sources, so that files find each other in the same way.
-import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 
@@ -10,6 +11,7 @@ const dist = resolve(root, 'dist');
 /** Programs of their own; what they share becomes chunks beside them. */
 const entries = [
   'packages/runtime/src/main.ts',
+  'packages/runtime/src/cli/cni/explanation/scratch.ts',
   'packages/images/src/unpack/worker.ts',
   'packages/plugins/src/exec.ts',
 ];
@@ -27,7 +29,7 @@ function ownUrls(outDir: string): Plugin {
         return {
           loader: 'ts',
           contents: text
-            .replaceAll("new URL('./worker.ts'", "new URL('./worker.mjs'")
+            .replaceAll(/new URL\('\.\/([a-z-]+)\.ts'/g, "new URL('./$1.mjs'")
             .replaceAll('import.meta.url', url),
         };
       });
@@ -60,11 +62,9 @@ for (const entry of entries) {
   });
 }
 
-cpSync(`${root}/packages/runtime/package.json`, `${dist}/packages/runtime/package.json`);
-cpSync(`${root}/packages/plugins/bin`, `${dist}/packages/plugins/bin`, {
-  recursive: true,
-  verbatimSymlinks: true,
-});
+for (const name of ['runtime', 'plugins'])
+  cpSync(`${root}/packages/${name}/package.json`, `${dist}/packages/${name}/package.json`);
+makeExecutables();
 mkdirSync(`${dist}/bin`);
 writeFileSync(`${dist}/bin/amphipod`, launcher(readFileSync(`${root}/bin/amphipod`, 'utf8')));
 chmodSync(`${dist}/bin/amphipod`, 0o755);
@@ -72,4 +72,15 @@ chmodSync(`${dist}/bin/amphipod`, 0o755);
 /** bin/amphipod for dist/: Node.js is one directory further up, and the program is a bundle. */
 function launcher(text: string): string {
   return text.replace('$root/bin/node24', '$root/../bin/node24').replace('main.ts', 'main.mjs');
+}
+
+/** The launchers, from which `amphipod cni install` makes executables, and those of dist/ itself. */
+function makeExecutables(): void {
+  const launcherDir = 'packages/plugins/launcher';
+  execFileSync('sh', [`${root}/scripts/setup.sh`, 'executables'], { stdio: 'inherit' });
+  for (const file of ['launcher.sh', 'build/launcher']) {
+    if (existsSync(`${root}/${launcherDir}/${file}`))
+      cpSync(`${root}/${launcherDir}/${file}`, `${dist}/${launcherDir}/${file}`);
+  }
+  execFileSync(process.execPath, [`${root}/scripts/make-executables.ts`, dist], { stdio: 'inherit' });
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what is missing: npm packages, Debian packages, crictl. scripts/setup.sh npm|run|test|bench
-# npm: packages of the project only; run: what pods need; test, bench: the programs to compare with, too.
+# Installs what is missing: npm packages, Debian packages, crictl. scripts/setup.sh npm|run|test|bench|executables
+# npm: packages of the project only; run: what pods need; test, bench: the programs to compare with, too;
+# executables: the plugins' executables only.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 cd "$(dirname "$0")/.."
@@ -55,6 +56,15 @@ install_npm_packages() {
   npm ci --no-audit --no-fund --loglevel=error >&2 </dev/null
   touch node_modules/.package-lock.json
 }
+# A compiler of 1 MB for the plugins' executables. Without it another one is taken, or shell scripts stand in.
+install_compiler() {
+  if command -v tcc >/dev/null 2>&1 && [ -e "/usr/lib/$(uname -m)-linux-musl/libc.a" ]; then return 0; fi
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then return 0; fi
+  echo 'installing Debian packages: tcc musl-dev' >&2
+  apt-get install -y -q --no-install-recommends tcc musl-dev >/dev/null 2>&1 </dev/null ||
+    { apt-get update -q && apt-get install -y -q --no-install-recommends tcc musl-dev; } >/dev/null 2>&1 </dev/null ||
+    echo 'tcc, musl-dev: they could not be installed' >&2
+}
 # crictl is not in Debian 12. Where Go is, it is built once; where not, its test is skipped and says so.
 install_crictl() {
   bin=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/amphipod/bin
@@ -71,14 +81,30 @@ install_crictl() {
     echo 'crictl: it could not be built: the crictl test will be skipped' >&2
   fi
 }
+# Made again when a plugin or the launcher came or changed.
+make_executables() {
+  stamp=packages/plugins/launcher/build/made
+  for source in packages/plugins/src/builtin-plugins.ts packages/plugins/package.json packages/plugins/launcher/launcher.* \
+    packages/plugins/src/executables/*.ts scripts/make-executables.ts; do
+    if ! [ -e "$stamp" ] || [ "$source" -nt "$stamp" ]; then
+      bin/node24 scripts/make-executables.ts >&2 </dev/null
+      touch "$stamp"
+      return
+    fi
+  done
+}
 case $mode in
-  npm) ;;
-  run | bench) install_debian_packages ;;
+  npm | executables) ;;
+  run | bench)
+    install_debian_packages
+    install_compiler ;;
   test)
     install_debian_packages
+    install_compiler
     install_crictl ;;
   *)
-    echo 'usage: scripts/setup.sh npm|run|test|bench' >&2
+    echo 'usage: scripts/setup.sh npm|run|test|bench|executables' >&2
     exit 2 ;;
 esac
-install_npm_packages
+[ "$mode" = executables ] || install_npm_packages
+make_executables

@@ -27,8 +27,13 @@ const complete = {
 };
 
 /** Runs a plugin's file as a runtime would. */
-function execute(file: string, variables: Record<string, string>, stdin: string): Answer {
-  const env = { PATH: process.env.PATH, ...variables };
+function execute(
+  file: string,
+  variables: Record<string, string>,
+  stdin: string,
+  { PATH } = process.env,
+): Answer {
+  const env = { PATH, ...variables };
   const { status, stdout, stderr } = spawnSync(file, [], { env, input: stdin, encoding: 'utf8' });
   return { status, stdout, stderr };
 }
@@ -38,6 +43,7 @@ function run(subject: Subject, variables: Record<string, string>, config: unknow
     join(subject.pluginDirs[0]!, 'host-local'),
     variables,
     typeof config === 'string' ? config : JSON.stringify(config),
+    subject.env,
   );
 }
 

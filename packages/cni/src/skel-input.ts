@@ -14,9 +14,13 @@ export interface SkelInput {
   prevResult: unknown;
 }
 
+interface StdinSource {
+  readStdin(): string | Promise<string>;
+}
+
 /** @throws CniError io-failure, decoding-failure, invalid-network-config */
-export function readStdin(io: { readStdin(): string }): SkelInput {
-  const text = readText(io);
+export async function readStdin(io: StdinSource): Promise<SkelInput> {
+  const text = await readText(io);
   const { prevResult, ...object } = parseConfig(text);
   const name = stringOf(object, 'name');
   validateNetworkName(name);
@@ -66,9 +70,9 @@ export function decodeValidAttachments(config: NetConf): readonly AttachmentId[]
   });
 }
 
-function readText(io: { readStdin(): string }): string {
+async function readText(io: StdinSource): Promise<string> {
   try {
-    return io.readStdin();
+    return await io.readStdin();
   } catch (cause) {
     throw new CniError('io-failure', `error reading from stdin: ${(cause as Error).message}`, { cause });
   }

@@ -15,7 +15,7 @@ import { newestVersion } from './versions.ts';
 /** What a plugin process has to do with the world. */
 export interface SkelIo {
   env: Record<string, string | undefined>;
-  readStdin(): string;
+  readStdin(): string | Promise<string>;
   writeStdout(text: string): void;
   writeStderr(text: string): void;
 }
@@ -32,6 +32,8 @@ export interface SkelOptions {
   io?: SkelIo;
   /** Plugins that this one can delegate to without starting a process. */
   inProcess?: InProcessPlugins;
+  /** Ends the call early, when whoever asked for it is gone. */
+  signal?: AbortSignal;
 }
 
 type Verb = Exclude<CniCommand, 'VERSION'>;
@@ -54,7 +56,7 @@ const requirements: { name: Variable; verbs: readonly string[]; validate?: (valu
  * and the exit code, which is returned. The checks, their order and their codes are those of the reference's skeleton.
  */
 export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}): Promise<number> {
-  const { io = processIo, inProcess } = options;
+  const { io = processIo, inProcess, signal = new AbortController().signal } = options;
   let cniVersion: string | undefined;
   try {
     const command = io.env.CNI_COMMAND ?? '';
@@ -65,7 +67,7 @@ export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}):
       printJson(io, { cniVersion: versions.at(-1) ?? newestVersion, supportedVersions: versions });
       return 0;
     }
-    const input = readStdin(io);
+    const input = await readStdin(io);
     if (!isVerb(command)) throw new CniError('invalid-environment', `unknown CNI_COMMAND: ${command}`);
     const config = expectVersion(input);
     cniVersion = config.cniVersion;
@@ -78,7 +80,7 @@ export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}):
         validAttachments: command === 'GC' ? decodeValidAttachments(config) : undefined,
         stdin: input.text,
       },
-      { io, inProcess },
+      { io, inProcess, signal },
     );
     const allowOwnNetns = allowsOwnNetns(io.env);
     const result = await callBound(plugin, command, { request, allowOwnNetns });
@@ -136,17 +138,17 @@ type RequestInput = Pick<PluginRequest, 'config' | 'prevResult' | 'validAttachme
 function makeRequest(
   { command, type: ownType }: { command: Verb; type: string },
   { stdin, ...input }: RequestInput,
-  { io, inProcess }: { io: SkelIo; inProcess: InProcessPlugins | undefined },
+  { io, inProcess, signal }: { io: SkelIo; inProcess: InProcessPlugins | undefined; signal: AbortSignal },
 ): PluginRequest {
   const { env } = io;
   const invoker = createInvoker({
     pluginDirs: (env.CNI_PATH ?? '').split(':'),
     inProcess,
+    env,
     ownGroup: false,
     allowOwnNetns: allowsOwnNetns(env),
     onStderr: (_type, text) => io.writeStderr(text),
   });
-  const { signal } = new AbortController();
   const callers = [ownType];
   const isAttachment = attachmentVerbs.includes(command);
   const request = {

@@ -74,6 +74,7 @@ export {
 
 export { setSendBuffer } from './socket-buffers.ts';
 export { inNetnsOfSocket } from './socket-netns.ts';
+export { lookAtSocketPeer, type SocketPeer } from './socket-peer.ts';
 
 export { NETLINK, NetlinkSocket } from './sockets.ts';
 export { pipe, type SpawnedProcess, type SpawnOptions, spawnProcess } from './spawn.ts';

@@ -13,6 +13,7 @@ const fns = {
   umount2: libc.func('int umount2(const char *target, int flags)'),
   socket: libc.func('int socket(int domain, int type, int protocol)'),
   bind: libc.func('int bind(int fd, const void *addr, unsigned int len)'),
+  getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *len)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int len)'),
   send: libc.func('long send(int fd, const void *buf, size_t len, int flags)'),
   recv: libc.func('long recv(int fd, void *buf, size_t len, int flags)'),

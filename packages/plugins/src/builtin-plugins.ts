@@ -1,10 +1,10 @@
-import { statSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { type BoundPlugin, bindPlugin, type InProcessPlugins } from '@amphipod/cni';
+import { type BoundPlugin, bindPlugin, type InProcessPlugins, type Plugin } from '@amphipod/cni';
 import { bandwidth } from './bandwidth/bandwidth.ts';
 import { bridge } from './bridge/bridge.ts';
 import { dhcp } from './dhcp/dhcp.ts';
 import { dummy } from './dummy/dummy.ts';
+import { ownInstallation } from './executables/installation.ts';
+import { createOwnExecutables } from './executables/own-executables.ts';
 import { firewall } from './firewall/firewall.ts';
 import { hostDevice } from './host-device/host-device.ts';
 import { hostLocal } from './host-local/host-local.ts';
@@ -19,50 +19,50 @@ import { tap } from './tap/tap.ts';
 import { tuning } from './tuning/tuning.ts';
 import { vlan } from './vlan/vlan.ts';
 
-/** Where this package's executables are: a directory for CNI_PATH. */
-export const pluginBinDir = fileURLToPath(new URL('../bin', import.meta.url));
+/** The plugins of this package; `scripts/make-executables.ts` makes an executable for each. */
+const plugins: readonly Plugin<PluginHost>[] = [
+  bandwidth,
+  bridge,
+  dhcp,
+  dummy,
+  firewall,
+  hostDevice,
+  hostLocal,
+  ipvlan,
+  loopback,
+  macvlan,
+  portmap,
+  ptp,
+  staticIpam,
+  tap,
+  tuning,
+  vlan,
+];
+
+/** The types of this package's plugins, in alphabetical order. */
+export const builtinPluginTypes: readonly string[] = plugins.map(({ type }) => type);
+
+/** The plugins of this package, for calls in process. */
+export interface BuiltinPlugins extends InProcessPlugins {
+  /** By type alone, for whoever stands in for the executable. */
+  get(type: string): BoundPlugin | undefined;
+}
 
 /**
- * The plugins of this package, for calls in process. One is given only when the file that was found on the search path is
- * this package's own; anything else with that name, however it got there, is executed. Connections to the kernel are opened
- * at the first call, in the network namespace of that moment, and kept.
+ * The plugins of this package, for calls in process. `resolve` gives one only when the file that was found on the search
+ * path is this installation's own or a copy that it installed; anything else with that name, however it got there, is
+ * executed. Connections to the kernel are opened at the first call, in the network namespace of that moment, and kept.
  */
-export function builtinPlugins(openHost: () => PluginHost = openPluginHost): InProcessPlugins {
+export function builtinPlugins(openHost: () => PluginHost = openPluginHost): BuiltinPlugins {
   let host: PluginHost | undefined;
-  const bind = (plugin: Parameters<typeof bindPlugin<PluginHost>>[0]): BoundPlugin =>
-    bindPlugin(plugin, () => {
-      host ??= openHost();
-      return host;
-    });
-  const plugins = new Map(
-    [
-      bandwidth,
-      bridge,
-      dhcp,
-      dummy,
-      firewall,
-      hostDevice,
-      hostLocal,
-      ipvlan,
-      loopback,
-      macvlan,
-      portmap,
-      ptp,
-      staticIpam,
-      tap,
-      tuning,
-      vlan,
-    ].map((plugin) => {
-      // The very file, by whatever links it is reached; one that an upgrade put in its place is another version's.
-      const { dev, ino } = statSync(`${pluginBinDir}/${plugin.type}`);
-      return [plugin.type, { dev, ino, bound: bind(plugin) }];
-    }),
-  );
+  const openOnce = () => {
+    host ??= openHost();
+    return host;
+  };
+  const bound = new Map(plugins.map((plugin) => [plugin.type, bindPlugin(plugin, openOnce)]));
+  const executables = createOwnExecutables(ownInstallation(), bound.keys());
   return {
-    resolve(type, file) {
-      const plugin = plugins.get(type);
-      if (plugin === undefined) return undefined;
-      return file.dev === plugin.dev && file.ino === plugin.ino ? plugin.bound : undefined;
-    },
+    get: (type) => bound.get(type),
+    resolve: (type, file) => (executables.has(type, file) ? bound.get(type) : undefined),
   };
 }

@@ -1,9 +1,25 @@
 export { bandwidth } from './bandwidth/bandwidth.ts';
 export { bridge } from './bridge/bridge.ts';
-export { builtinPlugins, pluginBinDir } from './builtin-plugins.ts';
+export { type BuiltinPlugins, builtinPlugins, builtinPluginTypes } from './builtin-plugins.ts';
+export { type ConfigCheck, commonKeys, configChecks, type KnownKeys } from './config-checks.ts';
 export { dhcp } from './dhcp/dhcp.ts';
 export { type DhcpDaemonOptions, runDhcpDaemon } from './dhcp/run-dhcp-daemon.ts';
 export { dummy } from './dummy/dummy.ts';
+export { type ExecutableIdentity, readIdentity, writeIdentity } from './executables/identity.ts';
+export {
+  type FoundExecutable,
+  findExecutables,
+  type InstallOptions,
+  installExecutables,
+} from './executables/install-executables.ts';
+export {
+  defaultPluginSocket,
+  type Installation,
+  ownInstallation,
+  pluginBinDir,
+} from './executables/installation.ts';
+export { nativeLauncherPath, readLauncher } from './executables/launcher.ts';
+export { writeExecutable } from './executables/write-executable.ts';
 export { firewall } from './firewall/firewall.ts';
 export { hostDevice } from './host-device/host-device.ts';
 export { hostLocal } from './host-local/host-local.ts';
@@ -14,6 +30,7 @@ export { macvlan } from './macvlan/macvlan.ts';
 export { portmap } from './portmap/portmap.ts';
 export { ptp } from './ptp/ptp.ts';
 export { removeUnused } from './remove-unused.ts';
+export { createPluginServer, type PluginServer, type PluginServerOptions } from './server/plugin-server.ts';
 export { staticIpam } from './static/static.ts';
 export { tap } from './tap/tap.ts';
 export { tuning } from './tuning/tuning.ts';

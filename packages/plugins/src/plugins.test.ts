@@ -1,24 +1,104 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { findPlugin } from '@amphipod/cni';
-import { builtinPlugins, pluginBinDir } from './builtin-plugins.ts';
+import { builtinPlugins, builtinPluginTypes } from './builtin-plugins.ts';
+import { commonKeys, configChecks, type KnownKeys } from './config-checks.ts';
+import { readIdentity } from './executables/identity.ts';
+import { findExecutables, installExecutables } from './executables/install-executables.ts';
+import { ownInstallation, pluginBinDir } from './executables/installation.ts';
 import { parseResolvConf } from './host-local/resolv-conf.ts';
 import { isStaleTag, ownerTag } from './lib/owner.ts';
 import { randomMac } from './lib/random-mac.ts';
 
-test('only our own file is called in process, by whatever link it is found', () => {
+test('only our own files are called in process, by whatever link they are found', () => {
   const plugins = builtinPlugins();
   const dir = mkdtempSync(join(tmpdir(), 'cni-bin-'));
+  const resolve = (type: string, file = type) => plugins.resolve(type, findPlugin(file, [dir]))?.type;
+  const installation = ownInstallation();
+  const types = ['bridge', 'host-local', 'loopback', 'portmap'];
   try {
-    symlinkSync(join(pluginBinDir, 'bridge'), join(dir, 'bridge'));
+    installExecutables(dir, { installation, types, socket: '/run/elsewhere.sock' });
+    for (const type of types) assert.equal(resolve(type), type);
+    assert.equal(resolve('loopback', 'bridge'), undefined, 'another plugin of ours');
+    // In a known place with new content, or by content that is nearly ours.
+    writeFileSync(join(dir, 'loopback'), `${readFileSync(join(dir, 'loopback'), 'latin1')}x`, 'latin1');
+    assert.equal(resolve('loopback'), undefined, 'changed in place');
+    chmodSync(join(dir, 'host-local'), 0o644);
+    assert.equal(resolve('host-local'), undefined, 'not executable');
+    installExecutables(dir, { installation: { ...installation, version: '0.0.9' }, types, socket: '' });
+    assert.equal(resolve('bridge'), undefined, 'of another version');
+    installExecutables(dir, { installation: { ...installation, root: '/elsewhere' }, types, socket: '' });
+    assert.equal(resolve('bridge'), undefined, 'of another installation');
     copyFileSync(join(pluginBinDir, 'portmap'), join(dir, 'portmap'));
-    assert.equal(plugins.resolve('bridge', findPlugin('bridge', [dir]))?.type, 'bridge');
-    assert.equal(plugins.resolve('portmap', findPlugin('portmap', [dir])), undefined);
-    assert.equal(plugins.resolve('loopback', findPlugin('bridge', [dir])), undefined);
-    assert.equal(plugins.resolve('firewall', findPlugin('bridge', [dir])), undefined);
+    assert.equal(resolve('portmap'), undefined, 'would not find its installation');
+    rmSync(join(dir, 'bridge'));
+    symlinkSync(join(pluginBinDir, 'bridge'), join(dir, 'bridge'));
+    assert.equal(resolve('bridge'), 'bridge');
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
+
+test('there is an executable for every plugin, and no other', () => {
+  assert.deepEqual(readdirSync(pluginBinDir).sort(), [...builtinPluginTypes].sort());
+  for (const type of builtinPluginTypes)
+    assert.equal(readIdentity(readFileSync(join(pluginBinDir, type)))?.name, type);
+});
+
+test('every plugin has its keys in the table for validation, and so has every page', () => {
+  for (const type of builtinPluginTypes) {
+    const check = configChecks[type];
+    assert.ok(check !== undefined, `${type} is not in config-checks.ts`);
+    const page = readFileSync(new URL(`../../../docs/plugins/${type}.md`, import.meta.url), 'utf8');
+    const known = new Set(namesIn({ ...commonKeys, ...check.keys }));
+    const section = page.split(/^## /m).find((part) => part.startsWith('Keys')) ?? '';
+    for (const [, key = ''] of section.matchAll(/^\| `([A-Za-z]+)`/gm))
+      assert.ok(known.has(key), `${type}: key ${key} of docs/plugins/${type}.md is not in config-checks.ts`);
+  }
+});
+
+function namesIn(keys: KnownKeys): string[] {
+  return Object.entries(keys).flatMap(([name, below]) => [name, ...(below === true ? [] : namesIn(below))]);
+}
+
+test('an installation replaces what is ours and leaves alone what is not', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'cni-bin-'));
+  const options = { installation: ownInstallation(), types: ['bridge', 'portmap'], socket: '' };
+  const states = () => findExecutables(dir, options).map(({ state }) => state);
+  try {
+    symlinkSync('/nonexistent', join(dir, 'portmap'));
+    assert.deepEqual(states(), ['missing', 'foreign']);
+    assert.throws(() => installExecutables(dir, options), {
+      message: new RegExp(`left alone: ${dir}/portmap$`),
+    });
+    assert.deepEqual(readdirSync(dir), ['portmap'], 'nothing is installed beside it');
+    const forced = installExecutables(dir, { ...options, force: true });
+    assert.deepEqual(
+      forced.map(({ state }) => state),
+      ['installed', 'replaced'],
+    );
+    assert.equal(statSync(join(dir, 'portmap')).mode & 0o777, 0o755);
+    const { ino } = statSync(join(dir, 'bridge'));
+    assert.deepEqual(
+      installExecutables(dir, options).map(({ state }) => state),
+      ['unchanged', 'unchanged'],
+    );
+    assert.equal(statSync(join(dir, 'bridge')).ino, ino);
+    assert.deepEqual(findExecutables(dir, { ...options, socket: '/run/x.sock' })[0]!.state, 'other');
+    assert.deepEqual(readdirSync(dir).sort(), ['bridge', 'portmap'], 'no temporary file');
   } finally {
     rmSync(dir, { recursive: true });
   }

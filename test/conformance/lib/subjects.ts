@@ -1,5 +1,6 @@
 import { createInvoker, type InProcessPlugins, type Invoker } from '@amphipod/cni';
 import { builtinPlugins, pluginBinDir } from '@amphipod/plugins';
+import { installInScratch, startPluginServer } from './start-plugin-server.ts';
 
 /** A set of plugins under test. */
 export interface Subject {
@@ -11,25 +12,47 @@ export interface Subject {
   isOurs: boolean;
   isExecutable: boolean;
   invoker: Invoker;
+  /** What its programs get beside the CNI_* variables. */
+  env: NodeJS.ProcessEnv;
 }
 
 const ours = { pluginDirs: [pluginBinDir], cniVersion: '1.1.0', isOurs: true };
 const reference = { pluginDirs: ['/usr/lib/cni'], cniVersion: '1.0.0', isOurs: false };
 const inProcess = builtinPlugins();
+const { env } = process;
+// Falling back to Node.js needs a search path: a server that does not answer cannot go unnoticed.
+const serverOnly = { PATH: '/nonexistent' };
+const server = { ...ours, pluginDirs: [(await startPluginServer()).binDir] };
+const serverless = { ...ours, pluginDirs: [installInScratch('')] };
 
-/** Ours both ways, and Debian's containernetworking-plugins 1.1.1, which shows that a case is right. */
+/** Ours in process and executed, by Node.js and by the plugin server, and Debian's containernetworking-plugins 1.1.1, which shows that a case is right. */
 export const subjects: Subject[] = [
   {
     name: 'ours in process',
     ...ours,
     inProcess,
+    env,
     isExecutable: false,
     invoker: createInvoker({ ...ours, inProcess, ownGroup: true }),
   },
-  { name: 'ours executed', ...ours, isExecutable: true, invoker: createInvoker({ ...ours, ownGroup: true }) },
+  {
+    name: 'ours executed, without a server',
+    ...serverless,
+    env,
+    isExecutable: true,
+    invoker: createInvoker({ ...serverless, ownGroup: true }),
+  },
+  {
+    name: 'ours executed, through the server',
+    ...server,
+    env: serverOnly,
+    isExecutable: true,
+    invoker: createInvoker({ ...server, env: serverOnly, ownGroup: true }),
+  },
   {
     name: 'reference',
     ...reference,
+    env,
     isExecutable: true,
     invoker: createInvoker({ ...reference, ownGroup: true }),
   },

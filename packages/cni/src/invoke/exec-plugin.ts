@@ -5,8 +5,10 @@ import { CniError } from '../errors.ts';
 import { isJsonObject, parseJson } from '../json.ts';
 
 export interface ExecOptions {
-  /** The CNI_* variables; the rest of the environment is this process's own. */
+  /** The CNI_* variables. */
   variables: Record<string, string>;
+  /** The rest of the environment; default: this process's own. */
+  env?: NodeJS.ProcessEnv | undefined;
   stdin: string;
   signal: AbortSignal;
   /** Gives the plugin a process group of its own, which is killed as a whole. Not for delegates: they die with their caller. */
@@ -39,9 +41,9 @@ export async function execPlugin(file: string, options: ExecOptions): Promise<st
 }
 
 function execOnce(file: string, options: ExecOptions): Promise<string> {
-  const { variables, stdin, signal, ownGroup, onStderr } = options;
+  const { stdin, signal, ownGroup, onStderr } = options;
   return new Promise((resolve, reject) => {
-    const child = start(file, { variables, ownGroup });
+    const child = start(file, options);
     const stdout = collect(child.stdout);
     const stderr = collect(child.stderr);
     const kill = () => killChild(child, ownGroup);
@@ -80,11 +82,11 @@ function execOnce(file: string, options: ExecOptions): Promise<string> {
 /** spawn throws some failures and emits others. */
 function start(
   file: string,
-  { variables, ownGroup }: Pick<ExecOptions, 'variables' | 'ownGroup'>,
+  { variables, env, ownGroup }: Pick<ExecOptions, 'variables' | 'env' | 'ownGroup'>,
 ): ChildProcessWithoutNullStreams {
   try {
     return spawn(file, [], {
-      env: { ...process.env, ...variables },
+      env: { ...(env ?? process.env), ...variables },
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: ownGroup,
     });

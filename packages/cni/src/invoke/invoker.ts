@@ -22,6 +22,8 @@ export interface InvokeRequest extends Omit<PluginRequest, 'delegate' | 'signal'
 export interface InvokerOptions {
   pluginDirs: readonly string[];
   inProcess?: InProcessPlugins | undefined;
+  /** What executed plugins get beside the CNI_* variables. Default: this process's own environment. */
+  env?: NodeJS.ProcessEnv | undefined;
   /** False inside of a plugin: its delegates are to die with it. */
   ownGroup: boolean;
   /** See CNI_NETNS_OVERRIDE; default false. */
@@ -46,7 +48,7 @@ export interface Invoker {
 }
 
 export function createInvoker(options: InvokerOptions): Invoker {
-  const { pluginDirs, inProcess, ownGroup, allowOwnNetns = false, onStderr } = options;
+  const { pluginDirs, inProcess, env, ownGroup, allowOwnNetns = false, onStderr } = options;
   const find = (type: string) => findPlugin(type, pluginDirs);
   const call: Invoker['call'] = async (type, command, request, signal) => {
     const file = find(type);
@@ -63,6 +65,7 @@ export function createInvoker(options: InvokerOptions): Invoker {
     const stdout = await execPlugin(file.path, {
       variables: variablesOf(command, request, pluginDirs),
       stdin: request.stdin ?? stdinOf(command, request),
+      env,
       signal,
       ownGroup,
       onStderr: onStderr && ((text) => onStderr(type, text)),
@@ -76,7 +79,7 @@ export function createInvoker(options: InvokerOptions): Invoker {
       const file = find(type);
       const bound = inProcess?.resolve(type, file);
       if (bound !== undefined) return [...bound.versions];
-      return await execVersions(file.path, { pluginDirs, signal, ownGroup });
+      return await execVersions(file.path, { pluginDirs, env, signal, ownGroup });
     },
   };
 }
@@ -122,7 +125,10 @@ function parseOutput(stdout: string, what: string): unknown {
 
 async function execVersions(
   file: string,
-  { pluginDirs, signal, ownGroup }: { pluginDirs: readonly string[]; signal: AbortSignal; ownGroup: boolean },
+  {
+    pluginDirs,
+    ...options
+  }: Pick<InvokerOptions, 'pluginDirs' | 'env' | 'ownGroup'> & { signal: AbortSignal },
 ): Promise<string[]> {
   // Very old plugins look at all variables before they look at the command.
   const dummies = { containerID: 'dummy', netns: 'dummy', ifName: 'dummy', args: '' };
@@ -132,8 +138,7 @@ async function execVersions(
     stdout = await execPlugin(file, {
       variables,
       stdin: stringifyJson({ cniVersion: newestVersion }),
-      signal,
-      ownGroup,
+      ...options,
     });
   } catch (error) {
     if (error instanceof CniError && error.msg === 'unknown CNI_COMMAND: VERSION') return ['0.1.0'];

@@ -30,6 +30,7 @@ export interface CommandContext {
   client(): Promise<CriClient>;
   /** Path of the CRI socket. */
   socket: string;
+  env: NodeJS.ProcessEnv;
   stdout: Writable & { isTTY?: boolean; columns?: number };
   stderr: Writable & { isTTY?: boolean; columns?: number };
 }
@@ -43,6 +44,8 @@ export interface CommandSpec<S extends OptionSpecs = OptionSpecs> {
   arity: [min: number, max: number];
   /** Everything after the first operand belongs to another program and is not looked at. */
   passThrough?: boolean;
+  /** Works without a runtime and takes no `--socket` for it. */
+  isLocal?: boolean;
   /** Paragraphs and examples below the options. */
   details?: string;
   options: S;
@@ -58,15 +61,21 @@ export function defineCommand<const S extends OptionSpecs>(spec: CommandSpec<S>)
   return spec as unknown as Command;
 }
 
-/** Options that every command takes. */
-export const commonOptions = {
+const socketOption = {
   socket: {
     type: 'string',
     value: 'PATH',
     help: 'CRI socket (AMPHIPOD_SOCKET, CONTAINER_RUNTIME_ENDPOINT; /run/amphipod/amphipod.sock)',
   },
+} as const satisfies OptionSpecs;
+const helpOption = {
   help: { type: 'boolean', short: 'h', help: 'show this help' },
 } as const satisfies OptionSpecs;
+
+/** Options that a command takes beside its own. */
+function commonOptions({ isLocal = false }: Command): OptionSpecs {
+  return isLocal ? helpOption : { ...socketOption, ...helpOption };
+}
 
 /** The option of commands that print a table. */
 export const outputOption = {
@@ -75,7 +84,7 @@ export const outputOption = {
 
 /** Splits a command line into options and operands. @throws UsageError */
 export function parseCommandLine(command: Command, args: string[]) {
-  const options = { ...commonOptions, ...command.options };
+  const options = { ...commonOptions(command), ...command.options };
   const own = command.passThrough ? args.slice(0, firstOperand(options, args)) : args;
   const rest = args.slice(own.length);
   try {
@@ -110,7 +119,7 @@ export function checkArity(command: Command, operands: string[]): void {
 
 /** The text of `amphipod COMMAND --help`. */
 export function commandHelp(command: Command): string {
-  const options = { ...command.options, ...commonOptions };
+  const options = { ...command.options, ...commonOptions(command) };
   const rows = Object.entries(options).map(([name, option]: [string, OptionSpec]) => {
     const short = option.short === undefined ? '    ' : `-${option.short}, `;
     const value = option.value === undefined ? '' : ` ${option.value}`;

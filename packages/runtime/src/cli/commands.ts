@@ -1,13 +1,22 @@
+import { cniCommands } from './cni/commands.ts';
 import type { Command } from './command.ts';
 
-interface CommandEntry {
+export interface CommandEntry {
   summary: string;
   /** Loads only the files of this command: `amphipod --help` needs none of them. */
   load(): Promise<{ command: Command }>;
 }
 
+/** Commands under one word: `amphipod cni add`. */
+export interface CommandGroup {
+  summary: string;
+  /** What stands above the list of its commands. */
+  text: string;
+  commands: Record<string, CommandEntry>;
+}
+
 /** Every command, in the order of `amphipod --help`. */
-export const commands: Record<string, CommandEntry> = {
+export const commands: Record<string, CommandEntry | CommandGroup> = {
   up: { summary: 'Run the container runtime in the foreground', load: () => import('./up.ts') },
   run: { summary: 'Run an image as a pod of one container', load: () => import('./run.ts') },
   ps: { summary: 'List containers', load: () => import('./ps.ts') },
@@ -20,4 +29,10 @@ export const commands: Record<string, CommandEntry> = {
   images: { summary: 'List images', load: () => import('./images.ts') },
   rmi: { summary: 'Remove images', load: () => import('./rmi.ts') },
   info: { summary: 'Show the runtime', load: () => import('./info.ts') },
+  cni: {
+    summary: 'Attach to networks; check, explain and install network plugins',
+    text: `Works with network configurations and CNI plugins, without a runtime. add, del, check, gc and status take the place of
+cnitool and read the same variables: NETCONFPATH, CNI_PATH, CNI_ARGS, CAP_ARGS, CNI_IFNAME.`,
+    commands: cniCommands,
+  },
 };

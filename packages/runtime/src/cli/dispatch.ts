@@ -1,28 +1,56 @@
 import { readFileSync } from 'node:fs';
 import { type Command, type CommandContext, checkArity, commandHelp, parseCommandLine } from './command.ts';
-import { commands } from './commands.ts';
+import { type CommandEntry, type CommandGroup, commands } from './commands.ts';
 import { connectionOf } from './connection.ts';
-import { CliError, UsageError } from './errors.ts';
+import { CliError, EXIT_OWN_FAILURE, UsageError } from './errors.ts';
 
 type Output = Pick<CommandContext, 'stdout' | 'stderr'>;
 
 /** Runs one command line (without the program's name); returns the exit code. */
 export async function dispatch(args: string[], env: NodeJS.ProcessEnv, output: Output): Promise<number> {
+  return await dispatchAmong(root, args, { ...output, env });
+}
+
+const root: Group = {
+  path: 'amphipod',
+  usage: 'amphipod [--socket PATH] COMMAND [OPTIONS] [ARG...]',
+  text: 'Runs pods and containers over the Container Runtime Interface.',
+  commands,
+};
+
+/** Commands that are told apart by the next word. */
+interface Group {
+  /** What stands before that word. */
+  path: string;
+  usage: string;
+  text: string;
+  commands: Record<string, CommandEntry | CommandGroup>;
+}
+
+async function dispatchAmong(
+  group: Group,
+  args: string[],
+  context: Output & { env: NodeJS.ProcessEnv },
+): Promise<number> {
   const { name, rest, early } = splitGlobal(args);
   if (early === 'version') {
-    output.stdout.write(`amphipod ${version()}\n`);
+    context.stdout.write(`amphipod ${version()}\n`);
     return 0;
   }
   if (name === undefined || early === 'help') {
-    (early === 'help' ? output.stdout : output.stderr).write(overview());
-    return early === 'help' ? 0 : 125;
+    (early === 'help' ? context.stdout : context.stderr).write(overview(group));
+    return early === 'help' ? 0 : EXIT_OWN_FAILURE;
   }
-  const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  const entry = Object.hasOwn(group.commands, name) ? group.commands[name] : undefined;
   if (entry === undefined) {
-    output.stderr.write(`amphipod: unknown command "${name}"; see amphipod --help\n`);
-    return 125;
+    const words = `${group.path} ${name}`.replace('amphipod ', '');
+    context.stderr.write(`amphipod: unknown command "${words}"; see ${group.path} --help\n`);
+    return EXIT_OWN_FAILURE;
   }
-  return runCommand((await entry.load()).command, rest, { ...output, env });
+  if ('load' in entry) return await runCommand((await entry.load()).command, rest, context);
+  const path = `${group.path} ${name}`;
+  const usage = `${path} COMMAND [OPTIONS] [ARG...]`;
+  return await dispatchAmong({ path, usage, text: entry.text, commands: entry.commands }, rest, context);
 }
 
 async function runCommand(
@@ -38,11 +66,12 @@ async function runCommand(
     }
     checkArity(command, operands);
     using connection = connectionOf(options.socket as string | undefined, env);
-    return await command.run(operands, options, { ...output, ...connection });
+    return await command.run(operands, options, { ...output, ...connection, env });
   } catch (error) {
     if (!(error instanceof CliError)) throw error;
     const advice = error instanceof UsageError ? `; see amphipod ${command.name} --help` : '';
-    output.stderr.write(`amphipod: ${command.name}: ${error.message}${advice}\n`);
+    const subject = error.isBare ? '' : `amphipod: ${command.name}: `;
+    output.stderr.write(`${subject}${error.message}${advice}\n`);
     return error.exitCode;
   }
 }
@@ -61,16 +90,16 @@ function splitGlobal(args: string[]): { name?: string; rest: string[]; early?: '
   return { rest: before };
 }
 
-function overview(): string {
-  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`);
-  return `Usage: amphipod [--socket PATH] COMMAND [OPTIONS] [ARG...]
+function overview({ path, usage, text, commands: entries }: Group): string {
+  const lines = Object.entries(entries).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`);
+  return `Usage: ${usage}
 
-Runs pods and containers over the Container Runtime Interface.
+${text}
 
 Commands:
 ${lines.join('\n')}
 
-"amphipod COMMAND --help" tells more; "amphipod --version" prints the version.
+"${path} COMMAND --help" tells more; "amphipod --version" prints the version.
 `;
 }
 

@@ -8,10 +8,13 @@ export const EXIT_NOT_FOUND = 127;
 /** A failure to tell the user in one line: printed as `amphipod: COMMAND: MESSAGE`. */
 export class CliError extends Error {
   readonly exitCode: number;
+  /** Printed without anything before it. */
+  readonly isBare: boolean;
 
-  constructor(message: string, options: { exitCode?: number; cause?: unknown } = {}) {
+  constructor(message: string, options: { exitCode?: number; isBare?: boolean; cause?: unknown } = {}) {
     super(message, { cause: options.cause });
     this.name = new.target.name;
+    this.isBare = options.isBare ?? false;
     this.exitCode = options.exitCode ?? EXIT_OWN_FAILURE;
   }
 }

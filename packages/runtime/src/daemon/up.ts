@@ -1,5 +1,4 @@
 import { mkdirSync, readFileSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { createCni } from '@amphipod/cni';
 import { openImageStore } from '@amphipod/images';
 import { cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
@@ -20,8 +19,10 @@ import { KeyedMutex } from '../store/keyed-mutex.ts';
 import { NameRegistry } from '../store/names.ts';
 import { Store } from '../store/store.ts';
 import { type DaemonFlags, readDaemonConfig } from './config.ts';
+import { untilSignal, warmThreadPool } from './process.ts';
 import { recover } from './recover.ts';
 import { findRuntimes } from './runtimes.ts';
+import { servePlugins } from './serve-plugins.ts';
 import { watchExits } from './watch-exits.ts';
 
 /** `amphipod up`: serves CRI in the foreground until SIGINT or SIGTERM; returns the exit code. Pods live on afterwards. */
@@ -40,8 +41,7 @@ export async function up({ 'list-failpoints': listFailpoints, ...flags }: Daemon
 }
 
 async function runDaemon(config: DaemonConfig): Promise<void> {
-  // Threads of libuv's pool are born in the namespace of the moment: have them born before any hop (docs/adr).
-  await Promise.all(Array.from({ length: Number(process.env.UV_THREADPOOL_SIZE ?? 4) }, () => stat('/')));
+  await warmThreadPool();
   const log = createLog(config.logLevel, (line) => process.stderr.write(line));
 
   mkdirSync(config.root, { recursive: true, mode: 0o711 });
@@ -50,6 +50,7 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
   using store = new Store(`${config.root}/amphipod.db`);
   await using images = await openImageStore({ root: `${config.root}/images` });
   using exits = new ExitDirectory(`${config.state}/exits`);
+  const plugins = builtinPlugins();
   const context: RuntimeContext = {
     config,
     log,
@@ -63,7 +64,7 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
     cni: createCni({
       pluginDirs: config.cniBinDir,
       cacheDir: config.cniCacheDir,
-      inProcess: builtinPlugins(),
+      inProcess: plugins,
     }),
     networks: new Networks(config.cniConfDir),
     ...findPrograms(config),
@@ -73,6 +74,7 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
   };
   await recover(context);
   using _watch = watchExits(context);
+  await using _plugins = await servePlugins(context, plugins);
   const server = await serve(context, config.socket);
   log.info('ready', { socket: config.socket, runtime: context.runtimes.default.name, pid: process.pid });
   await untilSignal();
@@ -112,10 +114,4 @@ function findPrograms(config: DaemonConfig): { runtimes: OciRuntimes; programs: 
     programs: { conmon: need('conmon'), init: need('catatonit') },
     runtimes: findRuntimes(config, path),
   };
-}
-
-function untilSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
-  });
 }

@@ -1,0 +1,91 @@
+/**
+ * What starting an executable costs: one plugin's VERSION in each way of running it, in turn. Needs `npm run build`.
+ * `bench/plugin-start.ts [ROUNDS]`
+ */
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { summarize } from './report.ts';
+
+const DEFAULT_ROUNDS = 30;
+const root = join(import.meta.dirname, '..');
+const dir = mkdtempSync(join(tmpdir(), 'bench-start-'));
+const socket = join(dir, 'cni.sock');
+
+/** How to run it, and with which compile cache. */
+type Way = [argv: string[], env?: Record<string, string>];
+
+/** A program that does nothing, from a V8 start-up snapshot: what no use of snapshots can be faster than. */
+function emptySnapshot(): string[] {
+  const blob = join(dir, 'empty.blob');
+  writeFileSync(
+    join(dir, 'empty.cjs'),
+    "require('node:v8').startupSnapshot.setDeserializeMainFunction(() => {});",
+  );
+  execFileSync(process.execPath, ['--snapshot-blob', blob, '--build-snapshot', join(dir, 'empty.cjs')]);
+  return [process.execPath, '--snapshot-blob', blob];
+}
+
+function installed(socketPath: string, name: string): string {
+  const target = join(dir, name);
+  execFileSync(join(root, 'dist/bin/amphipod'), ['cni', 'install', '--plugin-socket', socketPath, target]);
+  return join(target, 'bridge');
+}
+
+function ways(): Record<string, Way> {
+  const noCache = { NODE_DISABLE_COMPILE_CACHE: '1' };
+  return {
+    '/bin/true': [['/bin/true']],
+    'reference plugin': [['/usr/lib/cni/bridge']],
+    'Node.js, empty program': [[process.execPath, '-e', '0']],
+    'Node.js, empty start-up snapshot': [emptySnapshot()],
+    'Node.js, sources, no compile cache': [
+      [join(root, 'bin/node24'), join(root, 'packages/plugins/src/exec.ts'), 'bridge'],
+      noCache,
+    ],
+    'Node.js, sources': [[join(root, 'packages/plugins/bin/bridge')]],
+    'Node.js, bundle, no compile cache': [[installed('', 'without')], noCache],
+    'Node.js, bundle': [[join(dir, 'without/bridge')]],
+    'launcher and server': [[installed(socket, 'with')]],
+  };
+}
+
+function timeOf([argv, env]: Way): number {
+  const start = performance.now();
+  const { status } = spawnSync(argv[0]!, argv.slice(1), {
+    env: { ...process.env, ...env, CNI_COMMAND: 'VERSION' },
+    stdio: 'pipe',
+  });
+  const took = performance.now() - start;
+  if (status !== 0) throw new Error(`${argv.join(' ')}: exit code ${status}`);
+  return took;
+}
+
+async function main(rounds: number): Promise<void> {
+  const server = spawn(join(root, 'dist/bin/amphipod'), ['cni', 'serve', '--plugin-socket', socket], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  await once(server.stderr, 'data');
+  try {
+    const entries = Object.entries(ways()).filter(([, [[program = '']]]) => existsSync(program));
+    const samples = new Map(entries.map(([name]) => [name, [] as number[]]));
+    for (let round = -2; round < rounds; round++) {
+      for (const [name, way] of entries) {
+        const took = timeOf(way);
+        if (round >= 0) samples.get(name)!.push(took);
+      }
+    }
+    for (const [name, times] of samples) {
+      const { p50, p90 } = summarize(times);
+      console.log(`${name.padEnd(38)} ${p50.toFixed(1).padStart(7)} ms  (p90 ${p90.toFixed(1)})`);
+    }
+  } finally {
+    server.kill();
+    await once(server, 'exit');
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+await main(Number(process.argv[2]) || DEFAULT_ROUNDS);

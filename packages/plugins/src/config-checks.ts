@@ -1,0 +1,104 @@
+import type { PluginRequest } from '@amphipod/cni';
+import { readConfig as readBridge } from './bridge/config.ts';
+import { readConfig as readHostLocal } from './host-local/config.ts';
+import { readConfig as readPortmap } from './portmap/config.ts';
+
+/** Keys that a section of a configuration may have; `true`: any value, else the keys of the object or of the list's objects. */
+export interface KnownKeys {
+  readonly [key: string]: true | KnownKeys;
+}
+
+/** What can be said about a plugin's configuration without running the plugin. */
+export interface ConfigCheck {
+  /** The plugin's own reader. @throws CniError for the first value that is wrong */
+  read?(request: Pick<PluginRequest, 'config' | 'args'>): unknown;
+  /** Of an IPAM plugin: in `ipam`. The reference's too, where ours ignores them. */
+  keys: KnownKeys;
+  /** Keys are those of the section `ipam`. */
+  isIpam?: boolean;
+  /** Works on the result of a plugin before it. */
+  isChained?: boolean;
+  /** Without this capability in its configuration it gets nothing to do. */
+  needsCapability?: string;
+}
+
+const route: KnownKeys = {
+  dst: true,
+  gw: true,
+  mtu: true,
+  advmss: true,
+  priority: true,
+  table: true,
+  scope: true,
+};
+const masquerade: KnownKeys = { ipMasq: true, ipMasqBackend: true };
+
+/** By type: every plugin of this package, and those of the reference for the names of their keys. */
+export const configChecks: Readonly<Record<string, ConfigCheck>> = {
+  bandwidth: {
+    isChained: true,
+    keys: keysOf('ingressRate ingressBurst egressRate egressBurst unshapedSubnets shapedSubnets'),
+  },
+  bridge: {
+    read: readBridge,
+    keys: {
+      ...masquerade,
+      ...keysOf('bridge isGateway isDefaultGateway forceAddress mtu hairpinMode promiscMode vlan'),
+      ...keysOf('preserveDefaultVlan macspoofchk enabledad disableContainerInterface portIsolation'),
+      vlanTrunk: keysOf('id minID maxID'),
+    },
+  },
+  dhcp: {
+    isIpam: true,
+    keys: {
+      ...keysOf('daemonSocketPath priority'),
+      request: keysOf('option skipDefault'),
+      provide: keysOf('option value fromArg'),
+    },
+  },
+  dummy: { keys: {} },
+  firewall: { isChained: true, keys: keysOf('backend iptablesAdminChainName firewalldZone ingressPolicy') },
+  'host-device': { keys: keysOf('device hwaddr kernelpath pciBusID') },
+  'host-local': {
+    isIpam: true,
+    read: readHostLocal,
+    keys: {
+      ...keysOf('subnet rangeStart rangeEnd gateway dataDir resolvConf'),
+      ranges: keysOf('subnet rangeStart rangeEnd gateway'),
+      routes: route,
+    },
+  },
+  ipvlan: { keys: keysOf('master mode mtu linkInContainer') },
+  loopback: { keys: {} },
+  macvlan: { keys: keysOf('master mode mtu mac linkInContainer bcqueuelen') },
+  portmap: {
+    isChained: true,
+    needsCapability: 'portMappings',
+    read: readPortmap,
+    keys: keysOf('backend snat conditionsV4 conditionsV6 masqAll markMasqBit externalSetMarkChain'),
+  },
+  ptp: { keys: { ...masquerade, mtu: true } },
+  sbr: { isChained: true, keys: keysOf('table addSourceHints') },
+  static: {
+    isIpam: true,
+    keys: {
+      addresses: keysOf('address gateway'),
+      routes: route,
+      dns: keysOf('nameservers domain search options'),
+    },
+  },
+  tap: { keys: keysOf('multiQueue mtu mac owner group selinuxContext bridge') },
+  tuning: { isChained: true, keys: keysOf('sysctl mac mtu promisc allmulti txQLen dataDir') },
+  vlan: { keys: keysOf('master vlanId mtu linkInContainer') },
+  vrf: { isChained: true, keys: keysOf('vrfname table') },
+};
+
+/** Keys that every plugin's configuration may have. */
+export const commonKeys: KnownKeys = {
+  ...keysOf('type name cniVersion capabilities runtimeConfig args prevResult ipam'),
+  dns: keysOf('nameservers domain search options'),
+};
+
+function keysOf(names: string): KnownKeys {
+  return Object.fromEntries(names.split(' ').map((name) => [name, true as const]));
+}
