@@ -33,6 +33,7 @@ export {
   threadNetnsIds,
   unpinNamespace,
 } from './namespaces.ts';
+export { peerHungUp } from './peer-hung-up.ts';
 export {
   findProcess,
   isAlive,
@@ -41,6 +42,7 @@ export {
   processTree,
   signalProcess,
 } from './processes.ts';
+export { ConsoleSocket, readAvailable, resizeTerminal, type TerminalSize, terminalStream } from './pty.ts';
 export { readFileInRoot } from './read-file-in-root.ts';
 
 export {
@@ -65,10 +67,13 @@ export {
   utimesAt,
 } from './rooted.ts';
 
+export { connectSeqpacket } from './seqpacket.ts';
 export { setSendBuffer } from './socket-buffers.ts';
 export { inNetnsOfSocket } from './socket-netns.ts';
 
 export { NETLINK, NetlinkSocket } from './sockets.ts';
-export { pipe, type SpawnedProcess, type SpawnOptions, spawnProcess } from './spawn.ts';
+export { adoptChild, pipe, type SpawnedProcess, type SpawnOptions, spawnProcess } from './spawn.ts';
+export { becomeSubreaper } from './subreaper.ts';
+export { tcpSocketIn } from './tcp.ts';
 export { UndoStack } from './undo-stack.ts';
 export { supportsX32 } from './x32.ts';
