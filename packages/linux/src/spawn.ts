@@ -97,7 +97,10 @@ function reapChildren(): void {
     // Below zero: somebody else has reaped it, and the code is lost.
     onExit(result < 0 ? 255 : exitCodeOf(status.readInt32LE(0)));
   }
-  if (children.size > 0) return holdProcess();
+  if (children.size > 0) {
+    holdProcess();
+    return;
+  }
   process.off('SIGCHLD', reapChildren);
   clearInterval(sweep);
   sweep = undefined;

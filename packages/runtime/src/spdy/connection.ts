@@ -170,8 +170,6 @@ export class SpdyConnection {
       case FRAME.WINDOW_UPDATE:
         this.#onWindowUpdate(streamId, second & 0x7fffffff);
         return;
-      case FRAME.GOAWAY:
-      default:
       // After a GOAWAY the streams that there are go on; unknown types are to be ignored (section 2.2.1).
     }
   }

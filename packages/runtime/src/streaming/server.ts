@@ -165,8 +165,10 @@ export class StreamingServer implements AsyncDisposable {
   ): void {
     const offered = [request.headers['sec-websocket-protocol'] ?? []].flat().flatMap((one) => one.split(','));
     const served = session.kind === 'portforward' ? portForwardProtocols : remoteProtocols;
-    if (offered.length > 0 && !offered.some((one) => served.includes(one.trim())))
-      return refuseUpgrade(socket, 400, `no protocol of ${offered.join(', ')} is served`);
+    if (offered.length > 0 && !offered.some((one) => served.includes(one.trim()))) {
+      refuseUpgrade(socket, 400, `no protocol of ${offered.join(', ')} is served`);
+      return;
+    }
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
       webSocket.on('error', () => {});
       if (session.kind === 'portforward') webSocketPortForward(webSocket, socket, session);
