@@ -44,7 +44,9 @@ export function startCrictl(
   const child =
     terminal === undefined
       ? spawn(command[0]!, command.slice(1), { stdio: ['pipe', 'pipe', 'pipe'] })
-      : spawn('script', ['-qec', onTerminal(command, terminal), '/dev/null'], { stdio: ['pipe', 'pipe', 'pipe'] });
+      : spawn('script', ['-qec', onTerminal(command, terminal), '/dev/null'], {
+          stdio: ['pipe', 'pipe', 'pipe'],
+        });
   closeSync(nothing);
   const chunks: Buffer[] = [];
   let stderr = '';

@@ -62,7 +62,7 @@ function splitGlobal(args: string[]): { name?: string; rest: string[]; early?: '
 }
 
 function overview(): string {
-  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`);
+  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`);
   return `Usage: amphipod [--socket PATH] COMMAND [OPTIONS] [ARG...]
 
 Runs pods and containers over the Container Runtime Interface.

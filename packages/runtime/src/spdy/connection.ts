@@ -69,9 +69,9 @@ export class SpdyConnection {
     void this.#run();
   }
 
-  /** Opens a stream; it can be written to at once. */
+  /** Opens a stream; what is written before the other side has replied waits for that. */
   open(headers: Headers): SpdyStream {
-    const stream = this.#addStream(this.#nextId, headers);
+    const stream = this.#addStream(this.#nextId, headers, true);
     this.#nextId += 2;
     this.#write([synStream(stream.id, this.#encoder.encode(headers))]);
     return stream;
@@ -156,6 +156,7 @@ export class SpdyConnection {
       case FRAME.HEADERS:
         // Nobody sends headers of use here, but each block moves the decoder on.
         await decoder.decode(body.subarray(4));
+        if (type === FRAME.SYN_REPLY) this.#streams.get(streamId)?.receiveReply();
         if (flags & FLAG_FIN) this.#streams.get(streamId)?.receiveFin();
         return;
       case FRAME.RST_STREAM:
@@ -178,7 +179,7 @@ export class SpdyConnection {
     if (!this.#isPeers(id) || id <= this.#lastPeerId)
       throw new Error(`SPDY stream ${id}: not a new one of the peer`);
     this.#lastPeerId = id;
-    const stream = this.#addStream(id, headers);
+    const stream = this.#addStream(id, headers, false);
     if (!this.#options.onStream(stream)) {
       this.#streams.delete(id);
       this.#write([controlFrame(FRAME.RST_STREAM, [id, RST.REFUSED_STREAM])]);
@@ -268,8 +269,9 @@ export class SpdyConnection {
     this.#wake?.();
   }
 
-  #addStream(id: number, headers: Headers): SpdyStream {
-    const stream = new SpdyStream(this.#link, { id, headers, sendWindow: this.#streamWindow });
+  #addStream(id: number, headers: Headers, awaitsReply: boolean): SpdyStream {
+    const sendWindow = this.#streamWindow;
+    const stream = new SpdyStream(this.#link, { id, headers, sendWindow, awaitsReply });
     this.#streams.set(id, stream);
     return stream;
   }

@@ -29,18 +29,25 @@ export class SpdyStream extends Duplex {
   sendWindow: number;
   /** Data that waits for a window. */
   waiting: { bytes: Buffer; done: () => void } | undefined;
+  /** What is to be sent when the other side has replied; undefined when it has. */
+  #untilReply: (() => void)[] | undefined;
   readonly #link: StreamLink;
   #ungranted = 0;
   #isFull = false;
   #peerEnded = false;
   #ended = false;
 
-  constructor(link: StreamLink, options: { id: number; headers: Headers; sendWindow: number }) {
+  /** `awaitsReply`: opened by us. */
+  constructor(
+    link: StreamLink,
+    options: { id: number; headers: Headers; sendWindow: number; awaitsReply: boolean },
+  ) {
     super({ readableHighWaterMark: bufferBytes, writableHighWaterMark: bufferBytes });
     this.#link = link;
     this.id = options.id;
     this.headers = options.headers;
     this.sendWindow = options.sendWindow;
+    this.#untilReply = options.awaitsReply ? [] : undefined;
     this.on('error', () => {});
   }
 
@@ -84,19 +91,33 @@ export class SpdyStream extends Duplex {
     this.#link.granted(this, bytes);
   }
 
+  /** For the connection: the other side knows the stream. */
+  receiveReply(): void {
+    const sends = this.#untilReply ?? [];
+    this.#untilReply = undefined;
+    for (const send of sends) send();
+  }
+
+  /** spdystream drops what comes before it has replied. */
+  #afterReply(send: () => void): void {
+    if (this.#untilReply === undefined) send();
+    else this.#untilReply.push(send);
+  }
+
   override _write(bytes: Buffer, _encoding: string, done: () => void): void {
-    this.#link.sendData(this, bytes, done);
+    this.#afterReply(() => this.#link.sendData(this, bytes, done));
   }
 
   override _final(done: () => void): void {
     this.#ended = true;
-    this.#link.sendFin(this, done);
+    this.#afterReply(() => this.#link.sendFin(this, done));
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const waiting = this.waiting;
     this.waiting = undefined;
     waiting?.done();
+    this.#untilReply = undefined;
     this.#link.closed(this, !(this.#ended && this.#peerEnded));
     done(error);
   }
