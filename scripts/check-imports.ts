@@ -18,16 +18,17 @@ const allowedPackages: Record<string, string[]> = {
  * The command line talks CRI over the socket and nothing else, so it knows the protocol only.
  */
 const domains = ['pods', 'containers', 'streaming', 'images'];
-const base = ['.', 'gen', 'store', 'oci'];
+const base = ['.', 'gen', 'spdy', 'store', 'oci'];
 const allowedFolders: Record<string, string[]> = {
   gen: [],
+  spdy: ['spdy'],
   store: base,
   oci: base,
   '.': base,
   ...Object.fromEntries(domains.map((domain) => [domain, [...base, ...domains]])),
   cri: [...base, ...domains, 'cri'],
   daemon: [...base, ...domains, 'cri', 'daemon'],
-  cli: ['gen', 'cli'],
+  cli: ['gen', 'spdy', 'cli'],
 };
 /** The command dispatch, and the one command that is the daemon. */
 const exemptFiles = new Set(['packages/runtime/src/main.ts', 'packages/runtime/src/cli/up.ts']);

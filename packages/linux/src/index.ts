@@ -40,6 +40,7 @@ export {
   PacketSocket,
   type PacketSocketOptions,
 } from './packet-socket.ts';
+export { peerHungUp } from './peer-hung-up.ts';
 export {
   findProcess,
   isAlive,
@@ -48,6 +49,7 @@ export {
   processTree,
   signalProcess,
 } from './processes.ts';
+export { ConsoleSocket, readAvailable, resizeTerminal, type TerminalSize, terminalStream } from './pty.ts';
 export { readFileInRoot } from './read-file-in-root.ts';
 
 export {
@@ -72,12 +74,15 @@ export {
   utimesAt,
 } from './rooted.ts';
 
+export { connectSeqpacket } from './seqpacket.ts';
 export { setSendBuffer } from './socket-buffers.ts';
 export { inNetnsOfSocket } from './socket-netns.ts';
 export { lookAtSocketPeer, type SocketPeer } from './socket-peer.ts';
 
 export { NETLINK, NetlinkSocket } from './sockets.ts';
-export { pipe, type SpawnedProcess, type SpawnOptions, spawnProcess } from './spawn.ts';
+export { adoptChild, pipe, type SpawnedProcess, type SpawnOptions, spawnProcess } from './spawn.ts';
+export { becomeSubreaper } from './subreaper.ts';
 export { type TapOptions, tapCreate } from './tap.ts';
+export { tcpSocketIn } from './tcp.ts';
 export { UndoStack } from './undo-stack.ts';
 export { supportsX32 } from './x32.ts';

@@ -47,32 +47,60 @@ export interface SpawnedProcess {
  */
 export function spawnProcess(path: string, args: readonly string[], options: SpawnOptions): SpawnedProcess {
   const pid = posixSpawn(path, [path, ...args], options);
-  return { pid, exited: new Promise((resolve) => watchChild(pid, resolve)) };
+  return { pid, exited: new Promise((resolve) => watchChild(pid, true, resolve)) };
+}
+
+/**
+ * Waits for a process that has become a child of this one because its own parent ended (`becomeSubreaper`).
+ * @returns its exit code, 128 + signal when a signal ended it; 255 when it is no child
+ */
+export function adoptChild(pid: number): Promise<number> {
+  return new Promise((resolve) => {
+    watchChild(pid, false, resolve);
+    // It may have ended before anybody watched.
+    reapChildren();
+  });
+}
+
+/** True while somebody waits for this child. */
+export function isSpawnedChild(pid: number): boolean {
+  return children.has(pid);
 }
 
 // Children of this process are known to the whole process, so this is where module state is right.
-const children = new Map<number, (exitCode: number) => void>();
+const children = new Map<number, { onExit: (exitCode: number) => void; isAwaited: boolean }>();
 let sweep: NodeJS.Timeout | undefined;
 
 /** Tells of the end of `pid` once. Signals of several ends may come as one: each time all children are asked for. */
-function watchChild(pid: number, onExit: (exitCode: number) => void): void {
-  children.set(pid, onExit);
-  if (sweep !== undefined) return;
-  process.on('SIGCHLD', reapChildren);
-  // Keeps the process alive for its children, and would find an end whose signal was lost.
-  sweep = setInterval(reapChildren, 1000);
+function watchChild(pid: number, isAwaited: boolean, onExit: (exitCode: number) => void): void {
+  children.set(pid, { onExit, isAwaited });
+  if (sweep === undefined) {
+    process.on('SIGCHLD', reapChildren);
+    // Would find an end whose signal was lost.
+    sweep = setInterval(reapChildren, 1000);
+  }
+  holdProcess();
+}
+
+/** Keeps this process alive for its own children; adopted ones may outlive it. */
+function holdProcess(): void {
+  if (children.values().some(({ isAwaited }) => isAwaited)) sweep?.ref();
+  else sweep?.unref();
 }
 
 function reapChildren(): void {
   const status = Buffer.alloc(4);
-  for (const [pid, onExit] of children) {
+  for (const [pid, { onExit }] of children) {
     const result = fns.waitpid(pid, status, WNOHANG);
     if (result === 0) continue;
     children.delete(pid);
     // Below zero: somebody else has reaped it, and the code is lost.
     onExit(result < 0 ? 255 : exitCodeOf(status.readInt32LE(0)));
   }
-  if (children.size > 0) return;
+  if (children.size > 0) {
+    holdProcess();
+    return;
+  }
   process.off('SIGCHLD', reapChildren);
   clearInterval(sweep);
   sweep = undefined;

@@ -16,6 +16,13 @@ export interface DaemonConfig {
   logLevel: LogLevel;
   /** Docker-format seccomp profile behind RuntimeDefault. */
   seccompProfile: string;
+  /** Where Exec, Attach and PortForward are served. */
+  streamAddress: string;
+  /** 0: any free one. */
+  streamPort: number;
+  /** PEM files for TLS; both or none. */
+  streamTlsCert: string;
+  streamTlsKey: string;
   /** Registries reached over plain HTTP, `HOST[:PORT]`; loopback ones are anyway. */
   insecureRegistries: string[];
   /** Let a file in the state directory make a named step fail or kill the daemon; for tests. */

@@ -11,6 +11,7 @@ import type { Networks } from './pods/networks.ts';
 import type { KeyedMutex } from './store/keyed-mutex.ts';
 import type { NameRegistry } from './store/names.ts';
 import type { Store } from './store/store.ts';
+import type { StreamingServer } from './streaming/server.ts';
 
 /** What the daemon consists of; built once in `daemon/up.ts` and handed down. */
 export interface RuntimeContext {
@@ -30,6 +31,8 @@ export interface RuntimeContext {
   readonly programs: { conmon: string; init: string };
   readonly cgroups: CgroupLayout;
   readonly exits: ExitDirectory;
+  /** Serves the URLs of Exec, Attach and PortForward. */
+  readonly streaming: StreamingServer;
   readonly failpoint: Failpoint;
   /** /proc/sys/kernel/random/boot_id */
   readonly bootId: string;

@@ -22,6 +22,11 @@ export const commands: Record<string, CommandEntry | CommandGroup> = {
   ps: { summary: 'List containers', load: () => import('./ps.ts') },
   logs: { summary: 'Print what a container wrote', load: () => import('./logs.ts') },
   exec: { summary: 'Run a command in a running container', load: () => import('./exec.ts') },
+  attach: { summary: 'Connect to the streams of a running container', load: () => import('./attach.ts') },
+  'port-forward': {
+    summary: 'Make ports of a pod reachable on this machine',
+    load: () => import('./port-forward.ts'),
+  },
   stop: { summary: 'Stop containers', load: () => import('./stop.ts') },
   rm: { summary: 'Remove containers', load: () => import('./rm.ts') },
   pull: { summary: 'Pull an image from a registry', load: () => import('./pull.ts') },

@@ -70,7 +70,7 @@ test('ps -o json keeps nanoseconds', async () => {
 });
 
 test('exec passes on bytes and exit code, and leaves the options of the command alone', async () => {
-  assert.deepEqual(await cri.amphipod('exec', 'web', 'ls', '-l', '--help'), {
+  assert.deepEqual(await cri.amphipod('exec', '--timeout', '5', 'web', 'ls', '-l', '--help'), {
     code: 4,
     out: '\xff\n',
     err: 'e\n',
@@ -80,7 +80,7 @@ test('exec passes on bytes and exit code, and leaves the options of the command 
 
 test('containers by name, by pod and name, by the beginning of an id', async () => {
   for (const reference of ['web', 'front/web', 'default/front/web', webId, 'cafe']) {
-    assert.equal((await cri.amphipod('exec', reference, 'true')).code, 4, reference);
+    assert.equal((await cri.amphipod('exec', '--timeout', '5', reference, 'true')).code, 4, reference);
   }
   assert.equal((await cri.amphipod('exec', 'x', 'true')).err, 'amphipod: exec: no such container "x"\n');
   assert.match(

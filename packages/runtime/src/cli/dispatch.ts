@@ -91,7 +91,7 @@ function splitGlobal(args: string[]): { name?: string; rest: string[]; early?: '
 }
 
 function overview({ path, usage, text, commands: entries }: Group): string {
-  const lines = Object.entries(entries).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`);
+  const lines = Object.entries(entries).map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`);
   return `Usage: ${usage}
 
 ${text}

@@ -14,6 +14,14 @@ export const command = defineCommand({
     'cni-cache-dir': { type: 'string', value: 'DIR', help: 'results of plugins (/var/lib/cni)' },
     runtime: { type: 'string', value: 'NAME', help: 'default OCI runtime: runc or crun (whichever works)' },
     'seccomp-profile': { type: 'string', value: 'FILE', help: 'what RuntimeDefault means' },
+    'stream-address': {
+      type: 'string',
+      value: 'ADDRESS',
+      help: 'where exec, attach and port-forward are served (127.0.0.1)',
+    },
+    'stream-port': { type: 'string', value: 'PORT', help: 'and on which port (any free one)' },
+    'stream-tls-cert': { type: 'string', value: 'FILE', help: 'serve them over TLS: certificate, PEM' },
+    'stream-tls-key': { type: 'string', value: 'FILE', help: 'and its key' },
     'insecure-registries': {
       type: 'string',
       value: 'HOST[,HOST]',

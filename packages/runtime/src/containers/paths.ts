@@ -10,6 +10,8 @@ export interface ContainerPaths {
   conmonPid: string;
   /** conmon's control pipe. */
   control: string;
+  /** conmon's attach socket. */
+  attach: string;
   /** Writable layer, below the persistent root. */
   data: string;
   upper: string;
@@ -26,6 +28,7 @@ export function containerPaths(config: DaemonConfig, containerId: string): Conta
     pid: `${bundle}/pid`,
     conmonPid: `${bundle}/conmon.pid`,
     control: `${bundle}/ctl`,
+    attach: `${bundle}/attach`,
     data,
     upper: `${data}/upper`,
     work: `${data}/work`,

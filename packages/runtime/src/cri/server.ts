@@ -9,9 +9,11 @@ import {
 } from '@grpc/grpc-js';
 import type { RuntimeContext } from '../context.ts';
 import { ImageServiceService, RuntimeServiceService } from '../gen/api.ts';
+import { attach } from './attach.ts';
 import type { Handler } from './call.ts';
 import { containerStatus } from './container-status.ts';
 import { createContainer } from './create-container.ts';
+import { exec } from './exec.ts';
 import { execSync } from './exec-sync.ts';
 import { imageFsInfo } from './image-fs-info.ts';
 import { imageStatus } from './image-status.ts';
@@ -19,6 +21,7 @@ import { listContainers } from './list-containers.ts';
 import { listImages } from './list-images.ts';
 import { listPodSandbox } from './list-pod-sandbox.ts';
 import { podSandboxStatus } from './pod-sandbox-status.ts';
+import { portForward } from './port-forward.ts';
 import { pullImage } from './pull-image.ts';
 import { removeContainer } from './remove-container.ts';
 import { removeImage } from './remove-image.ts';
@@ -61,6 +64,9 @@ const runtimeService: Handlers<typeof RuntimeServiceService> = {
   listContainers,
   containerStatus,
   execSync,
+  exec,
+  attach,
+  portForward,
   reopenContainerLog,
 };
 

@@ -7,7 +7,13 @@ import type { Handler } from './call.ts';
 export const status: Handler<StatusRequest, StatusResponse> = (context, { verbose }) => {
   const names = ['', ...context.runtimes.byName.keys()];
   return {
-    status: { conditions: [condition('RuntimeReady', undefined), networkCondition(context)] },
+    status: {
+      conditions: [
+        condition('RuntimeReady', undefined),
+        networkCondition(context),
+        streamingCondition(context),
+      ],
+    },
     runtimeHandlers: names.map((name) => ({
       name,
       features: { recursiveReadOnlyMounts: true, userNamespaces: false },
@@ -38,6 +44,12 @@ function missingPlugin(
   }
 }
 
+/** One of our own: the kubelet looks at the first two only, and a node is not lost without exec. */
+function streamingCondition({ streaming }: RuntimeContext): RuntimeCondition {
+  const { problem } = streaming;
+  return condition('StreamingReady', problem === undefined ? undefined : ['StreamingServerDown', problem]);
+}
+
 function condition(type: string, problem: [reason: string, message: string] | undefined): RuntimeCondition {
   const [reason = '', message = ''] = problem ?? [];
   return { type, status: problem === undefined, reason, message };
@@ -47,6 +59,7 @@ function verboseInfo(context: RuntimeContext): Record<string, string> {
   const network = context.networks.default;
   return {
     config: JSON.stringify(context.config),
+    streaming: JSON.stringify({ url: context.streaming.origin, problem: context.streaming.problem }),
     pulls: JSON.stringify(context.pulls.list()),
     network: JSON.stringify({
       default: network?.name,

@@ -17,6 +17,10 @@ const defaults: DaemonConfig = {
   runtime: '',
   logLevel: 'info',
   seccompProfile: '/usr/share/containers/seccomp.json',
+  streamAddress: '127.0.0.1',
+  streamPort: 0,
+  streamTlsCert: '',
+  streamTlsKey: '',
   insecureRegistries: [],
   failpoints: false,
 };
@@ -43,9 +47,16 @@ export function readDaemonConfig(flags: DaemonFlags): DaemonConfig {
   for (const [key, value] of Object.entries(fromFile))
     set(config, { source: file ?? defaultConfigFile, key, value });
   for (const [flag, value] of fromFlags) {
-    set(config, { source: `--${flag}`, key: flag.replaceAll('-', '_'), value });
+    set(config, { source: `--${flag}`, key: flag.replaceAll('-', '_'), value: flagValue(flag, value) });
   }
+  if ((config.streamTlsCert === '') !== (config.streamTlsKey === ''))
+    throw new CriError('invalid-argument', 'config: stream_tls_cert and stream_tls_key need each other');
   return Object.freeze(config) as unknown as DaemonConfig;
+}
+
+/** Flags are text; the one number among them becomes one where it looks like one. */
+function flagValue(flag: string, value: string | boolean | undefined) {
+  return flag === 'stream-port' && /^\d+$/.test(`${value}`) ? Number(value) : value;
 }
 
 function readFile(file: string, required: boolean): Record<string, unknown> {
@@ -77,6 +88,8 @@ function set(
   if (field === 'logLevel' && !(logLevels as string[]).includes(value as string)) {
     throw refused(`must be one of ${logLevels.join(', ')}`);
   }
+  if (field === 'streamPort' && !(Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 65_535))
+    throw refused('must be a port number, or 0 for any free one');
   if (
     ['root', 'state', 'socket', 'cniConfDir', 'cniCacheDir'].includes(field) &&
     !(value as string).startsWith('/')

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createCni } from '@amphipod/cni';
 import { openImageStore } from '@amphipod/images';
-import { cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
+import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
 import { builtinPlugins } from '@amphipod/plugins';
 import type { Server } from '@grpc/grpc-js';
 import type { DaemonConfig } from '../config.ts';
@@ -10,7 +10,7 @@ import { serve } from '../cri/server.ts';
 import { CriError, errorText } from '../errors.ts';
 import { failpoints, fileFailpoint, noFailpoint } from '../failpoint.ts';
 import { Pulls } from '../images/pulls.ts';
-import { createLog } from '../log.ts';
+import { createLog, type Log } from '../log.ts';
 import { ExitDirectory } from '../oci/exits.ts';
 import { findProgram, type OciRuntimes } from '../oci/runtimes.ts';
 import { Networks } from '../pods/networks.ts';
@@ -18,6 +18,7 @@ import { ownCgroup } from '../pods/release.ts';
 import { KeyedMutex } from '../store/keyed-mutex.ts';
 import { NameRegistry } from '../store/names.ts';
 import { Store } from '../store/store.ts';
+import { StreamingServer } from '../streaming/server.ts';
 import { type DaemonFlags, readDaemonConfig } from './config.ts';
 import { untilSignal, warmThreadPool } from './process.ts';
 import { recover } from './recover.ts';
@@ -51,12 +52,16 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
   await using images = await openImageStore({ root: `${config.root}/images` });
   using exits = new ExitDirectory(`${config.state}/exits`);
   const plugins = builtinPlugins();
+  // The exit codes of commands that the OCI runtime started for Exec come to the daemon (docs/adr/0015).
+  using _subreaper = becomeSubreaper();
+  await using streaming = await startStreaming(config, log);
   const context: RuntimeContext = {
     config,
     log,
     store,
     images,
     exits,
+    streaming,
     sandboxNames: new NameRegistry('sandbox'),
     containerNames: new NameRegistry('container'),
     locks: new KeyedMutex(),
@@ -91,6 +96,16 @@ async function stopServing(server: Server): Promise<void> {
       server.forceShutdown();
       resolve();
     }, 2000).unref();
+  });
+}
+
+function startStreaming(config: DaemonConfig, log: Log): Promise<StreamingServer> {
+  const { streamAddress: address, streamPort: port, streamTlsCert: certFile, streamTlsKey: keyFile } = config;
+  return StreamingServer.start({
+    address,
+    port,
+    tls: certFile === '' ? undefined : { certFile, keyFile },
+    log,
   });
 }
 

@@ -56,12 +56,13 @@ export class ExitDirectory implements Disposable {
     this.#waiters.delete(id);
   }
 
-  /** Resolves when the end of `id` is announced, or after `timeoutMs`. */
-  async wait(id: string, timeoutMs: number): Promise<void> {
+  /** Resolves when the end of `id` is announced, after `timeoutMs`, or on `signal`. */
+  async wait(id: string, timeoutMs: number, signal?: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiters = this.#waiters.get(id) ?? new Set();
     this.#waiters.set(id, waiters.add(resolve));
     const timer = setTimeout(resolve, timeoutMs);
+    signal?.addEventListener('abort', () => resolve());
     await promise;
     clearTimeout(timer);
     waiters.delete(resolve);

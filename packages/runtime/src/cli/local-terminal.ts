@@ -1,0 +1,37 @@
+import type { ReadStream, WriteStream } from 'node:tty';
+
+export interface Size {
+  rows: number;
+  columns: number;
+}
+
+/** Our own terminal while a remote one is shown on it: raw, so that every key goes there. */
+export class LocalTerminal implements Disposable {
+  readonly #input: ReadStream;
+  readonly #output: WriteStream;
+  #onResize: (() => void) | undefined;
+
+  /** Undefined when input and output are not both a terminal. */
+  static open(input: NodeJS.ReadStream, output: NodeJS.WritableStream): LocalTerminal | undefined {
+    if (!input.isTTY || !(output as WriteStream).isTTY) return undefined;
+    return new LocalTerminal(input as ReadStream, output as WriteStream);
+  }
+
+  private constructor(input: ReadStream, output: WriteStream) {
+    this.#input = input;
+    this.#output = output;
+    input.setRawMode(true);
+  }
+
+  /** Calls `onSize` with the size now and whenever it changes (SIGWINCH). */
+  follow(onSize: (size: Size) => void): void {
+    this.#onResize = () => onSize({ rows: this.#output.rows, columns: this.#output.columns });
+    this.#output.on('resize', this.#onResize);
+    this.#onResize();
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#onResize !== undefined) this.#output.off('resize', this.#onResize);
+    this.#input.setRawMode(false);
+  }
+}

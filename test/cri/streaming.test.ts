@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { killQuietly, processTree } from '@amphipod/linux';
+import { findCrictl } from './support/crictl.ts';
+import { type SessionOptions, startCrictl, type Transport } from './support/crictl-session.ts';
+import { subjects, useServer } from './support/fixture.ts';
+import { execText, removePod, runPod, startContainer } from './support/pods.ts';
+import { run } from './support/program.ts';
+import { eventually } from './support/wait.ts';
+
+const program = findCrictl();
+const skip = program === undefined && 'crictl is not installed: scripts/setup.sh test builds it where Go is';
+const MiB = 1 << 20;
+
+for (const subject of subjects) {
+  // containerd 1.6 serves SPDY only.
+  const transports: Transport[] = subject === 'amphipod' ? ['spdy', 'websocket'] : ['spdy'];
+  describe(`crictl exec with ${subject}`, { skip }, () => {
+    const fixture = useServer(subject);
+    const withContainer = async (given: object, work: (id: string) => Promise<void>) => {
+      const pod = await runPod(fixture.cri);
+      await work(await startContainer(fixture.cri, pod, { image: fixture.image, ...given }));
+      await removePod(fixture.cri, pod);
+    };
+    for (const transport of transports) {
+      const start = (args: string[], options: SessionOptions = {}) =>
+        startCrictl(program!, fixture.server, ['exec', '--transport', transport, ...args], options);
+      const sh = (id: string, flags: string[], script: string, options: SessionOptions = {}) =>
+        start([...flags, id, 'sh', '-c', script], options).result;
+
+      test(`${transport}: streams apart, exit code, no input`, async () => {
+        await withContainer({}, async (id) => {
+          const { code, stdout, stderr } = await sh(id, [], 'echo out; echo err >&2; cat; exit 7');
+          assert.equal(`${stdout}`, 'out\n');
+          assert.match(stderr, /^err$/m);
+          assert.match(stderr, /exit code 7|code: 7|status 7/);
+          assert.notEqual(code, 0);
+          assert.equal((await sh(id, [], 'true')).code, 0);
+        });
+      });
+
+      test(`${transport}: input ends when the client's does`, async () => {
+        await withContainer({}, async (id) => {
+          const { code, stdout } = await sh(id, ['-i'], 'cat; echo end', { input: 'some input\n' });
+          assert.deepEqual([code, `${stdout}`], [0, 'some input\nend\n']);
+        });
+      });
+
+      test(`${transport}: much data arrives whole, both ways (EXE-02)`, async () => {
+        await withContainer({}, async (id) => {
+          const input = randomBytes(40 * MiB);
+          const sum = createHash('sha256').update(input).digest('hex');
+          const there = await sh(id, ['-i'], 'sha256sum', { input });
+          assert.equal(`${there.stdout}`.split(' ')[0], sum);
+          const back = await sh(id, ['-i'], 'cat', { input });
+          assert.equal(createHash('sha256').update(back.stdout).digest('hex'), sum);
+          const slow = await sh(id, ['-i'], 'sleep 1; cat | sha256sum', {
+            input: input.subarray(0, 8 * MiB),
+          });
+          assert.equal(
+            `${slow.stdout}`.split(' ')[0],
+            createHash('sha256')
+              .update(input.subarray(0, 8 * MiB))
+              .digest('hex'),
+          );
+        });
+      });
+
+      test(`${transport}: a terminal of the client's size, changed later too (EXE-07)`, async () => {
+        await withContainer({}, async (id) => {
+          const terminal = { rows: 50, columns: 200 };
+          const script =
+            'stty size; echo $TERM; tty; trap "stty size; exit 3" WINCH; echo ready; while :; do sleep 0.1; done';
+          const session = start(['-it', id, 'sh', '-c', script], { terminal });
+          await eventually('the shell', () => session.output().includes('ready'));
+          assert.match(session.output(), /50 200\r\nxterm\r\n\/dev\/pts\/\d+\r\nready/);
+          await run(['stty', '-F', terminalOf(session.child.pid!), 'rows', '33', 'cols', '44']);
+          const { stdout } = await session.result;
+          assert.match(`${stdout}`, /ready\r\n33 44\r\n/);
+        });
+      });
+
+      test(`${transport}: a shell on a terminal takes commands and ends with exit`, async () => {
+        await withContainer({}, async (id) => {
+          const session = start(['-it', id, 'sh'], { terminal: { rows: 24, columns: 80 } });
+          session.child.stdin!.write('echo $((6*7)); exit\n');
+          const { stdout } = await session.result;
+          assert.match(`${stdout}`, /\r\n42\r\n/);
+        });
+      });
+
+      test(`${transport}: a command that does not exist`, async () => {
+        await withContainer({}, async (id) => {
+          const { code, stderr } = await start([id, '/no/such/program']).result;
+          assert.notEqual(code, 0);
+          assert.match(stderr, /no such file|not found/);
+        });
+      });
+
+      test(`${transport}: a client that vanishes: SIGHUP with a terminal, end of input without (EXE-06)`, async () => {
+        await withContainer({}, async (id) => {
+          const running = async (what: string) =>
+            (
+              await execText(fixture.cri, id, [
+                'sh',
+                '-c',
+                `ps | grep "[${what[0]}]${what.slice(1)}" | wc -l`,
+              ])
+            ).trim();
+          const onTerminal = start(['-it', id, 'sleep', '4321'], { terminal: { rows: 24, columns: 80 } });
+          await eventually('the command', async () => (await running('sleep 4321')) === '1');
+          killCrictl(onTerminal.child.pid!);
+          await eventually('its end', async () => (await running('sleep 4321')) === '0', { timeoutMs: 3000 });
+          const piped = start(['-i', id, 'sh', '-c', 'cat; sleep 0; : 4322; cat']);
+          await eventually('the command', async () => (await running('4322')) === '1');
+          piped.child.kill('SIGKILL');
+          await eventually('its end', async () => (await running('4322')) === '0', { timeoutMs: 3000 });
+        });
+      });
+
+      test(`${transport}: a client that reads nothing does not hold up StopContainer (EXE-03)`, async () => {
+        await withContainer({}, async (containerId) => {
+          const noisy = 'while :; do echo XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX; done';
+          const terminal = { rows: 24, columns: 80 };
+          const deaf = start(['-it', containerId, 'sh', '-c', noisy], { terminal, isDeaf: true });
+          const stopped = start([containerId, 'sh', '-c', noisy]);
+          await sleep(1500);
+          stopped.child.kill('SIGSTOP');
+          await sleep(500);
+          const startedAt = performance.now();
+          await fixture.cri.stopContainer({ containerId, timeout: 5 });
+          assert.ok(performance.now() - startedAt < 6000, `${performance.now() - startedAt} ms`);
+          await gone(
+            () => sessionsOf(fixture.server.program().pid) === 0,
+            subject === 'amphipod' ? 6000 - (performance.now() - startedAt) : 0,
+          );
+          stopped.child.kill('SIGKILL');
+          killCrictl(deaf.child.pid!);
+        });
+      });
+
+      test(`${transport}: removing the pod ends the client with an error (EXE-06)`, async () => {
+        const pod = await runPod(fixture.cri);
+        const id = await startContainer(fixture.cri, pod, { image: fixture.image });
+        const session = start(['-i', id, 'sh', '-c', 'echo ready; cat']);
+        await eventually('the shell', () => session.output().includes('ready'));
+        await removePod(fixture.cri, pod);
+        const removedAt = performance.now();
+        const { code } = await session.result;
+        assert.notEqual(code, 0);
+        assert.ok(performance.now() - removedAt < 2000, `${performance.now() - removedAt} ms`);
+      });
+    }
+  });
+}
+
+/** The terminal that `script` made for the crictl below it. */
+function terminalOf(script: number): string {
+  return readlinkSync(`/proc/${processTree(script)[1]}/fd/0`);
+}
+
+function killCrictl(script: number): void {
+  for (const pid of processTree(script)) killQuietly(pid, 'SIGKILL');
+}
+
+/** TCP connections that a process holds, its listening sockets aside. */
+function sessionsOf(pid: number): number {
+  const established = new Set(
+    readFileSync(`/proc/${pid}/net/tcp`, 'latin1')
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter((fields) => fields[3] !== '0A' && fields[9] !== '0')
+      .map((fields) => fields[9]),
+  );
+  return readdirSync(`/proc/${pid}/fd`).filter((fd) => {
+    try {
+      const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1];
+      return established.has(inode);
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+async function gone(isGone: () => boolean, timeoutMs: number): Promise<void> {
+  if (timeoutMs > 0) await eventually('the end of the sessions', isGone, { timeoutMs });
+}
