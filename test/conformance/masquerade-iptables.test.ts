@@ -20,7 +20,8 @@ function natRules(): string[] {
     .filter((line) => /^-A|^:CNI/.test(line));
 }
 
-const [inProcess, , reference] = subjects;
+const [inProcess] = subjects;
+const reference = subjects.find(({ isOurs }) => !isOurs);
 const ownSubjects = subjects.filter(({ isOurs }) => isOurs);
 
 for (const subject of subjects) {
