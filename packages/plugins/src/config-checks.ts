@@ -1,5 +1,6 @@
 import type { PluginRequest } from '@amphipod/cni';
 import { readConfig as readBridge } from './bridge/config.ts';
+import { readConfig as readFirewall } from './firewall/config.ts';
 import { readConfig as readHostLocal } from './host-local/config.ts';
 import { readConfig as readPortmap } from './portmap/config.ts';
 
@@ -57,7 +58,11 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
     },
   },
   dummy: { keys: {} },
-  firewall: { isChained: true, keys: keysOf('backend iptablesAdminChainName firewalldZone ingressPolicy') },
+  firewall: {
+    isChained: true,
+    read: readFirewall,
+    keys: keysOf('backend iptablesAdminChainName firewalldZone ingressPolicy'),
+  },
   'host-device': { keys: keysOf('device hwaddr kernelpath pciBusID') },
   'host-local': {
     isIpam: true,
