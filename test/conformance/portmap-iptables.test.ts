@@ -279,7 +279,7 @@ test('conditions in the language of nft', async () => {
   assert.ok(!run('nft', 'list', 'ruleset').includes('pod3'));
   const wrong = portmap([web], { conditionsV4: ['ip', 'nonsense'] });
   assert.match(
-    (await failureOf(call(inProcess!, 'ADD', wrong, pod(4)))).message,
+    (await failureOf(call(inProcess!, 'ADD', wrong, pod(4, [4])))).message,
     /conditionsV4 "ip nonsense": .*syntax error/s,
   );
   assert.ok(!run('nft', 'list', 'ruleset').includes('pod4'));
