@@ -2,6 +2,7 @@ import type { PluginRequest } from '@amphipod/cni';
 import { readConfig as readBridge } from './bridge/config.ts';
 import { readConfig as readHostLocal } from './host-local/config.ts';
 import { readConfig as readPortmap } from './portmap/config.ts';
+import { readConfig as readPtp } from './ptp/config.ts';
 
 /** Keys that a section of a configuration may have; `true`: any value, else the keys of the object or of the list's objects. */
 export interface KnownKeys {
@@ -77,7 +78,7 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
     read: readPortmap,
     keys: keysOf('backend snat conditionsV4 conditionsV6 masqAll markMasqBit externalSetMarkChain'),
   },
-  ptp: { keys: { ...masquerade, mtu: true } },
+  ptp: { read: readPtp, keys: { ...masquerade, mtu: true } },
   sbr: { isChained: true, keys: keysOf('table addSourceHints') },
   static: {
     isIpam: true,
