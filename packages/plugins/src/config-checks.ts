@@ -3,6 +3,7 @@ import { readConfig as readBridge } from './bridge/config.ts';
 import { readConfig as readFirewall } from './firewall/config.ts';
 import { readConfig as readHostLocal } from './host-local/config.ts';
 import { readConfig as readPortmap } from './portmap/config.ts';
+import { readConfig as readPtp } from './ptp/config.ts';
 
 /** Keys that a section of a configuration may have; `true`: any value, else the keys of the object or of the list's objects. */
 export interface KnownKeys {
@@ -82,7 +83,7 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
     read: readPortmap,
     keys: keysOf('backend snat conditionsV4 conditionsV6 masqAll markMasqBit externalSetMarkChain'),
   },
-  ptp: { keys: { ...masquerade, mtu: true } },
+  ptp: { read: readPtp, keys: { ...masquerade, mtu: true } },
   sbr: { isChained: true, keys: keysOf('table addSourceHints') },
   static: {
     isIpam: true,
