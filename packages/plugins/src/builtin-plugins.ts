@@ -14,6 +14,7 @@ import { loopback } from './loopback/loopback.ts';
 import { macvlan } from './macvlan/macvlan.ts';
 import { portmap } from './portmap/portmap.ts';
 import { ptp } from './ptp/ptp.ts';
+import { sbr } from './sbr/sbr.ts';
 import { staticIpam } from './static/static.ts';
 import { tap } from './tap/tap.ts';
 import { tuning } from './tuning/tuning.ts';
@@ -33,6 +34,7 @@ const plugins: readonly Plugin<PluginHost>[] = [
   macvlan,
   portmap,
   ptp,
+  sbr,
   staticIpam,
   tap,
   tuning,

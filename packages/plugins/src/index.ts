@@ -30,6 +30,7 @@ export { macvlan } from './macvlan/macvlan.ts';
 export { portmap } from './portmap/portmap.ts';
 export { ptp } from './ptp/ptp.ts';
 export { removeUnused } from './remove-unused.ts';
+export { sbr } from './sbr/sbr.ts';
 export { createPluginServer, type PluginServer, type PluginServerOptions } from './server/plugin-server.ts';
 export { staticIpam } from './static/static.ts';
 export { tap } from './tap/tap.ts';
