@@ -19,6 +19,7 @@ import { staticIpam } from './static/static.ts';
 import { tap } from './tap/tap.ts';
 import { tuning } from './tuning/tuning.ts';
 import { vlan } from './vlan/vlan.ts';
+import { vrf } from './vrf/vrf.ts';
 
 /** The plugins of this package; `scripts/make-executables.ts` makes an executable for each. */
 const plugins: readonly Plugin<PluginHost>[] = [
@@ -39,6 +40,7 @@ const plugins: readonly Plugin<PluginHost>[] = [
   tap,
   tuning,
   vlan,
+  vrf,
 ];
 
 /** The types of this package's plugins, in alphabetical order. */

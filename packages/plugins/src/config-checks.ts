@@ -5,6 +5,7 @@ import { readConfig as readHostLocal } from './host-local/config.ts';
 import { readConfig as readPortmap } from './portmap/config.ts';
 import { readConfig as readSbr } from './sbr/config.ts';
 import { readConfig as readTuning } from './tuning/config.ts';
+import { readConfig as readVrf } from './vrf/config.ts';
 
 /** Keys that a section of a configuration may have; `true`: any value, else the keys of the object or of the list's objects. */
 export interface KnownKeys {
@@ -98,7 +99,7 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
     keys: keysOf('sysctl mac mtu promisc allmulti txQLen dataDir'),
   },
   vlan: { keys: keysOf('master vlanId mtu linkInContainer') },
-  vrf: { isChained: true, keys: keysOf('vrfname table') },
+  vrf: { isChained: true, read: readVrf, keys: keysOf('vrfname table') },
 };
 
 /** Keys that every plugin's configuration may have. */

@@ -36,3 +36,4 @@ export { staticIpam } from './static/static.ts';
 export { tap } from './tap/tap.ts';
 export { tuning } from './tuning/tuning.ts';
 export { vlan } from './vlan/vlan.ts';
+export { vrf } from './vrf/vrf.ts';
