@@ -1,8 +1,6 @@
 import { run } from '../../lib/world.ts';
 import type { DifferentialCase } from '../case.ts';
 
-const versions = ['0.3.1', '0.4.0', '1.0.0'];
-
 function bridge(ipam: object, more: object = {}): DifferentialCase['plugins'][number] {
   return { type: 'bridge', bridge: 'tb0', isGateway: true, ...more, ipam: { type: 'host-local', ...ipam } };
 }
@@ -16,19 +14,21 @@ function inPod(netns: string, ...lines: string[]): void {
   for (const line of lines) run('nsenter', `--net=${netns}`, 'ip', ...line.split(' '));
 }
 
-/** Where the result has routes. */
-const checks = { '^check$': 'the reference looks for the routes of the result in the main table alone' };
+/** The reference's bridge and macvlan cannot be checked together with its sbr. */
+const differs = { '^check$': 'the reference looks for gateways and routes in the main table alone' };
 const families = {
+  ...differs,
   '^routes\\.pod': 'the table of an IPv4 address gets no IPv6 routes, and the other way round',
 };
 
 export const cases: DifferentialCase[] = [
-  { name: 'one address', versions, plugins: [v4, sbr] },
-  { name: 'one IPv6 address', versions, plugins: [v6, sbr] },
+  { name: 'one address', versions: ['0.3.1'], plugins: [v4, sbr] },
+  { name: 'one address', versions: ['0.4.0', '1.0.0'], plugins: [v4, sbr], differs },
+  { name: 'one IPv6 address', versions: ['0.3.1'], plugins: [v6, sbr] },
+  { name: 'one IPv6 address', versions: ['0.4.0', '1.0.0'], plugins: [v6, sbr], differs },
   { name: 'both families', plugins: [bridge(dualStack), sbr], differs: families },
   {
     name: 'routes of the result',
-    versions: ['1.0.0'],
     plugins: [
       bridge({
         subnet: '10.99.0.0/24',
@@ -36,7 +36,7 @@ export const cases: DifferentialCase[] = [
       }),
       sbr,
     ],
-    differs: checks,
+    differs,
   },
   {
     name: 'IPv6 routes of the result',
@@ -44,11 +44,15 @@ export const cases: DifferentialCase[] = [
       bridge({ subnet: 'fd00:99::/64', routes: [{ dst: '::/0' }, { dst: 'fd00:7::/48', gw: 'fd00:99::9' }] }),
       sbr,
     ],
-    differs: checks,
+    differs,
   },
   {
     name: 'two addresses of two networks',
-    plugins: [bridge({ ranges: [[{ subnet: '10.99.0.0/24' }], [{ subnet: '10.98.0.0/24' }]] }), sbr],
+    plugins: [
+      bridge({ ranges: [[{ subnet: '10.99.0.0/24' }], [{ subnet: '10.98.0.0/24' }]] }, { isGateway: false }),
+      sbr,
+    ],
+    differs,
   },
   {
     name: 'no gateway',
@@ -56,12 +60,14 @@ export const cases: DifferentialCase[] = [
       { type: 'bridge', bridge: 'tb0', ipam: { type: 'static', addresses: [{ address: '10.99.0.2/24' }] } },
       sbr,
     ],
+    differs,
   },
   {
     name: 'tables that rules lead to are taken',
     plugins: [v4, sbr],
     prepare: (_world, netns) =>
-      inPod(netns, 'rule add from 10.1.1.1 table 100', 'rule add from fd00::1 table 101'),
+      inPod(netns, 'rule add from 10.1.1.1 table 100', '-6 rule add from fd00::1 table 101'),
+    differs,
   },
   {
     name: 'a pod with another interface, which has the default route',
@@ -76,8 +82,9 @@ export const cases: DifferentialCase[] = [
         'route add default via 10.88.0.1',
       );
     },
+    differs,
   },
-  { name: 'macvlan', plugins: [macvlan(), sbr], prepare: prepareParent },
+  { name: 'macvlan', plugins: [macvlan(), sbr], prepare: prepareParent, differs },
   { name: 'table', plugins: [v4, { ...sbr, table: 7000 }], referenceLacks: '"table" (1.3)' },
   {
     name: 'gateways',
