@@ -85,6 +85,18 @@ export const cases: DifferentialCase[] = [
     differs,
   },
   { name: 'macvlan', plugins: [macvlan(), sbr], prepare: prepareParent, differs },
+  {
+    name: 'ptp',
+    plugins: [
+      { type: 'ptp', ipam: { type: 'host-local', subnet: '10.99.0.0/24', routes: [{ dst: '0.0.0.0/0' }] } },
+      sbr,
+    ],
+    differs: {
+      ...differs,
+      noprefixroute$: "ptp gives the pod's addresses no route to take away again",
+      arp_notify$: 'neighbours are told of a new address',
+    },
+  },
   { name: 'table', plugins: [v4, { ...sbr, table: 7000 }], referenceLacks: '"table" (1.3)' },
   {
     name: 'gateways',
