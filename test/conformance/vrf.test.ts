@@ -108,8 +108,11 @@ for (const subject of subjects) {
       await call(subject, 'DEL', config, attachment);
       assert.equal(tableOf(netns, 'blue'), 1001);
       assert.equal(link('netb', netns)!.master, 'blue');
-      const gone = await failureOf(call(subject, 'CHECK', config, attachment));
-      assert.match(gone.message, /failed to find neta associated to vrf blue/);
+      // In 1.1.1 the reference's CHECK forgets what it found.
+      if (subject.isOurs) {
+        const gone = await failureOf(call(subject, 'CHECK', config, attachment));
+        assert.match(gone.message, /failed to find neta associated to vrf blue/);
+      }
       await call(subject, 'DEL', config, second);
       assert.equal(link('blue', netns), undefined);
     });
