@@ -1,9 +1,13 @@
 import type { PluginRequest } from '@amphipod/cni';
+import { readConfig as readBandwidth } from './bandwidth/config.ts';
 import { readConfig as readBridge } from './bridge/config.ts';
 import { readConfig as readFirewall } from './firewall/config.ts';
 import { readConfig as readHostLocal } from './host-local/config.ts';
 import { readConfig as readPortmap } from './portmap/config.ts';
 import { readConfig as readPtp } from './ptp/config.ts';
+import { readConfig as readSbr } from './sbr/config.ts';
+import { readConfig as readTuning } from './tuning/config.ts';
+import { readConfig as readVrf } from './vrf/config.ts';
 
 /** Keys that a section of a configuration may have; `true`: any value, else the keys of the object or of the list's objects. */
 export interface KnownKeys {
@@ -39,6 +43,7 @@ const masquerade: KnownKeys = { ipMasq: true, ipMasqBackend: true };
 export const configChecks: Readonly<Record<string, ConfigCheck>> = {
   bandwidth: {
     isChained: true,
+    read: readBandwidth,
     keys: keysOf('ingressRate ingressBurst egressRate egressBurst unshapedSubnets shapedSubnets'),
   },
   bridge: {
@@ -84,7 +89,7 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
     keys: keysOf('backend snat conditionsV4 conditionsV6 masqAll markMasqBit externalSetMarkChain'),
   },
   ptp: { read: readPtp, keys: { ...masquerade, mtu: true } },
-  sbr: { isChained: true, keys: keysOf('table addSourceHints') },
+  sbr: { isChained: true, read: readSbr, keys: keysOf('table gateways addSourceHints') },
   static: {
     isIpam: true,
     keys: {
@@ -94,9 +99,13 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
     },
   },
   tap: { keys: keysOf('multiQueue mtu mac owner group selinuxContext bridge') },
-  tuning: { isChained: true, keys: keysOf('sysctl mac mtu promisc allmulti txQLen dataDir') },
+  tuning: {
+    isChained: true,
+    read: readTuning,
+    keys: keysOf('sysctl mac mtu promisc allmulti txQLen dataDir'),
+  },
   vlan: { keys: keysOf('master vlanId mtu linkInContainer') },
-  vrf: { isChained: true, keys: keysOf('vrfname table') },
+  vrf: { isChained: true, read: readVrf, keys: keysOf('vrfname table') },
 };
 
 /** Keys that every plugin's configuration may have. */
