@@ -77,17 +77,13 @@ async function outcomeOfCheck(
   list: Parameters<Cni['checkList']>[0],
   attachment: Attachment,
 ): Promise<string> {
-  if (!hasCheck(list.cniVersion)) return 'not for this version';
+  if (list.cniVersion.startsWith('0.3')) return 'not for this version';
   try {
     await cni.checkList(list, attachment);
     return 'good';
   } catch (error) {
     return `fails: ${(error as Error).message}`;
   }
-}
-
-function hasCheck(cniVersion: string): boolean {
-  return !/^0\.[1-3]\./.test(cniVersion);
 }
 
 /** Differences of every case, each described on the pages of bridge and host-local. */
@@ -147,7 +143,7 @@ async function runVersion(
   differential: DifferentialCase,
 ): Promise<void> {
   const ours = await runCase(inProcess, version, differential);
-  if (hasCheck(version)) assert.equal(ours.check, 'good');
+  if (!version.startsWith('0.3')) assert.equal(ours.check, 'good');
   if (differential.referenceLacks === undefined) {
     compare(ours, await runCase(reference, version, differential), differential.differs);
   } else {

@@ -18,7 +18,7 @@ const passedOn = {
 export const cases: DifferentialCase[] = [
   {
     name: 'old form: start, end and gateway',
-    versions: ['0.2.0', '0.3.1', '1.0.0'],
+    versions: ['0.3.1', '0.4.0', '1.0.0'],
     plugins: [
       bridge({
         subnet: '10.99.0.0/24',
@@ -31,6 +31,9 @@ export const cases: DifferentialCase[] = [
   {
     // Two IPv4 gateways are more than a bridge takes, so it is none in the next two.
     name: 'several ranges in two sets, the old form besides',
+    differs: {
+      '^check$': "the reference looks for a route without gateway, where its own ADD took the pool's",
+    },
     plugins: [
       bridge(
         {
