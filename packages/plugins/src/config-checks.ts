@@ -1,7 +1,9 @@
 import type { PluginRequest } from '@amphipod/cni';
 import { readConfig as readBridge } from './bridge/config.ts';
+import { readConfig as readDhcp } from './dhcp/config.ts';
 import { readConfig as readHostLocal } from './host-local/config.ts';
 import { readConfig as readPortmap } from './portmap/config.ts';
+import { readConfig as readStatic } from './static/config.ts';
 
 /** Keys that a section of a configuration may have; `true`: any value, else the keys of the object or of the list's objects. */
 export interface KnownKeys {
@@ -50,6 +52,7 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
   },
   dhcp: {
     isIpam: true,
+    read: ({ config, args }) => readDhcp(config, args),
     keys: {
       ...keysOf('daemonSocketPath priority'),
       request: keysOf('option skipDefault'),
@@ -81,6 +84,7 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
   sbr: { isChained: true, keys: keysOf('table addSourceHints') },
   static: {
     isIpam: true,
+    read: readStatic,
     keys: {
       addresses: keysOf('address gateway'),
       routes: route,
