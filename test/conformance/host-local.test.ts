@@ -187,8 +187,27 @@ for (const subject of subjects) {
         /10\.99\.0\.2 has been allocated to a, duplicate allocation is not allowed/,
       );
       await add(subject, config, 'a', { ifName: 'net1' });
+      // All at once: one of them gets an address.
+      const outcomes = await Promise.allSettled(['b', 'b', 'b'].map((id) => add(subject, config, id)));
+      assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
+      assert.deepEqual(world.reservations('testnet'), ['10.99.0.2', '10.99.0.3', '10.99.0.4']);
       await del(subject, config, 'a');
-      assert.deepEqual(world.reservations('testnet'), ['10.99.0.3']);
+      await del(subject, config, 'a');
+      assert.deepEqual(world.reservations('testnet'), ['10.99.0.3', '10.99.0.4']);
+    });
+
+    test('DEL needs no namespace, no result and no reservation (CNI-06)', async () => {
+      using world = new World();
+      const config = ipamConfig(world, { subnet: '10.99.0.0/24' });
+      await call(subject, 'DEL', config, { containerID: 'nobody' });
+      const file = join(world.dir, 'file');
+      writeFileSync(file, '');
+      for (const netns of ['', '/nonexistent', file]) {
+        await add(subject, config, 'a');
+        await call(subject, 'DEL', config, { containerID: 'a', netns });
+        await call(subject, 'DEL', config, { containerID: 'a', netns });
+        assert.deepEqual(world.reservations('testnet'), []);
+      }
     });
 
     test('DEL of files without an interface, with white space', async () => {

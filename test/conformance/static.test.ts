@@ -80,6 +80,11 @@ for (const subject of subjects) {
       assert.deepEqual(await add(subject, staticConfig({})), {});
     });
 
+    test('DEL needs no namespace and no result (CNI-06)', async () => {
+      const config = staticConfig({ addresses });
+      for (const netns of ['', '/nonexistent', '/etc/passwd']) await call(subject, 'DEL', config, { netns });
+    });
+
     test('old results', async () => {
       const result = await add(subject, staticConfig({ addresses }, { cniVersion: '0.2.0' }));
       assert.deepEqual(result.ips, addresses);
