@@ -8,6 +8,8 @@ import { readConfig as readPtp } from './ptp/config.ts';
 import { readConfig as readSbr } from './sbr/config.ts';
 import { readConfig as readTuning } from './tuning/config.ts';
 import { readConfig as readVrf } from './vrf/config.ts';
+import { readConfig as readDhcp } from './dhcp/config.ts';
+import { readConfig as readStatic } from './static/config.ts';
 
 /** Keys that a section of a configuration may have; `true`: any value, else the keys of the object or of the list's objects. */
 export interface KnownKeys {
@@ -57,6 +59,7 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
   },
   dhcp: {
     isIpam: true,
+    read: ({ config, args }) => readDhcp(config, args),
     keys: {
       ...keysOf('daemonSocketPath priority'),
       request: keysOf('option skipDefault'),
@@ -92,6 +95,7 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
   sbr: { isChained: true, read: readSbr, keys: keysOf('table gateways addSourceHints') },
   static: {
     isIpam: true,
+    read: readStatic,
     keys: {
       addresses: keysOf('address gateway'),
       routes: route,
