@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { builtinPluginTypes } from '@amphipod/plugins';
+import { installInScratch } from '../../conformance/lib/start-plugin-server.ts';
+import { World } from '../../conformance/lib/world.ts';
+import { type Ending, fallBack, plugin, start } from './support.ts';
+
+const withoutServer = installInScratch('');
+
+/** Runs a plugin both ways and gives what came of it, byte for byte the same. */
+async function bothWays(type: string, env: Record<string, string>, stdin: string): Promise<Ending> {
+  const served = await start([plugin(type)], env, stdin).ended;
+  const alone = await start([join(withoutServer, type)], { ...env, ...fallBack }, stdin).ended;
+  assert.deepEqual(served, alone);
+  return served;
+}
+
+const complete = {
+  CNI_CONTAINERID: 'c1',
+  CNI_NETNS: '/run/netns/none',
+  CNI_IFNAME: 'eth0',
+  CNI_PATH: '/opt/cni/bin',
+};
+const config = (more: object) => JSON.stringify({ cniVersion: '1.1.0', name: 'same', ...more });
+
+describe('plugin server: exit code, stdout and stderr are those of Node.js', () => {
+  for (const type of builtinPluginTypes) {
+    test(`${type}: VERSION, and what it is about`, async () => {
+      const { code, stdout } = await bothWays(type, { CNI_COMMAND: 'VERSION' }, '{"cniVersion":"1.1.0"}');
+      assert.equal(code, 0);
+      assert.match(stdout, /"cniVersion": "1.1.0"/);
+      // dhcp is a program with a command of its own, too.
+      const about = await bothWays(type, {}, '');
+      assert.equal(about.code, 0);
+      assert.match(about.stderr, /Amphipod/);
+    });
+  }
+
+  for (const [what, env, stdin, code] of [
+    ['variables that are missing', { CNI_COMMAND: 'ADD' }, config({ type: 'bridge' }), 4],
+    ['an unknown command', { ...complete, CNI_COMMAND: 'PUT' }, config({ type: 'bridge' }), 4],
+    ['no JSON', { ...complete, CNI_COMMAND: 'ADD' }, '{"', 6],
+    ['bytes that are no UTF-8', { ...complete, CNI_COMMAND: 'ADD' }, '\xff\u0000ä😀', 6],
+    ['a wrong value', { ...complete, CNI_COMMAND: 'ADD' }, config({ type: 'bridge', mtu: 'ä"\\' }), 7],
+    ['a version of tomorrow', { ...complete, CNI_COMMAND: 'ADD' }, '{"cniVersion":"9.0.0","name":"n"}', 1],
+    ['nothing to delete', { ...complete, CNI_COMMAND: 'DEL' }, config({ type: 'bridge' }), undefined],
+  ] as [string, Record<string, string>, string, number | undefined][]) {
+    test(`bridge: ${what}`, async () => {
+      const ending = await bothWays('bridge', env, stdin);
+      assert.equal(ending.code, code === undefined ? 0 : 1);
+      if (code !== undefined) assert.equal(JSON.parse(ending.stdout).code, code);
+    });
+  }
+
+  test('a megabyte in and out', async () => {
+    using world = new World();
+    const netns = world.netns('a');
+    const routes = Array.from({ length: 25_000 }, (_, i) => ({
+      dst: `10.${i >> 8}.${i & 255}.0/24`,
+      gw: '192.0.2.1',
+    }));
+    const stdin = config({ type: 'loopback', prevResult: { cniVersion: '1.1.0', routes } });
+    assert.ok(stdin.length > 1 << 20);
+    const { code, stdout } = await bothWays(
+      'loopback',
+      { ...complete, CNI_COMMAND: 'ADD', CNI_NETNS: netns },
+      stdin,
+    );
+    assert.equal(code, 0);
+    assert.deepEqual(JSON.parse(stdout).routes, routes);
+  });
+
+  test('stdin that comes in drops', async () => {
+    using world = new World();
+    const { child, ended } = start(
+      [plugin('loopback')],
+      { ...complete, CNI_COMMAND: 'ADD', CNI_NETNS: world.netns('a') },
+      undefined,
+    );
+    for (const part of config({ type: 'loopback' }).match(/.{1,8}/g)!) {
+      child.stdin!.write(part);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    child.stdin!.end();
+    const { code, stdout } = await ended;
+    assert.equal(code, 0, stdout);
+  });
+});
