@@ -56,7 +56,7 @@ describe('plugin server: exit code, stdout and stderr are those of Node.js', () 
   test('a megabyte in and out', async () => {
     using world = new World();
     const netns = world.netns('a');
-    const routes = Array.from({ length: 25_000 }, (_, i) => ({
+    const routes = Array.from({ length: 30_000 }, (_, i) => ({
       dst: `10.${i >> 8}.${i & 255}.0/24`,
       gw: '192.0.2.1',
     }));
