@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { builtinPluginTypes } from '@amphipod/plugins';
+import { builtinPluginTypes, ownInstallation, writeExecutable, writeIdentity } from '@amphipod/plugins';
 import { installInScratch } from '../../conformance/lib/start-plugin-server.ts';
 import { World } from '../../conformance/lib/world.ts';
 import { type Ending, fallBack, plugin, start } from './support.ts';
@@ -85,5 +86,18 @@ describe('plugin server: exit code, stdout and stderr are those of Node.js', () 
     child.stdin!.end();
     const { code, stdout } = await ended;
     assert.equal(code, 0, stdout);
+  });
+
+  test('the shell script that stands in where there is no compiler says the same, too', async () => {
+    using world = new World();
+    const script = readFileSync(new URL('../../../packages/plugins/launcher/launcher.sh', import.meta.url));
+    const { root, version } = ownInstallation();
+    const path = join(world.dir, 'loopback');
+    writeExecutable(path, writeIdentity(script, { name: 'loopback', version, root, socket: '' }));
+    const env = { ...complete, CNI_COMMAND: 'ADD', CNI_NETNS: world.netns('a') };
+    const stdin = config({ type: 'loopback' });
+    const served = await start([plugin('loopback')], env, stdin).ended;
+    assert.deepEqual(await start([path], { ...env, ...fallBack }, stdin).ended, served);
+    assert.equal(served.code, 0);
   });
 });
