@@ -4,63 +4,9 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { builtinPluginTypes, pluginBinDir } from '@amphipod/plugins';
-import { addresses, links, run, World } from '../conformance/lib/world.ts';
-
-const program = join(import.meta.dirname, '../../bin/amphipod');
-
-interface Ending {
-  code: number | null;
-  out: string;
-  err: string;
-}
-
-/** A directory of networks, and the command line that works on it as with cnitool's variables. */
-class Networks extends World {
-  readonly confDir = this.makeDir('net.d');
-  readonly cacheDir = this.makeDir('cache');
-
-  constructor() {
-    super();
-    this.write('10-pods.conflist', {
-      cniVersion: '1.1.0',
-      name: 'pods',
-      plugins: [
-        {
-          type: 'bridge',
-          bridge: 'cmd0',
-          isGateway: true,
-          ipMasq: true,
-          ipam: { type: 'host-local', subnet: '10.98.0.0/29', dataDir: this.dataDir },
-        },
-        { type: 'portmap', capabilities: { portMappings: true } },
-      ],
-    });
-  }
-
-  write(name: string, config: object): string {
-    const path = join(this.confDir, name);
-    writeFileSync(path, JSON.stringify(config));
-    return path;
-  }
-
-  amphipod(args: string[], env: Record<string, string> = {}): Ending {
-    const { status, stdout, stderr } = spawnSync(program, ['cni', ...args], {
-      encoding: 'utf8',
-      env: { PATH: process.env.PATH, NETCONFPATH: this.confDir, CNI_PATH: pluginBinDir, ...env },
-      timeout: 120_000,
-    });
-    return { code: status, out: stdout, err: stderr };
-  }
-
-  /** With the cache in the test's directory. */
-  call(verb: string, operands: string[], env?: Record<string, string>): Ending {
-    return this.amphipod([verb, '--cache-dir', this.cacheDir, ...operands], env);
-  }
-}
-
-const ports = JSON.stringify({ portMappings: [{ hostPort: 18080, containerPort: 80, protocol: 'tcp' }] });
-const nothing: Ending = { code: 0, out: '', err: '' };
+import { builtinPluginTypes } from '@amphipod/plugins';
+import { addresses, links, run } from '../conformance/lib/world.ts';
+import { Networks, nothing, ports, program } from './cni-networks.ts';
 
 describe('amphipod cni: as cnitool', () => {
   test('add prints the result, check is content, del takes all away', () => {
@@ -134,7 +80,7 @@ describe('amphipod cni: as cnitool', () => {
   });
 });
 
-describe('amphipod cni: list, validate, explain', () => {
+describe('amphipod cni: list and validate', () => {
   test('list shows networks, and where each plugin runs', () => {
     using world = new Networks();
     world.write('20-other.conflist', { cniVersion: '1.0.0', name: 'other', plugins: [{ type: 'nobody' }] });
@@ -173,51 +119,6 @@ describe('amphipod cni: list, validate, explain', () => {
       [['plugins[0].master', 7]],
     );
     assert.equal(world.amphipod(['validate', '/nonexistent']).code, 125);
-  });
-
-  test('explain shows what an add then makes, and changes nothing itself', () => {
-    using world = new Networks();
-    writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
-    const before = [run('ip', 'link'), run('nft', 'list', 'ruleset')];
-    const { code, out, err } = world.amphipod(['explain', '-o', 'json', '--cap-args', ports, 'pods']);
-    assert.equal(code, 0, err);
-    assert.deepEqual([run('ip', 'link'), run('nft', 'list', 'ruleset')], before);
-    assert.equal(existsSync(world.dataDir), false);
-    const { changes, result, error } = JSON.parse(out);
-    assert.equal(error, undefined);
-    assert.equal(result.ips[0].address, '10.98.0.2/29');
-    const told = (changes as { where: string; text: string }[]).map(({ where, text }) => `${where}: ${text}`);
-    for (const expected of [
-      /^host: cmd0 bridge up mtu 1500 /,
-      /^host: 10\.98\.0\.1\/29 on cmd0$/,
-      /^host: veth.* port of cmd0 "cni pods explain\/eth0"$/,
-      /^host: .*tcp \. 18080 .*10\.98\.0\.2 \. 80/,
-      /^host: net\.ipv4\.ip_forward = 1$/,
-      /^pod: 10\.98\.0\.2\/29 on eth0$/,
-      new RegExp(`^host: ${world.dataDir}/pods/10\\.98\\.0\\.2$`),
-    ])
-      assert.ok(
-        told.some((line) => expected.test(line)),
-        `${expected} in\n${told.join('\n')}`,
-      );
-  });
-
-  test('explain: a parent that the machine has is imitated; what would fail is told', () => {
-    using world = new Networks();
-    run('ip', 'link', 'add', 'up0', 'mtu', '1400', 'type', 'veth', 'peer', 'name', 'up1');
-    const macvlan = { type: 'macvlan', master: 'up0', ipam: { type: 'static', addresses: [] } };
-    const file = world.write('20-m.conflist', { cniVersion: '1.0.0', name: 'm', plugins: [macvlan] });
-    const failing = world.amphipod(['explain', file]);
-    assert.equal(failing.code, 1);
-    assert.match(failing.out, /An ADD would fail: .*IPAM plugin returned missing IP config/);
-    macvlan.ipam = { type: 'static', addresses: [{ address: '10.97.0.9/24' }] as never[] };
-    const { code, out } = world.amphipod([
-      'explain',
-      world.write('20-m.conflist', { cniVersion: '1.0.0', name: 'm', plugins: [macvlan] }),
-    ]);
-    assert.equal(code, 0, out);
-    assert.match(out, /In the pod\n {2}\+ link {4}eth0 macvlan up mtu 1400 /);
-    assert.match(out, /\+ address 10\.97\.0\.9\/24 on eth0\n/);
   });
 });
 
