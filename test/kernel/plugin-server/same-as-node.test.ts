@@ -9,10 +9,15 @@ import { type Ending, fallBack, plugin, start } from './support.ts';
 
 const withoutServer = installInScratch('');
 
-/** Runs a plugin both ways and gives what came of it, byte for byte the same. */
-async function bothWays(type: string, env: Record<string, string>, stdin: string): Promise<Ending> {
-  const served = await start([plugin(type)], env, stdin).ended;
-  const alone = await start([join(withoutServer, type)], { ...env, ...fallBack }, stdin).ended;
+/** Runs a plugin both ways, perhaps behind another program, and gives what came of it, byte for byte the same. */
+async function bothWays(
+  type: string,
+  env: Record<string, string>,
+  stdin: string,
+  behind: string[] = [],
+): Promise<Ending> {
+  const served = await start([...behind, plugin(type)], env, stdin).ended;
+  const alone = await start([...behind, join(withoutServer, type)], { ...env, ...fallBack }, stdin).ended;
   assert.deepEqual(served, alone);
   return served;
 }
@@ -70,6 +75,16 @@ describe('plugin server: exit code, stdout and stderr are those of Node.js', () 
     );
     assert.equal(code, 0);
     assert.deepEqual(JSON.parse(stdout).routes, routes);
+  });
+
+  test('without stdin, stdout or stderr', async () => {
+    for (const closed of ['<&-', '>&-', '2>&-', '<&- >&- 2>&-']) {
+      const shell = ['/bin/sh', '-c', `exec "$0" ${closed}`];
+      const env = { ...complete, CNI_COMMAND: 'ADD', CNI_NETNS: '/nonexistent' };
+      const { code, stdout } = await bothWays('loopback', env, config({ type: 'loopback' }), shell);
+      assert.equal(code, 1, closed);
+      assert.equal(stdout === '', closed.includes(' >&-') || closed === '>&-', closed);
+    }
   });
 
   test('stdin that comes in drops', async () => {
