@@ -25,7 +25,8 @@ describe('plugin server: an ADD whose caller is gone', () => {
     child.kill('SIGKILL');
     await ended;
     await until(() => !names(netns).includes('eth0') && !names().includes('slow0'));
-    assert.match(readFileSync(calls, 'utf8'), /^ADD .*\nDEL .*\n$/);
+    // The link goes first.
+    await until(() => /^ADD .*\nDEL .*\n$/.test(readFileSync(calls, 'utf8')));
   });
 
   test('is undone when its result does not arrive, and the next call of this pod waits for that', async () => {
