@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -126,20 +127,22 @@ static struct bytes hello(void) {
   return text;
 }
 
+static void set_timeout(int fd, int seconds) {
+  struct timeval time = {.tv_sec = seconds};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time); /* for connect() too, when the server's queue is full */
+}
+
 static int connect_server(void) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   size_t length = strlen((const char *)identity.socket);
   if (length == 0 || length >= sizeof address.sun_path) return -1;
   memcpy(address.sun_path, (const char *)identity.socket, length);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0) set_timeout(fd, ANSWER_TIMEOUT_S);
   if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
   if (fd >= 0) close(fd);
   return -1;
-}
-
-static void set_timeout(int fd, int seconds) {
-  struct timeval time = {.tv_sec = seconds};
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
 }
 
 static struct bytes read_stdin(void) {
@@ -174,7 +177,6 @@ static void ask_server(struct bytes *input) {
   if (fd < 0) return;
   struct bytes answer;
   struct bytes greeting = hello();
-  set_timeout(fd, ANSWER_TIMEOUT_S);
   if (greeting.data == NULL || send_frame(fd, 'H', greeting) < 0) greeting.size = 0;
   char kind = receive_frame(fd, &answer);
   if (kind == 'S') {
@@ -240,8 +242,17 @@ static void become_node(int argc, char **argv) {
   print_error(999, "start", node, strerror(errno));
 }
 
+/* As Node.js does: otherwise the socket could become standard input or output. */
+static void open_missing_stdio(void) {
+  int fd;
+  do fd = open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= 2);
+  if (fd > 2) close(fd);
+}
+
 int main(int argc, char **argv) {
   struct bytes input = {NULL, 0};
+  open_missing_stdio();
   find_root();
   /* A call by the specification has no arguments; `dhcp daemon` is a process of its own. */
   if (argc <= 1) ask_server(&input);
