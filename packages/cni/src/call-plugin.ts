@@ -41,7 +41,10 @@ export async function callPlugin(
     ...(prevResult !== undefined && { prevResult }),
     ...(validAttachments !== undefined && { validAttachments }),
   };
-  const { timeoutMs } = context;
+  const { timeoutMs, calls } = context;
+  const { containerID, ifName } = request;
+  const noted = { plugin: plugin.type, command, containerID, ifName, startedAt: performance.now() };
+  calls.add(noted);
   try {
     return await withTimeLimit((limited) => context.invoker.call(plugin.type, command, request, limited), {
       timeoutMs,
@@ -50,6 +53,8 @@ export async function callPlugin(
   } catch (error) {
     signal?.throwIfAborted();
     throw pluginFailure(plugin.type, command, toCniError(error));
+  } finally {
+    calls.delete(noted);
   }
 }
 
