@@ -99,7 +99,7 @@ export function createCni(options: CniOptions): Cni {
       if (!isAtLeast(list.cniVersion, '1.1.0')) return;
       for (const plugin of list.plugins) await callPlugin(context, 'STATUS', { list, plugin, signal });
     },
-    findPlugins: (list) => findPlugins(context, list),
+    findPlugins: (list) => void findPlugins(context, list),
     validateList: (list, call) => validateList(context, list, call),
     pluginVersions: (type, call) => pluginVersions(context, type, call),
     cachedAttachments: (containerID) => context.cache.list(containerID),

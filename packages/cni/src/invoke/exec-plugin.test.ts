@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { Attachment } from '../attachment.ts';
 import type { CniError } from '../errors.ts';
-import { findPlugin } from './find-plugin.ts';
 import { PluginLab, rejection } from '../testing.ts';
+import { findPlugin } from './find-plugin.ts';
 
 const pod: Attachment = { containerID: 'c1', netns: '/run/netns/x', ifName: 'eth0' };
 const one = { plugins: [{ type: 'one' }] };
