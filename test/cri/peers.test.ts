@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ownPluginDir, referencePluginDir } from './support/amphipod.ts';
-import { type ChainName, chainConflist, chainNames, missingPlugins } from './support/chains.ts';
+import { type ChainName, chainConflist, chainNames } from './support/chains.ts';
 import { type SubjectName, useServer } from './support/fixture.ts';
 import { assertLeft, leftovers } from './support/leftovers.ts';
 import { testNetwork } from './support/network.ts';
@@ -24,8 +24,7 @@ const pairs: Pair[] = chainNames.flatMap((chain): Pair[] => [
 ]);
 
 for (const { subject, plugins, cniBinDirs, chain } of pairs) {
-  const skip = cniBinDirs[0] === ownPluginDir && missingPlugins(chain);
-  describe(`${subject} with ${plugins}: ${chain}`, { skip }, () => {
+  describe(`${subject} with ${plugins}: ${chain}`, () => {
     const fixture = useServer(subject, (dir) => ({
       cniBinDirs,
       cniConfigs: { '10-chain.conflist': chainConflist(chain, testNetwork(3), `${dir}/ipam`) },

@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs';
-import { ownPluginDir } from './amphipod.ts';
 import { bridgeConflist, type TestNetwork } from './network.ts';
 
 /** What runs behind the bridge. */
@@ -16,12 +14,4 @@ export const chainNames = Object.keys(morePlugins) as ChainName[];
 export function chainConflist(chain: ChainName, network: TestNetwork, dataDir: string): string {
   const list = JSON.parse(bridgeConflist(network, dataDir)) as { plugins: object[] };
   return JSON.stringify({ ...list, plugins: [...list.plugins, ...morePlugins[chain]] });
-}
-
-/** Why a chain cannot be run with our executables; false when it can. */
-export function missingPlugins(chain: ChainName): string | false {
-  const missing = morePlugins[chain]
-    .map(({ type }) => type)
-    .filter((type) => !existsSync(`${ownPluginDir}/${type}`));
-  return missing.length > 0 && `this version has no plugin ${missing.join(', ')}`;
 }
