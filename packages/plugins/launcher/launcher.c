@@ -218,7 +218,7 @@ static void replay(struct bytes input) {
   if (fd < 0 || write_all(fd, input.data, input.size) < 0 || lseek(fd, 0, SEEK_SET) != 0 || dup2(fd, 0) < 0) abort();
 }
 
-static void become_node(void) {
+static void become_node(int argc, char **argv) {
   char node[PATH_MAX + 32], cache[PATH_MAX + 64], program[PATH_MAX + 64];
   snprintf(program, sizeof program, "%s/packages/plugins/src/exec.ts", root);
   const char *up = "";
@@ -229,7 +229,16 @@ static void become_node(void) {
   snprintf(node, sizeof node, "%s%s/bin/node24", root, up);
   snprintf(cache, sizeof cache, "%s%s/node_modules/.cache/amphipod-plugins", root, up);
   setenv("NODE_COMPILE_CACHE", cache, 0);
-  execl(node, node, program, (const char *)identity.name, (char *)NULL);
+  char **args = calloc((size_t)argc + 3, sizeof *args);
+  if (args == NULL) {
+    print_error(999, "start", node, strerror(errno));
+    return;
+  }
+  args[0] = node;
+  args[1] = program;
+  args[2] = (char *)identity.name;
+  for (int i = 1; i < argc; i++) args[i + 2] = argv[i];
+  execv(node, args);
   print_error(999, "start", node, strerror(errno));
 }
 
@@ -241,12 +250,13 @@ static void open_missing_stdio(void) {
   if (fd > 2) close(fd);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
   struct bytes input = {NULL, 0};
   open_missing_stdio();
   find_root();
-  ask_server(&input);
+  /* A call by the specification has no arguments; `dhcp daemon` is a process of its own. */
+  if (argc <= 1) ask_server(&input);
   if (input.data != NULL) replay(input);
-  become_node();
+  become_node(argc, argv);
   return 1;
 }
