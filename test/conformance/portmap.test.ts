@@ -176,7 +176,10 @@ for (const subject of subjects) {
 function lateCalls(subject: Subject, more: { backend?: string }): void {
   const prevResult: Result = {
     interfaces: [{ name: 'eth0', sandbox: '/run/netns/x' }],
-    ips: [{ address: '10.99.0.2/24', interface: 0 }, { address: 'fd00:99::2/64', interface: 0 }],
+    ips: [
+      { address: '10.99.0.2/24', interface: 0 },
+      { address: 'fd00:99::2/64', interface: 0 },
+    ],
   };
   const pod = (containerID: string) => ({ containerID, netns: '/dummy', prevResult });
   const name = JSON.stringify(more);
