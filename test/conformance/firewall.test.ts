@@ -297,7 +297,7 @@ for (const { name, subject, backend } of variants) {
       run('nsenter', `--net=${outside}`, 'ip', ...args.split(' '));
     run('iptables', '-P', 'FORWARD', 'DROP');
     const ping = (from: string, to: string) =>
-      run('nsenter', `--net=${from}`, 'busybox', 'ping', '-c', '1', '-w', '1', to);
+      run('nsenter', `--net=${from}`, 'busybox', 'ping', '-c', '1', '-W', '1', to);
     assert.throws(() => ping(netns, '192.0.2.2'));
     const config = firewall(backend);
     await call(subject, 'ADD', config, { ...pod, prevResult });
