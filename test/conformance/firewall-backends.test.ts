@@ -37,9 +37,9 @@ for (const subject of quickSubjects) {
     await call(subject, 'CHECK', config, pod('poda'));
     // The reference (1.1.1) takes any answer for yes.
     if (subject.isOurs) {
-    firewalld.sources.delete(`internal ${addresses[1]}`);
-    const missing = await failureOf(call(subject, 'CHECK', config, pod('poda')));
-    assert.match(missing.message, /failed to find the address fd00:99::2\/128 in internal zone/);
+      firewalld.sources.delete(`internal ${addresses[1]}`);
+      const missing = await failureOf(call(subject, 'CHECK', config, pod('poda')));
+      assert.match(missing.message, /failed to find the address fd00:99::2\/128 in internal zone/);
     }
     await call(subject, 'DEL', config, pod('poda'));
     await call(subject, 'DEL', config, pod('poda'));

@@ -116,7 +116,11 @@ for (const subject of ownSubjects) {
       const b = { containerID: 'podb', netns: world.netns('b') };
       const second = await call(subject, 'ADD', config, b);
       assert.deepEqual(second.ips, prevResult.ips);
-      for (const late of [{ ...a, prevResult }, { containerID: 'poda', prevResult }, { containerID: 'poda' }]) {
+      for (const late of [
+        { ...a, prevResult },
+        { containerID: 'poda', prevResult },
+        { containerID: 'poda' },
+      ]) {
         await call(subject, 'DEL', config, late);
       }
       assert.ok(!natRules().some((line) => line.includes('poda')));
