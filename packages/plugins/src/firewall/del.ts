@@ -9,7 +9,7 @@ import { type FirewallConfig, findConfig } from './config.ts';
 import { removeZoneSource } from './firewalld.ts';
 import { removeIptablesRules } from './iptables-rules.ts';
 import { removeNftRules, removeUnmarkedNftRules } from './nft-removal.ts';
-import { addressesOf, hostCidr } from './rules.ts';
+import { addressesOf, hostCidr, podRules } from './rules.ts';
 
 /** Takes out what belongs to this owner. What pods share stays. */
 export async function del(request: PluginRequest, host: PluginHost): Promise<void> {
@@ -19,8 +19,9 @@ export async function del(request: PluginRequest, host: PluginHost): Promise<voi
   const fromResult = addressesOf(request.prevResult ?? {});
   const backend = await chooseBackend(config);
   if (backend === 'nftables') {
-    // Rules without a mark are the reference's, which may have added this pod.
-    if (!removeNftRules(host, tag)) removeUnmarkedNftRules(nft, notOthers(nft, tag, fromResult));
+    const isWhole = removeNftRules(host, tag) >= fromResult.flatMap(podRules).length;
+    // Rules without a mark are the reference's, which may have added this pod, or were loaded anew by iptables-restore.
+    if (!isWhole) removeUnmarkedNftRules(nft, notOthers(nft, tag, fromResult));
     return;
   }
   const own =

@@ -14,15 +14,15 @@ import { POD_CHAIN, podRules } from './rules.ts';
 /** Others remove rules at the same time, never so often. */
 const TRIES = 20;
 
-/** Takes out the rules with this mark. False when there are none. */
-export function removeNftRules({ nft, memory }: PluginHost, mark: string): boolean {
+/** Takes out the rules with this mark; says how many there were. */
+export function removeNftRules({ nft, memory }: PluginHost, mark: string): number {
   const known = memory.firewallRules.get(mark) ?? [];
   memory.firewallRules.delete(mark);
   const isMarked = (rule: NftRule | undefined) => rule?.mark === mark;
   const found = known.map((ref) => nftFindRule(nft, ref));
   // Where one is gone a table may have been loaded anew.
-  if (found.length > 0 && found.every(isMarked) && tryDelete(nft, found as NftRule[])) return true;
-  return removeWhere(nft, [Buffer.from(`${mark}\0`)], isMarked) > 0;
+  if (found.length > 0 && found.every(isMarked) && tryDelete(nft, found as NftRule[])) return found.length;
+  return removeWhere(nft, [Buffer.from(`${mark}\0`)], isMarked);
 }
 
 /** Takes out rules for these addresses that have no mark: iptables made them, or iptables-restore loaded them again. */

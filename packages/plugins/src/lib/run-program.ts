@@ -21,7 +21,9 @@ export async function runProgram(
   stdin = '',
 ): Promise<ProgramEnd | undefined> {
   const { promise, resolve, reject } = Promise.withResolvers<ProgramEnd | undefined>();
-  const child = spawn(program, args, { env: searchable(process.env), timeout: TIME_LIMIT_MS });
+  const child = spawn(program, args, { env: searchable(process.env) });
+  // spawn's own limit would keep the process for as long when the program cannot be started.
+  const limit = setTimeout(() => child.kill(), TIME_LIMIT_MS);
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -30,8 +32,15 @@ export async function runProgram(
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
   });
-  child.on('error', (error) => (isCode(error, 'ENOENT') ? resolve(undefined) : reject(error)));
-  child.on('close', (code) => resolve({ exitCode: code ?? 128, stdout, stderr }));
+  child.on('error', (error) => {
+    clearTimeout(limit);
+    if (isCode(error, 'ENOENT')) resolve(undefined);
+    else reject(error);
+  });
+  child.on('close', (code) => {
+    clearTimeout(limit);
+    resolve({ exitCode: code ?? 128, stdout, stderr });
+  });
   // A program that ends without reading says why in its own words.
   child.stdin.on('error', () => {});
   child.stdin.end(stdin);
