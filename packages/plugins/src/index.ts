@@ -3,6 +3,7 @@ export { bridge } from './bridge/bridge.ts';
 export { type BuiltinPlugins, builtinPlugins, builtinPluginTypes } from './builtin-plugins.ts';
 export { type ConfigCheck, commonKeys, configChecks, type KnownKeys } from './config-checks.ts';
 export { dhcp } from './dhcp/dhcp.ts';
+export { parseDuration } from './dhcp/parse-duration.ts';
 export { type DhcpDaemonOptions, runDhcpDaemon } from './dhcp/run-dhcp-daemon.ts';
 export { dummy } from './dummy/dummy.ts';
 export { type ExecutableIdentity, readIdentity, writeIdentity } from './executables/identity.ts';
