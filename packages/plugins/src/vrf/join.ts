@@ -32,6 +32,8 @@ interface Kept {
   routes: Route[];
   /** Networks of which the kernel made the route. */
   connected: ReadonlySet<string>;
+  /** Up, with a carrier: without one, duplicate address detection does not come to an end. */
+  isLive: boolean;
 }
 
 /**
@@ -48,7 +50,7 @@ export async function joinVrf(
   if (link === undefined) throw new CniError('internal', `could not get link by name ${ifName}`);
   refuseMaster(rtnl, link);
   const { ifIndex } = link;
-  const kept = readKept(rtnl, ifIndex);
+  const kept = readKept(rtnl, link);
   let hasJoined = false;
   undo.defer(`take ${ifName} out of vrf ${vrf.name}`, async () => {
     if (!hasJoined) return;
@@ -69,7 +71,7 @@ function refuseMaster(rtnl: Rtnl, { name, masterIndex }: Link): void {
   );
 }
 
-function readKept(rtnl: Rtnl, ifIndex: number): Kept {
+function readKept(rtnl: Rtnl, { ifIndex, flags }: Link): Kept {
   const addresses = addrList(rtnl, { ifIndex, family: 6 }).filter(({ scope }) => scope === GLOBAL);
   const routes = routeList(rtnl, { ifIndex }).filter((route) => leadsThrough(route, ifIndex));
   const connected = routes.filter(({ protocol, dst }) => protocol === KERNEL && dst !== undefined);
@@ -77,13 +79,14 @@ function readKept(rtnl: Rtnl, ifIndex: number): Kept {
     addresses,
     routes: directFirst(routes.filter(({ protocol }) => protocol !== KERNEL)),
     connected: new Set(connected.map(({ dst }) => formatCidr(dst!))),
+    isLive: flags.up && flags.lowerUp,
   };
 }
 
 async function restore(
   rtnl: Rtnl,
   ifIndex: number,
-  { addresses, routes, connected }: Kept,
+  { addresses, routes, connected, isLive }: Kept,
   table: number,
 ): Promise<void> {
   if (addresses.length > 0) {
@@ -95,7 +98,7 @@ async function restore(
       // Nobody else had it a moment ago.
       addrAdd(rtnl, ifIndex, cidr, { noDad: true, noPrefixRoute });
     }
-    await settle(rtnl, ifIndex);
+    if (isLive) await settle(rtnl, ifIndex);
   }
   for (const route of routes) addIfMissing(rtnl, { ...route, table });
 }
