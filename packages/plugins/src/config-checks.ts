@@ -1,8 +1,10 @@
 import type { PluginRequest } from '@amphipod/cni';
 import { readConfig as readBridge } from './bridge/config.ts';
 import { readConfig as readDhcp } from './dhcp/config.ts';
+import { readConfig as readFirewall } from './firewall/config.ts';
 import { readConfig as readHostLocal } from './host-local/config.ts';
 import { readConfig as readPortmap } from './portmap/config.ts';
+import { readConfig as readPtp } from './ptp/config.ts';
 import { readConfig as readStatic } from './static/config.ts';
 
 /** Keys that a section of a configuration may have; `true`: any value, else the keys of the object or of the list's objects. */
@@ -60,7 +62,11 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
     },
   },
   dummy: { keys: {} },
-  firewall: { isChained: true, keys: keysOf('backend iptablesAdminChainName firewalldZone ingressPolicy') },
+  firewall: {
+    isChained: true,
+    read: readFirewall,
+    keys: keysOf('backend iptablesAdminChainName firewalldZone ingressPolicy'),
+  },
   'host-device': { keys: keysOf('device hwaddr kernelpath pciBusID') },
   'host-local': {
     isIpam: true,
@@ -80,7 +86,7 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
     read: readPortmap,
     keys: keysOf('backend snat conditionsV4 conditionsV6 masqAll markMasqBit externalSetMarkChain'),
   },
-  ptp: { keys: { ...masquerade, mtu: true } },
+  ptp: { read: readPtp, keys: { ...masquerade, mtu: true } },
   sbr: { isChained: true, keys: keysOf('table addSourceHints') },
   static: {
     isIpam: true,

@@ -41,8 +41,8 @@ export async function configureInterface(
   if (hasIpv6) pod.run<void>(() => prepareIpv6(ifName, enableDad));
   const hasToWait = hasIpv6 && enableDad;
   const link = [
-    // Before the link comes up, which is what neighbours are told of.
-    linkSetRequest(ifIndex, { ipv4: { arpNotify: true } }),
+    // Before the link comes up, which is what neighbours are told of; alone with the host there are none.
+    ...(connectedRoutes === undefined ? [linkSetRequest(ifIndex, { ipv4: { arpNotify: true } })] : []),
     ...addresses.map((cidr) => addrAddRequest(ifIndex, cidr, addressOptions(cidr))),
     linkSetRequest(ifIndex, { up: true }),
   ];
