@@ -85,4 +85,5 @@ export { becomeSubreaper } from './subreaper.ts';
 export { type TapOptions, tapCreate } from './tap.ts';
 export { tcpSocketIn } from './tcp.ts';
 export { UndoStack } from './undo-stack.ts';
+export { unsentBytes } from './unsent-bytes.ts';
 export { supportsX32 } from './x32.ts';

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { WebSocket } from 'ws';
-import { goneSignal, stallWatch, watchHangUp } from './connected-client.ts';
+import { goneSignal, releaseSocket, stallWatch, watchHangUp } from './connected-client.ts';
 import type { WantedStreams } from './session.ts';
 import type { RemoteClient } from './spdy-remote.ts';
 import { statusJson, statusText } from './status.ts';
@@ -91,6 +91,7 @@ export function webSocketRemote(webSocket: WebSocket, socket: Socket, wants: Wan
       // Input that nobody wants any more must not stand before the client's answer.
       stdin?.stream.resume();
       webSocket.close(1000);
+      releaseSocket(socket);
     },
   };
 }
