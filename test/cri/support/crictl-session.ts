@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { afterEach } from 'node:test';
 import { killQuietly, processTree } from '@amphipod/linux';
 import type { CriServer } from './server.ts';
@@ -50,7 +50,9 @@ export function startCrictl(
   options: SessionOptions = {},
 ): ClientSession {
   const configFile = `${server.dir}/crictl.yaml`;
-  writeFileSync(configFile, `runtime-endpoint: unix://${server.socket}\ntimeout: 30\n`);
+  // Once: one that starts at the same time must not read half of it.
+  if (!existsSync(configFile))
+    writeFileSync(configFile, `runtime-endpoint: unix://${server.socket}\ntimeout: 30\n`);
   return startSession([program, '--config', configFile, ...args], options);
 }
 
