@@ -111,7 +111,7 @@ for (const subject of subjects) {
         });
       });
 
-      test(`${transport}: a port where nobody listens is told, and the next connection served`, async () => {
+      test(`${transport}: a port where nobody listens is told`, async () => {
         const pod = await runPod(fixture.cri);
         const here = await freePort();
         const args = ['port-forward', '--transport', transport, pod.id, `${here}:81`];
@@ -121,13 +121,8 @@ for (const subject of subjects) {
         session.child.stderr!.on('data', (text: string) => {
           said += text;
         });
-        for (let i = 0; i < 2; i++) {
-          said = '';
-          await ask(here, 'echo').catch(() => {});
-          await eventually('the reason', () => /refused/.test(said));
-          // crictl of containerd's time ends with the first failure: what is asked for here is the server.
-          if (session.child.exitCode !== null || subject === 'containerd') break;
-        }
+        await ask(here, 'echo').catch(() => {});
+        await eventually('the reason', () => /refused/i.test(said));
         await removePod(fixture.cri, pod);
       });
     }

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { connect, isIPv6, type Socket } from 'node:net';
-import { type WebSocket, WebSocketServer } from 'ws';
 import { CriError, errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { prepareSocket } from './connected-client.ts';
@@ -13,6 +12,7 @@ import { acceptSpdyRemote, type RemoteClient } from './spdy-remote.ts';
 import { Tokens } from './tokens.ts';
 import { portForwardProtocols, webSocketPortForward } from './websocket-port-forward.ts';
 import { remoteProtocols, webSocketRemote } from './websocket-remote.ts';
+import { acceptWebSocket } from './websocket-upgrade.ts';
 
 export interface StreamingOptions {
   /** Where to listen; a wildcard is announced as the loopback address of its family. */
@@ -26,19 +26,12 @@ export interface StreamingOptions {
 
 /** How often it is made sure that the port still answers. */
 const checkMs = 10_000;
-const maxMessageBytes = 16 << 20;
 
 /** The HTTP server behind the URLs that Exec, Attach and PortForward hand out. */
 export class StreamingServer implements AsyncDisposable {
   readonly #options: StreamingOptions;
   readonly #tokens = new Tokens<Session>();
   readonly #sockets = new Set<Socket>();
-  readonly #webSockets = new WebSocketServer({
-    noServer: true,
-    maxPayload: maxMessageBytes,
-    perMessageDeflate: false,
-    handleProtocols: (offered: Set<string>) => [...offered].find((one) => isServed(one)) ?? false,
-  });
   #server: Server | undefined;
   #problem: string | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -163,16 +156,11 @@ export class StreamingServer implements AsyncDisposable {
     request: IncomingMessage,
     { socket, head, session }: { socket: Socket; head: Buffer; session: Session },
   ): void {
-    const offered = [request.headers['sec-websocket-protocol'] ?? []].flat().flatMap((one) => one.split(','));
     const served = session.kind === 'portforward' ? portForwardProtocols : remoteProtocols;
-    if (offered.length > 0 && !offered.some((one) => served.includes(one.trim()))) {
-      refuseUpgrade(socket, 400, `no protocol of ${offered.join(', ')} is served`);
-      return;
-    }
-    this.#webSockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
-      webSocket.on('error', () => {});
-      if (session.kind === 'portforward') webSocketPortForward(webSocket, socket, session);
-      else void serveRemote(webSocketRemote(webSocket, socket, session.wants), session);
+    acceptWebSocket(request, { socket, head, served }, (webSocket, protocol) => {
+      const connection = { webSocket, protocol, socket };
+      if (session.kind === 'portforward') webSocketPortForward(connection, session);
+      else void serveRemote(webSocketRemote(connection, session.wants), session);
     });
   }
 
@@ -185,10 +173,6 @@ export class StreamingServer implements AsyncDisposable {
       this.#server?.close(() => resolve());
     });
   }
-}
-
-function isServed(protocol: string): boolean {
-  return remoteProtocols.includes(protocol) || portForwardProtocols.includes(protocol);
 }
 
 async function serveRemote(
