@@ -52,8 +52,8 @@ for (const subject of subjects) {
     test('exec -i: input with its end, much of it, both ways', async () => {
       await withContainer({}, async (id) => {
         const input = Buffer.alloc(20 * MiB, 'amphipod');
-        const { code, stdout } = await start(['exec', '-i', id, 'cat'], { input }).result;
-        assert.equal(code, 0);
+        const { code, stdout, stderr } = await start(['exec', '-i', id, 'cat'], { input }).result;
+        assert.deepEqual([code, stderr], [0, '']);
         assert.ok(stdout.equals(input), `${stdout.length} bytes`);
         // A command that ends before its input does.
         assert.equal((await start(['exec', '-i', id, 'sh', '-c', 'exit 4']).result).code, 4);

@@ -50,6 +50,7 @@ export {
   signalProcess,
 } from './processes.ts';
 export { ConsoleSocket, readAvailable, resizeTerminal, type TerminalSize, terminalStream } from './pty.ts';
+export { rawTerminal } from './raw-terminal.ts';
 export { readFileInRoot } from './read-file-in-root.ts';
 
 export {
