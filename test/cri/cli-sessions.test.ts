@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { projectDir } from './support/amphipod.ts';
 import {
   endSessionsAfterEach,
@@ -89,7 +90,11 @@ for (const subject of subjects) {
         await eventually('the sum', () => session.output().includes('\r\n42\r\n'));
         session.child.stdin!.write('sleep 1000\n');
         await eventually('the command', () => session.output().includes('sleep 1000'));
+        await sleep(200);
         session.child.stdin!.write('\u0003');
+        // The terminal drops what it holds when the key comes.
+        await eventually('the key', () => session.output().includes('^C'));
+        await sleep(200);
         session.child.stdin!.write('exit 6\n');
         assert.equal((await session.result).code, 6);
       });
