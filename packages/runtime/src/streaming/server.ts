@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { connect, isIPv6, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { prepareSocket } from './connected-client.ts';
 import { refuseUpgrade } from './http-upgrade.ts';
 import { acceptSpdyPortForward } from './port-forward.ts';
-import type { Session } from './session.ts';
+import type { Outcome, Session } from './session.ts';
 import { acceptSpdyRemote, type RemoteClient } from './spdy-remote.ts';
 import { Tokens } from './tokens.ts';
 import { portForwardProtocols, webSocketPortForward } from './websocket-port-forward.ts';
@@ -26,12 +27,15 @@ export interface StreamingOptions {
 
 /** How often it is made sure that the port still answers. */
 const checkMs = 10_000;
+/** What clients get to take their last words. */
+const farewellMs = 500;
 
 /** The HTTP server behind the URLs that Exec, Attach and PortForward hand out. */
 export class StreamingServer implements AsyncDisposable {
   readonly #options: StreamingOptions;
   readonly #tokens = new Tokens<Session>();
   readonly #sockets = new Set<Socket>();
+  readonly #clients = new Set<RemoteClient>();
   #server: Server | undefined;
   #problem: string | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -149,7 +153,7 @@ export class StreamingServer implements AsyncDisposable {
     if (head.length > 0) socket.unshift(head);
     if (session.kind === 'portforward') return acceptSpdyPortForward(request, socket, session.connect);
     const client = await acceptSpdyRemote(request, socket, session.wants);
-    if (client !== undefined) await serveRemote(client, session);
+    if (client !== undefined) await this.#serveRemote(client, session);
   }
 
   #serveWebSocket(
@@ -160,32 +164,38 @@ export class StreamingServer implements AsyncDisposable {
     acceptWebSocket(request, { socket, head, served }, (webSocket, protocol) => {
       const connection = { webSocket, protocol, socket };
       if (session.kind === 'portforward') webSocketPortForward(connection, session);
-      else void serveRemote(webSocketRemote(connection, session.wants), session);
+      else void this.#serveRemote(webSocketRemote(connection, session.wants), session);
     });
   }
 
-  /** Ends all sessions. */
+  async #serveRemote(
+    client: RemoteClient,
+    session: Extract<Session, { kind: 'exec' | 'attach' }>,
+  ): Promise<void> {
+    this.#clients.add(client);
+    let outcome: Outcome;
+    try {
+      outcome = await session.run(client);
+    } catch (error) {
+      outcome = { error: errorText(error) };
+    }
+    // False: it was told already, at the end of the server.
+    if (this.#clients.delete(client)) await client.finish(outcome);
+  }
+
+  /** Ends all sessions. Clients of exec and attach are told, as the loss of a SPDY connection looks like success to them. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    const clients = [...this.#clients];
+    this.#clients.clear();
+    const told = clients.map((client) => client.finish({ error: 'session lost: the runtime is stopping' }));
+    await Promise.race([Promise.all(told), sleep(farewellMs, undefined, { ref: false })]);
     for (const socket of this.#sockets) socket.destroy();
     this.#server?.closeAllConnections();
     await new Promise<void>((resolve) => {
       this.#server?.close(() => resolve());
     });
   }
-}
-
-async function serveRemote(
-  client: RemoteClient,
-  session: Extract<Session, { kind: 'exec' | 'attach' }>,
-): Promise<void> {
-  let outcome: Awaited<ReturnType<typeof session.run>>;
-  try {
-    outcome = await session.run(client);
-  } catch (error) {
-    outcome = { error: errorText(error) };
-  }
-  await client.finish(outcome);
 }
 
 /** What came of a connection to an address of this machine: nothing, or an error. */
