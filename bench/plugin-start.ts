@@ -1,15 +1,16 @@
 /**
- * What starting an executable costs: one plugin's VERSION in each way of running it, in turn. Needs `npm run build`.
- * `bench/plugin-start.ts [ROUNDS]`
+ * What starting an executable costs: one plugin's VERSION in each way of running it, in turn; docs/adr/0012 has the answers.
+ * The peer is the reference's plugin. `bench/plugin-start.ts [ROUNDS]`
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { summarize } from './report.ts';
+import { printResult, printTable, summarize } from './report.ts';
 
-const DEFAULT_ROUNDS = 30;
+const DEFAULT_ROUNDS = 20;
+const PEER = 'containernetworking-plugins 1.1.1';
 const root = join(import.meta.dirname, '..');
 const dir = mkdtempSync(join(tmpdir(), 'bench-start-'));
 const socket = join(dir, 'cni.sock');
@@ -38,7 +39,7 @@ function ways(): Record<string, Way> {
   const noCache = { NODE_DISABLE_COMPILE_CACHE: '1' };
   return {
     '/bin/true': [['/bin/true']],
-    'reference plugin': [['/usr/lib/cni/bridge']],
+    [PEER]: [['/usr/lib/cni/bridge']],
     'Node.js, empty program': [[process.execPath, '-e', '0']],
     'Node.js, empty start-up snapshot': [emptySnapshot()],
     'Node.js, sources, no compile cache': [
@@ -71,16 +72,19 @@ async function main(rounds: number): Promise<void> {
   try {
     const entries = Object.entries(ways()).filter(([, [[program = '']]]) => existsSync(program));
     const samples = new Map(entries.map(([name]) => [name, [] as number[]]));
-    for (let round = -2; round < rounds; round++) {
+    for (let round = -1; round < rounds; round++) {
       for (const [name, way] of entries) {
         const took = timeOf(way);
         if (round >= 0) samples.get(name)!.push(took);
       }
     }
-    for (const [name, times] of samples) {
-      const { p50, p90 } = summarize(times);
-      console.log(`${name.padEnd(38)} ${p50.toFixed(1).padStart(7)} ms  (p90 ${p90.toFixed(1)})`);
-    }
+    const peer = summarize(samples.get(PEER)!);
+    const rows = [...samples]
+      .filter(([name]) => name !== PEER)
+      .map(([name, times]) => ({ name, ours: summarize(times), peer }));
+    printTable(rows);
+    console.log();
+    printResult('plugin-start', PEER, rows);
   } finally {
     server.kill();
     await once(server, 'exit');

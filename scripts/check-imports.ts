@@ -34,6 +34,7 @@ const allowedFolders: Record<string, string[]> = {
 const exemptFiles = new Set([
   'packages/runtime/src/main.ts',
   'packages/runtime/src/cli/up.ts',
+  'packages/runtime/src/cli/cni/dhcp-daemon.ts',
   'packages/runtime/src/cli/cni/serve.ts',
 ]);
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { NetConf, Result } from '@amphipod/cni';
+import { lacksVlanFiltering } from './lib/requirements.ts';
 import { type Subject, subjects } from './lib/subjects.ts';
 import { addresses, call, failureOf, link, links, run, World } from './lib/world.ts';
 
@@ -17,23 +18,7 @@ function vlans(device: string): string[] {
   );
 }
 
-function hasVlanFiltering(): boolean {
-  try {
-    run('ip', 'link', 'add', 'vlanprobe', 'type', 'bridge', 'vlan_filtering', '1');
-    return vlans('vlanprobe').length > 0;
-  } catch {
-    return false;
-  } finally {
-    try {
-      run('ip', 'link', 'del', 'vlanprobe');
-    } catch {
-      // It could not be made.
-    }
-  }
-}
-
-const canFilter = hasVlanFiltering();
-const noFiltering = canFilter ? false : 'this kernel has no VLAN filtering for bridges';
+const noFiltering = lacksVlanFiltering();
 
 function configOf(world: World, more: object = {}, subnet = '10.99.0.0/24'): Config {
   return {
@@ -67,7 +52,9 @@ function tagged(netns: string, vlanId: number, address: string): void {
 
 for (const subject of subjects) {
   describe(`bridge with VLANs, ${subject.name}`, () => {
-    test('a kernel without VLAN filtering', { skip: canFilter && 'this kernel has it' }, async () => {
+    test('a kernel without VLAN filtering', {
+      skip: noFiltering === false && 'this kernel has it',
+    }, async () => {
       using world = new World();
       for (const more of [{ vlan: 100 }, { vlanTrunk: [{ id: 5 }] }].slice(0, subject.isOurs ? 2 : 1)) {
         const error = await failureOf(

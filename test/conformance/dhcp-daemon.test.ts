@@ -1,19 +1,20 @@
 /** What our DHCP daemon does over time: its end, its restart, servers that forget, refuse and come back. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pluginBinDir } from '@amphipod/plugins';
-import { daemons, type RunningDaemon } from './lib/dhcp-daemons.ts';
+import { type DaemonSubject, daemons, type RunningDaemon, startDaemon } from './lib/dhcp-daemons.ts';
 import { DhcpServer } from './lib/dhcp-server.ts';
 import { subjects } from './lib/subjects.ts';
 import { call, link, run, World } from './lib/world.ts';
 
 const [subject] = subjects;
 const [daemon] = daemons;
+const root = join(import.meta.dirname, '../..');
 
 class Scene implements AsyncDisposable {
   readonly world = new World();
@@ -22,7 +23,11 @@ class Scene implements AsyncDisposable {
   #daemon: RunningDaemon | undefined;
 
   async startDaemon(...flags: string[]): Promise<RunningDaemon> {
-    this.#daemon = await daemon!.start(this.socketPath, ...flags);
+    return await this.startOther(daemon!.start, ...flags);
+  }
+
+  async startOther(start: DaemonSubject['start'], ...flags: string[]): Promise<RunningDaemon> {
+    this.#daemon = await start(this.socketPath, ...flags);
     return this.#daemon;
   }
 
@@ -171,4 +176,37 @@ test('what is no call is turned away, and the daemon lives', async () => {
   assert.match(await scene.add('a', netns), /^10\.98\.0\./);
   await scene.del('a', netns);
   await running.end();
+});
+
+async function serves(scene: Scene, start: DaemonSubject['start']): Promise<void> {
+  const { server } = scene;
+  await server.start();
+  const pidFile = join(scene.world.dir, 'dhcp.pid');
+  const running = await scene.startOther(start, '--pidfile', pidFile, '--broadcast', '--timeout', '5s');
+  const netns = server.pod();
+  const ip = await scene.add('a', netns);
+  assert.equal(readFileSync(pidFile, 'utf8'), String(running.pid));
+  await scene.del('a', netns);
+  await server.logged(`DHCPRELEASE(eth0) ${ip}`);
+  await running.end();
+  assert.deepEqual([existsSync(pidFile), existsSync(scene.socketPath)], [false, false]);
+}
+
+test('"amphipod cni dhcp-daemon" is the same daemon', async () => {
+  await using scene = new Scene();
+  await serves(scene, startDaemon(join(root, 'bin/amphipod'), 'cni', 'dhcp-daemon'));
+  const wrong = spawnSync(join(root, 'bin/amphipod'), ['cni', 'dhcp-daemon', '--timeout', 'soon'], {
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
+  assert.equal(wrong.status, 125);
+  assert.match(wrong.stderr, /--timeout: "soon" is no duration such as 10s or 1m30s/);
+});
+
+test('the executable that stands in where there is no compiler hands its arguments on', async () => {
+  await using scene = new Scene();
+  const path = join(scene.world.dir, 'dhcp');
+  const text = readFileSync(join(root, 'packages/plugins/launcher/launcher.sh'), 'utf8');
+  writeFileSync(path, text.replace('@NAME@', 'dhcp').replace('@ROOT@', root), { mode: 0o755 });
+  await serves(scene, startDaemon(path, 'daemon'));
 });

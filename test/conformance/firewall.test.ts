@@ -40,7 +40,8 @@ const linesOf = (host: string) => [
   `-A CNI-FORWARD -s ${host} -j ACCEPT`,
 ];
 
-const [inProcess, , reference] = subjects;
+const [inProcess] = subjects;
+const reference = subjects.find(({ isOurs }) => !isOurs);
 /** The reference, and ours with each backend that makes iptables' rules. */
 const variants: { name: string; subject: Subject; backend: object }[] = subjects.flatMap((subject) =>
   (subject.isOurs ? [{}, { backend: 'iptables' }] : [{}]).map((backend: { backend?: string }) => ({

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { NetConf } from '@amphipod/cni';
 import { type Subject, subjects } from './lib/subjects.ts';
-import { call, failureOf, World } from './lib/world.ts';
+import { call, failureOf, run, World } from './lib/world.ts';
 
 type Config = Partial<NetConf> & { type: string };
 
@@ -187,8 +187,27 @@ for (const subject of subjects) {
         /10\.99\.0\.2 has been allocated to a, duplicate allocation is not allowed/,
       );
       await add(subject, config, 'a', { ifName: 'net1' });
+      // All at once: one of them gets an address.
+      const outcomes = await Promise.allSettled(['b', 'b', 'b'].map((id) => add(subject, config, id)));
+      assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
+      assert.deepEqual(world.reservations('testnet'), ['10.99.0.2', '10.99.0.3', '10.99.0.4']);
       await del(subject, config, 'a');
-      assert.deepEqual(world.reservations('testnet'), ['10.99.0.3']);
+      await del(subject, config, 'a');
+      assert.deepEqual(world.reservations('testnet'), ['10.99.0.3', '10.99.0.4']);
+    });
+
+    test('DEL needs no namespace, no result and no reservation (CNI-06)', async () => {
+      using world = new World();
+      const config = ipamConfig(world, { subnet: '10.99.0.0/24' });
+      await call(subject, 'DEL', config, { containerID: 'nobody' });
+      const file = join(world.dir, 'file');
+      writeFileSync(file, '');
+      for (const netns of ['', '/nonexistent', file]) {
+        await add(subject, config, 'a');
+        await call(subject, 'DEL', config, { containerID: 'a', netns });
+        await call(subject, 'DEL', config, { containerID: 'a', netns });
+        assert.deepEqual(world.reservations('testnet'), []);
+      }
     });
 
     test('DEL of files without an interface, with white space', async () => {
@@ -257,10 +276,31 @@ function oursOnly(subject: Subject): void {
   test('a full disk leaves no file (CNI-02)', { skip }, async () => {
     using world = new World();
     const config = ipamConfig(world, { subnet: '10.99.0.0/24' });
-    // Where the last-reserved file should be, nothing can be written.
-    mkdirSync(join(world.makeDir('ipam/testnet'), 'last_reserved_ip.0'));
-    await failureOf(add(subject, config, 'a'));
-    assert.deepEqual(world.reservations('testnet'), []);
+    // Room for the content of one file: the address' own, then not for the last-reserved one.
+    run('mount', '-t', 'tmpfs', '-o', 'size=4k', 'tmpfs', world.makeDir('ipam'));
+    try {
+      for (let i = 0; i < (subject.isExecutable ? 2 : 20); i++) {
+        const error = await failureOf(add(subject, config, `full${i}`));
+        assert.match(error.message, /ENOSPC|no space left/);
+        assert.deepEqual(world.reservations('testnet'), []);
+      }
+    } finally {
+      run('umount', world.dataDir);
+    }
+  });
+
+  test('a late DEL leaves the new owner of the address alone', { skip }, async () => {
+    using world = new World();
+    const config = ipamConfig(world, {
+      subnet: '10.99.0.0/29',
+      rangeStart: '10.99.0.2',
+      rangeEnd: '10.99.0.2',
+    });
+    const prevResult = await add(subject, config, 'old');
+    await del(subject, config, 'old');
+    assert.equal(await firstIp(add(subject, config, 'new')), '10.99.0.2/29');
+    await call(subject, 'DEL', config, { containerID: 'old', prevResult });
+    assert.equal(world.reservation('testnet', '10.99.0.2'), 'new\r\neth0');
   });
 
   test('STATUS tells of an empty pool with code 50', { skip }, async () => {

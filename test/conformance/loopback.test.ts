@@ -21,7 +21,11 @@ for (const subject of subjects) {
       await call(subject, 'CHECK', config, { netns, ifName: 'lo', prevResult: result });
       await call(subject, 'DEL', config, { netns, ifName: 'lo' });
       assert.ok(!link('lo', netns)!.flags.includes('UP'));
-      await failureOf(call(subject, 'CHECK', config, { netns, ifName: 'lo', prevResult: result }));
+      const error = await failureOf(
+        call(subject, 'CHECK', config, { netns, ifName: 'lo', prevResult: result }),
+      );
+      assert.match(error.message, /loopback interface is down/);
+      if (subject.isOurs) assert.equal(error.number, 100);
       await call(subject, 'DEL', config, { netns: '/no/such/netns', ifName: 'lo' });
     });
 

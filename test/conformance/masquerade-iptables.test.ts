@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import type { NetConf } from '@amphipod/cni';
 import { subjects } from './lib/subjects.ts';
@@ -20,7 +21,8 @@ function natRules(): string[] {
     .filter((line) => /^-A|^:CNI/.test(line));
 }
 
-const [inProcess, , reference] = subjects;
+const [inProcess] = subjects;
+const reference = subjects.find(({ isOurs }) => !isOurs);
 const ownSubjects = subjects.filter(({ isOurs }) => isOurs);
 
 for (const subject of subjects) {
@@ -101,6 +103,24 @@ for (const subject of ownSubjects) {
       await call(subject, 'CHECK', config, { ...pod, ifName: 'eth1', prevResult: second });
       await call(subject, 'DEL', config, { ...pod, ifName: 'eth1', prevResult: second });
       assert.deepEqual(natRules(), []);
+    });
+
+    test('a late DEL leaves the new owner of its address alone', async () => {
+      using world = new World();
+      const config = configOf(world);
+      const a = { containerID: 'poda', netns: world.netns('a') };
+      const prevResult = await call(subject, 'ADD', config, a);
+      // Its namespace and reservation are gone, its DEL is not through.
+      rmSync(world.dataDir, { recursive: true });
+      run('ip', 'link', 'del', prevResult.interfaces![1]!.name);
+      const b = { containerID: 'podb', netns: world.netns('b') };
+      const second = await call(subject, 'ADD', config, b);
+      assert.deepEqual(second.ips, prevResult.ips);
+      for (const late of [{ ...a, prevResult }, { containerID: 'poda', prevResult }, { containerID: 'poda' }]) {
+        await call(subject, 'DEL', config, late);
+      }
+      assert.ok(!natRules().some((line) => line.includes('poda')));
+      await call(subject, 'CHECK', config, { ...b, prevResult: second });
     });
 
     test('GC takes what no valid attachment of this network has', async () => {

@@ -49,7 +49,8 @@ const chain2 = 'CNI-DN-c01fb29f5fcd1d5c72df1';
 const entry = (protocol: string, ports: string, more = '') =>
   `-A CNI-HOSTPORT-DNAT -p ${protocol} -m comment --comment "dnat name: \\"testnet\\" id: \\"pod2\\"" -m multiport --dports ${ports} ${more}-j ${chain2}`;
 
-const [inProcess, , reference] = subjects;
+const [inProcess] = subjects;
+const reference = subjects.find(({ isOurs }) => !isOurs);
 
 for (const subject of subjects) {
   const keys = subject.isOurs ? { backend: 'iptables' } : {};
@@ -278,7 +279,7 @@ test('conditions in the language of nft', async () => {
   assert.ok(!run('nft', 'list', 'ruleset').includes('pod3'));
   const wrong = portmap([web], { conditionsV4: ['ip', 'nonsense'] });
   assert.match(
-    (await failureOf(call(inProcess!, 'ADD', wrong, pod(4)))).message,
+    (await failureOf(call(inProcess!, 'ADD', wrong, pod(4, [4])))).message,
     /conditionsV4 "ip nonsense": .*syntax error/s,
   );
   assert.ok(!run('nft', 'list', 'ruleset').includes('pod4'));

@@ -168,8 +168,78 @@ for (const subject of subjects) {
     });
 
     oursOnly(subject);
+    if (subject.isOurs) for (const more of [{}, { backend: 'iptables' }]) lateCalls(subject, more);
   });
 }
+
+/** DEL of a pod whose address, and maybe port, a new pod has by now; DEL of what ADD refuses. */
+function lateCalls(subject: Subject, more: { backend?: string }): void {
+  const prevResult: Result = {
+    interfaces: [{ name: 'eth0', sandbox: '/run/netns/x' }],
+    ips: [{ address: '10.99.0.2/24', interface: 0 }, { address: 'fd00:99::2/64', interface: 0 }],
+  };
+  const pod = (containerID: string) => ({ containerID, netns: '/dummy', prevResult });
+  const name = JSON.stringify(more);
+
+  test(`a late DEL leaves the ports of the new owner of the address alone: ${name}`, async () => {
+    using _world = new World();
+    const old = portConfig([tcp8080], more);
+    const later = portConfig([{ ...tcp8080, hostPort: 8081 }], more);
+    await call(subject, 'ADD', old, pod('poda'));
+    await call(subject, 'ADD', later, pod('podb'));
+    await call(subject, 'CHECK', later, pod('podb'));
+    await call(subject, 'DEL', old, pod('poda'));
+    assert.deepEqual(linesOf(subject, 'poda', more), []);
+    await call(subject, 'CHECK', later, pod('podb'));
+    for (const late of [pod('poda'), { containerID: 'poda' }]) await call(subject, 'DEL', old, late);
+    await call(subject, 'CHECK', later, pod('podb'));
+    await call(subject, 'DEL', later, pod('podb'));
+    assert.deepEqual(linesOf(subject, 'podb', more), []);
+  });
+
+  test(`a late DEL leaves the very port alone that a new pod has: ${name}`, async () => {
+    using _world = new World();
+    const config = portConfig([tcp8080, { hostPort: 5353, containerPort: 53, protocol: 'udp' }], more);
+    await call(subject, 'ADD', config, pod('poda'));
+    await call(subject, 'GC', config, { validAttachments: [] });
+    assert.deepEqual(linesOf(subject, 'poda', more), []);
+    await call(subject, 'ADD', config, pod('podb'));
+    for (const late of [pod('poda'), { containerID: 'poda' }]) await call(subject, 'DEL', config, late);
+    await call(subject, 'CHECK', config, pod('podb'));
+  });
+
+  test(`DEL is content without tables, and with mappings that ADD refuses: ${name}`, async () => {
+    using _world = new World();
+    const config = portConfig([tcp8080], more);
+    await call(subject, 'DEL', config, pod('poda'));
+    await call(subject, 'ADD', config, pod('poda'));
+    const broken = portConfig([{ ...tcp8080, hostPort: 0 }], more);
+    await call(subject, 'DEL', broken, pod('podb'));
+    assert.notDeepEqual(linesOf(subject, 'poda', more), []);
+    await call(subject, 'DEL', broken, pod('poda'));
+    assert.deepEqual(linesOf(subject, 'poda', more), []);
+    run('nft', 'flush', 'ruleset');
+    await call(subject, 'DEL', config, pod('poda'));
+  });
+}
+
+test('ports lead to the first address of each family of the interface that ADD is for', async () => {
+  using _world = new World();
+  const sandbox = '/run/netns/x';
+  const prevResult: Result = {
+    interfaces: [{ name: 'tb0' }, { name: 'net1', sandbox }, { name: 'eth0', sandbox }],
+    ips: [
+      { address: '10.99.0.1/24', interface: 0 },
+      { address: '10.99.0.2/24', interface: 1 },
+      { address: '10.99.0.3/24', interface: 2 },
+      { address: '10.99.0.4/24', interface: 2 },
+    ],
+  };
+  const [inProcess] = subjects;
+  await call(inProcess!, 'ADD', portConfig([tcp8080]), { netns: '/dummy', prevResult });
+  const elements = run('nft', 'list', 'map', 'ip', 'amphipod_hostports', 'hostports');
+  assert.match(elements, /tcp \. 8080 comment "[^"]*" : 10\.99\.0\.3 \. 80/);
+});
 
 function throughEveryWay(subject: Subject, more: { backend?: string }): void {
   const name = JSON.stringify(more);

@@ -218,6 +218,17 @@ function oursOnly(subject: Subject): void {
     assert.deepEqual(world.reservations('testnet'), []);
   });
 
+  test('a second ADD is an error and changes nothing (CNI-03)', { skip }, async () => {
+    using world = new World();
+    const netns = world.netns('a');
+    const config = ptpConfig(world, { ipMasq: true });
+    const prevResult = await call(subject, 'ADD', config, { netns });
+    const error = await failureOf(call(subject, 'ADD', config, { netns }));
+    assert.match(error.message, /already exists/);
+    assert.deepEqual(world.reservations('testnet'), ['10.99.0.2']);
+    await call(subject, 'CHECK', config, { netns, prevResult });
+  });
+
   test('a late DEL does not touch the new owner of namespace and address', { skip }, async () => {
     using world = new World();
     const netns = world.netns('a');

@@ -80,18 +80,23 @@ for (const subject of subjects) {
       assert.deepEqual(await add(subject, staticConfig({})), {});
     });
 
+    test('DEL needs no namespace and no result (CNI-06)', async () => {
+      const config = staticConfig({ addresses });
+      for (const netns of ['', '/nonexistent', '/etc/passwd']) await call(subject, 'DEL', config, { netns });
+    });
+
     test('old results', async () => {
       const result = await add(subject, staticConfig({ addresses }, { cniVersion: '0.2.0' }));
       assert.deepEqual(result.ips, addresses);
     });
 
-    test('CNI_ARGS adds addresses, and gateways to those in whose network they are', async () => {
+    test('CNI_ARGS adds addresses, and gateways to those of them in whose network they are', async () => {
       const config = staticConfig({ addresses: [{ address: '10.99.0.5/24' }] });
       const { ips } = await add(subject, config, {
         args: 'IP=10.98.0.7/16, fd00:98::7/64;GATEWAY=10.98.0.1,10.99.0.254',
       });
       assert.deepEqual(ips, [
-        { address: '10.99.0.5/24', gateway: '10.99.0.254' },
+        { address: '10.99.0.5/24' },
         { address: '10.98.0.7/16', gateway: '10.98.0.1' },
         { address: 'fd00:98::7/64' },
       ]);

@@ -27,6 +27,7 @@ import {
   routeAdd,
   routeAppend,
   routeDel,
+  routeGet,
   routeList,
   routeReplace,
   ruleAdd,
@@ -162,6 +163,20 @@ test('several next hops, IPv6 appended ones, an IPv4 network behind an IPv6 gate
   routeAdd(conn, { dst: parseCidr('10.60.0.0/16'), gateway: parseIp('fe80::1'), ifIndex: a });
   const via = routeList(conn, { family: 4 }).find((route) => route.gateway?.family === 6);
   assert.deepEqual(via?.gateway, parseIp('fe80::1'));
+});
+
+test('the route to an address, as the table has it', () => {
+  using netns = createTestNetns();
+  using conn = openRtnlIn(netns.pin);
+  const a = addLink(conn, 'a');
+  addrAdd(conn, a, parseCidr('10.0.0.1/24'));
+  assert.equal(routeGet(conn, parseIp('10.9.9.9')), undefined);
+  assert.equal(routeGet(conn, parseIp('fd09::9')), undefined);
+  routeAdd(conn, { family: 4, gateway: parseIp('10.0.0.7') });
+  const direct = routeGet(conn, parseIp('10.0.0.200'));
+  assert.deepEqual([direct?.dst, direct?.ifIndex, direct?.gateway], [parseCidr('10.0.0.0/24'), a, undefined]);
+  const outside = routeGet(conn, parseIp('10.9.9.9'));
+  assert.deepEqual([outside?.dst, outside?.gateway], [undefined, parseIp('10.0.0.7')]);
 });
 
 test('neighbours and forwarding entries', () => {

@@ -3,6 +3,7 @@ import { callPlugin, pluginFailure, validateAttachment } from './call-plugin.ts'
 import type { CallOptions, CniContext } from './context.ts';
 import { delList } from './del-list.ts';
 import { CniError, toCniError } from './errors.ts';
+import type { PluginFile } from './invoke/find-plugin.ts';
 import type { NetworkConfigList } from './network-config.ts';
 import type { Result } from './result.ts';
 
@@ -19,10 +20,10 @@ export async function addList(
   }
   signal?.throwIfAborted();
   // A plugin that is missing is found out before the first one makes something.
-  findPlugins(context, list);
+  const files = findPlugins(context, list);
   await expectNew(context, list, attachment);
   try {
-    const result = await addPlugins(context, list, attachment, signal);
+    const result = await addPlugins(context, list, { attachment, files, signal });
     context.cache.write(list, attachment, result);
     return result;
   } catch (error) {
@@ -32,25 +33,29 @@ export async function addList(
 }
 
 /** See {@link Cni.findPlugins}. */
-export function findPlugins({ invoker }: CniContext, list: NetworkConfigList): void {
-  for (const { type } of list.plugins) {
+export function findPlugins({ invoker }: CniContext, list: NetworkConfigList): PluginFile[] {
+  return list.plugins.map(({ type }) => {
     try {
-      invoker.find(type);
+      return invoker.find(type);
     } catch (error) {
       throw pluginFailure(type, 'ADD', toCniError(error));
     }
-  }
+  });
 }
 
 async function addPlugins(
   context: CniContext,
   list: NetworkConfigList,
-  attachment: Attachment,
-  signal: AbortSignal | undefined,
+  {
+    attachment,
+    files,
+    signal,
+  }: { attachment: Attachment; files: PluginFile[]; signal: AbortSignal | undefined },
 ): Promise<Result> {
   let prevResult: Result | undefined;
-  for (const plugin of list.plugins) {
-    prevResult = await callPlugin(context, 'ADD', { list, plugin, attachment, prevResult, signal });
+  for (const [i, plugin] of list.plugins.entries()) {
+    const call = { list, plugin, file: files[i], attachment, prevResult, signal };
+    prevResult = await callPlugin(context, 'ADD', call);
   }
   return prevResult ?? {};
 }

@@ -26,8 +26,24 @@ export interface CacheEntry {
 /** Whose file it is, an old one does not say. */
 export type DecodedCacheFile = Omit<CacheEntry, 'attachment'> & { attachment: CachedAttachment | undefined };
 
+/** Reads a list from the base64 text of its bytes; undefined when that cannot be read any more. */
+export type ListDecoder = (config: string) => NetworkConfigList | undefined;
+
+/** As {@link ListDecoder}, without reading the same list again for each pod of a network. */
+export function listDecoder(): ListDecoder {
+  let last: { config: string; list: NetworkConfigList | undefined } | undefined;
+  return (config) => {
+    if (last?.config !== config) last = { config, list: decodeConfig(config) };
+    return last.list;
+  };
+}
+
 /** Reads the text of a cache file. @throws CniError decoding-failure */
-export function decodeCacheFile(path: string, text: string): DecodedCacheFile {
+export function decodeCacheFile(
+  path: string,
+  text: string,
+  decodeList: ListDecoder = decodeConfig,
+): DecodedCacheFile {
   let object: unknown;
   try {
     object = parseJson(text);
@@ -35,7 +51,7 @@ export function decodeCacheFile(path: string, text: string): DecodedCacheFile {
     throw damaged(path, (cause as Error).message, cause);
   }
   if (!isJsonObject(object)) throw damaged(path, 'it holds no object');
-  if (object.kind === KIND) return decodeEntry(path, object);
+  if (object.kind === KIND) return decodeEntry(path, object, decodeList);
   if (object.kind !== undefined || Object.keys(object).length === 0) throw damaged(path, 'no result in it');
   return { attachment: undefined, list: undefined, rawResult: object };
 }
@@ -50,7 +66,7 @@ export function damaged(path: string, why: string, cause?: unknown): CniError {
   return new CniError('decoding-failure', `read cache file ${JSON.stringify(path)}: ${why}`, { cause });
 }
 
-function decodeEntry(path: string, object: JsonObject): DecodedCacheFile {
+function decodeEntry(path: string, object: JsonObject, decodeList: ListDecoder): DecodedCacheFile {
   const { containerId, ifName, networkName, netns = '', config, cniArgs, capabilityArgs, result } = object;
   if (typeof containerId !== 'string' || typeof ifName !== 'string' || typeof networkName !== 'string') {
     throw damaged(path, 'containerId, ifName or networkName is missing');
@@ -66,7 +82,7 @@ function decodeEntry(path: string, object: JsonObject): DecodedCacheFile {
     ...(args !== undefined && { args }),
     ...(isJsonObject(capabilityArgs) && { capabilityArgs }),
   };
-  return { attachment, list: decodeList(config), rawResult: result };
+  return { attachment, list: typeof config === 'string' ? decodeList(config) : undefined, rawResult: result };
 }
 
 function isArgs(value: unknown): value is [string, string][] {
@@ -78,8 +94,7 @@ function isArgs(value: unknown): value is [string, string][] {
   );
 }
 
-function decodeList(config: unknown): NetworkConfigList | undefined {
-  if (typeof config !== 'string') return undefined;
+function decodeConfig(config: string): NetworkConfigList | undefined {
   const text = Buffer.from(config, 'base64').toString();
   // The second is what libcni's AddNetwork writes, which attaches by a single plugin.
   for (const parse of [parseNetworkConfigList, parseNetworkConfig]) {

@@ -13,7 +13,14 @@ import {
 import { join } from 'node:path';
 import type { Attachment } from './attachment.ts';
 import { BackgroundSync } from './background-sync.ts';
-import { type CachedAttachment, type CacheEntry, damaged, decodeCacheFile, KIND } from './cache-file.ts';
+import {
+  type CachedAttachment,
+  type CacheEntry,
+  damaged,
+  decodeCacheFile,
+  KIND,
+  listDecoder,
+} from './cache-file.ts';
 import { encodeResult } from './encode-result.ts';
 import { CniError } from './errors.ts';
 import { stringifyJson } from './json.ts';
@@ -33,6 +40,7 @@ export class ResultCache {
   readonly #dir: string;
   readonly #sync = new BackgroundSync();
   readonly #prefix = `.${process.pid}-${randomBytes(4).toString('hex')}`;
+  readonly #decodeList = listDecoder();
   #isMade = false;
   #serial = 0;
 
@@ -88,7 +96,7 @@ export class ResultCache {
     } catch (cause) {
       throw damaged(path, (cause as Error).message, cause);
     }
-    const entry = decodeCacheFile(path, text);
+    const entry = decodeCacheFile(path, text, this.#decodeList);
     if (entry.attachment === undefined) {
       return {
         attachment: { ...attachment, netns: '', network },

@@ -2,6 +2,7 @@ import { formatArgs } from './args.ts';
 import type { Attachment } from './attachment.ts';
 import type { CniContext } from './context.ts';
 import { CniError, toCniError } from './errors.ts';
+import type { PluginFile } from './invoke/find-plugin.ts';
 import type { InvokeRequest } from './invoke/invoker.ts';
 import { isJsonObject } from './json.ts';
 import {
@@ -19,6 +20,8 @@ import { withTimeLimit } from './with-time-limit.ts';
 export interface PluginCall {
   list: NetworkConfigList;
   plugin: PluginConfig;
+  /** Where the caller has found it; else it is looked for. */
+  file?: PluginFile | undefined;
   /** Absent for STATUS and GC. */
   attachment?: Attachment;
   prevResult?: Result | undefined;
@@ -30,9 +33,10 @@ export interface PluginCall {
 export async function callPlugin(
   context: CniContext,
   command: Exclude<CniCommand, 'VERSION'>,
-  { list, plugin, attachment, prevResult, validAttachments, signal }: PluginCall,
+  { list, plugin, file, attachment, prevResult, validAttachments, signal }: PluginCall,
 ): Promise<Result> {
   const request: InvokeRequest = {
+    file,
     containerID: attachment?.containerID ?? '',
     netns: attachment?.netns ?? '',
     ifName: attachment?.ifName ?? '',
@@ -41,7 +45,10 @@ export async function callPlugin(
     ...(prevResult !== undefined && { prevResult }),
     ...(validAttachments !== undefined && { validAttachments }),
   };
-  const { timeoutMs } = context;
+  const { timeoutMs, calls } = context;
+  const { containerID, ifName } = request;
+  const noted = { plugin: plugin.type, command, containerID, ifName, startedAt: performance.now() };
+  calls.add(noted);
   try {
     return await withTimeLimit((limited) => context.invoker.call(plugin.type, command, request, limited), {
       timeoutMs,
@@ -50,6 +57,8 @@ export async function callPlugin(
   } catch (error) {
     signal?.throwIfAborted();
     throw pluginFailure(plugin.type, command, toCniError(error));
+  } finally {
+    calls.delete(noted);
   }
 }
 

@@ -4,7 +4,7 @@ import { ResultCache } from './cache.ts';
 import { type CachedAttachment, resultOf } from './cache-file.ts';
 import { callPlugin } from './call-plugin.ts';
 import { checkList } from './check-list.ts';
-import type { CallOptions, CniContext } from './context.ts';
+import type { CallOptions, CallUnderWay, CniContext } from './context.ts';
 import { delList } from './del-list.ts';
 import { type GcOptions, gc } from './gc.ts';
 import { allowsOwnNetns } from './invoke/call-bound.ts';
@@ -60,6 +60,8 @@ export interface Cni {
   cachedResult(network: string, attachment: AttachmentId): Result | undefined;
   /** The list that the attachment was made with. */
   cachedConfig(network: string, attachment: AttachmentId): NetworkConfigList | undefined;
+  /** Calls of plugins that have not ended yet, the oldest first: says which one hangs. */
+  callsUnderWay(): CallUnderWay[];
   /** Resolves when the cache is on the disk; until then a power failure may take the newest files away. */
   synced(): Promise<void>;
 }
@@ -79,6 +81,7 @@ export function createCni(options: CniOptions): Cni {
       onStderr: options.onPluginStderr,
     }),
     cache: new ResultCache(options.cacheDir),
+    calls: new Set(),
     timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     cleanupTimeoutMs: options.cleanupTimeoutMs ?? DEFAULT_TIMEOUT_MS,
     onWarning: options.onWarning ?? (() => {}),
@@ -96,7 +99,7 @@ export function createCni(options: CniOptions): Cni {
       if (!isAtLeast(list.cniVersion, '1.1.0')) return;
       for (const plugin of list.plugins) await callPlugin(context, 'STATUS', { list, plugin, signal });
     },
-    findPlugins: (list) => findPlugins(context, list),
+    findPlugins: (list) => void findPlugins(context, list),
     validateList: (list, call) => validateList(context, list, call),
     pluginVersions: (type, call) => pluginVersions(context, type, call),
     cachedAttachments: (containerID) => context.cache.list(containerID),
@@ -105,6 +108,11 @@ export function createCni(options: CniOptions): Cni {
       return entry === undefined ? undefined : resultOf(entry);
     },
     synced: () => context.cache.synced(),
+    callsUnderWay: () =>
+      [...context.calls].map(({ startedAt, ...call }) => ({
+        ...call,
+        forMs: Math.round(performance.now() - startedAt),
+      })),
     cachedConfig(network, attachment) {
       try {
         return context.cache.read(network, attachment)?.list;

@@ -19,8 +19,14 @@ interface JsonWithSource {
 }
 const json = JSON as unknown as JsonWithSource;
 
+// Where a number begins that may not survive: minus zero, fractions, exponents, more digits than are exact. In a string too,
+// which does no harm.
+const delicateNumber = /(?:^|[[:,])\s*(?:-0|-?\d{16}|-?\d+[.eE])/;
+
 /** JSON.parse that keeps the text of numbers which would not survive. @throws SyntaxError with the position */
 export function parseJson(text: string): unknown {
+  // Several times as fast as with a reviver.
+  if (!delicateNumber.test(text)) return JSON.parse(text);
   return json.parse(text, (_key, value, { source }) =>
     typeof value === 'number' && source !== undefined && String(value) !== source
       ? json.rawJSON(source)

@@ -1,76 +1,18 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { CniError } from './errors.ts';
-import type { BoundPlugin, CniCommand, PluginRequest } from './plugin.ts';
-import type { Result } from './result.ts';
-import { runPlugin } from './skel.ts';
-import { PluginLab } from './testing.ts';
+import {
+  complete,
+  conf,
+  errorOf,
+  probe,
+  result,
+  run,
+  type Variables,
+  type Verb,
+  verbs,
+} from './testing-probe.ts';
 import { specVersions } from './versions.ts';
-
-type Variables = Record<string, string | undefined>;
-type Verb = Exclude<CniCommand, 'VERSION'>;
-
-const verbs: Verb[] = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS'];
-const complete: Variables = {
-  CNI_CONTAINERID: 'c1',
-  CNI_NETNS: '/run/netns/x',
-  CNI_IFNAME: 'eth0',
-  CNI_PATH: '/no/such/bin',
-};
-const conf = { cniVersion: '1.1.0', name: 'net', type: 'probe' };
-const result: Result = { ips: [{ address: '10.1.2.3/24' }] };
-
-interface Probe extends BoundPlugin {
-  calls: { command: Verb; request: PluginRequest }[];
-}
-
-function probe(
-  call: (command: Verb, request: PluginRequest) => Promise<Result> = async () => result,
-  versions: readonly string[] = specVersions,
-): Probe {
-  const calls: Probe['calls'] = [];
-  return {
-    type: 'probe',
-    about: 'CNI probe plugin',
-    versions,
-    calls,
-    async call(command, request) {
-      calls.push({ command, request });
-      return await call(command, request);
-    },
-  };
-}
-
-async function run(plugin: BoundPlugin, env: Variables, stdin: unknown = conf) {
-  let stdout = '';
-  let stderr = '';
-  const status = await runPlugin(plugin, {
-    io: {
-      env,
-      readStdin: () => {
-        if (stdin instanceof Error) throw stdin;
-        return typeof stdin === 'string' ? stdin : JSON.stringify(stdin);
-      },
-      writeStdout: (text) => {
-        stdout += text;
-      },
-      writeStderr: (text) => {
-        stderr += text;
-      },
-    },
-  });
-  return { status, stdout, stderr };
-}
-
-/** Code, message and details; the exit code is 1 and stdout holds nothing but the error. */
-async function errorOf(plugin: BoundPlugin, env: Variables, stdin?: unknown) {
-  const { status, stdout } = await run(plugin, env, stdin);
-  assert.equal(status, 1);
-  const { code, msg, details } = JSON.parse(stdout) as { code: number; msg: string; details?: string };
-  return [code, msg, ...(details === undefined ? [] : [details])];
-}
 
 describe('variables', () => {
   const needed: Record<Verb, string[]> = {
@@ -303,67 +245,5 @@ describe('GC', () => {
       const [code] = await errorOf(plugin, gc, { ...conf, 'cni.dev/valid-attachments': value });
       assert.deepEqual([code, plugin.calls.length], [6, 0]);
     }
-  });
-});
-
-describe('delegates', () => {
-  const script = 'echo "log of $CNI_COMMAND" >&2; echo "{\\"ips\\":[{\\"address\\":\\"10.1.2.3/24\\"}]}"';
-
-  test('same environment, stdin to the byte, stderr passed on', async () => {
-    using lab = new PluginLab();
-    lab.plugin('ipam', script);
-    const bin = join(lab.dir, 'bin');
-    for (const verb of verbs) {
-      const plugin = probe((command, request) => request.delegate('ipam', command));
-      const stdin = `{ "cniVersion": "1.1.0", "name": "net", "type": "x", "n": 1.0,
-        "prevResult": {"ips": [{"address": "10.9.9.9/8", "unknown": 1}]}, "cni.dev/valid-attachments": [] }`;
-      const env = { CNI_COMMAND: verb, ...complete, CNI_PATH: bin, CNI_ARGS: 'A=B' };
-      const { status, stderr } = await run(plugin, env, stdin);
-      assert.deepEqual([status, stderr], [0, `log of ${verb}\n`]);
-      assert.equal(lab.stdinText('ipam', verb), stdin);
-      const [call] = lab.calls();
-      const hasAttachment = verb !== 'GC' && verb !== 'STATUS';
-      assert.equal(call, hasAttachment ? `ipam ${verb} c1 eth0 A=B` : `ipam ${verb}   A=B`);
-    }
-  });
-
-  test('only the verb of the call, and DEL', async () => {
-    using lab = new PluginLab();
-    lab.plugin('ipam', script);
-    for (const verb of verbs) {
-      for (const other of verbs) {
-        const plugin = probe((_command, request) => request.delegate('ipam', other));
-        const env = { CNI_COMMAND: verb, ...complete, CNI_PATH: join(lab.dir, 'bin') };
-        if (other === verb || other === 'DEL') assert.equal((await run(plugin, env)).status, 0);
-        else assert.deepEqual(await errorOf(plugin, env), [999, `CNI_COMMAND is not ${other}`]);
-      }
-    }
-  });
-
-  test('never the plugin itself, which would not end', async () => {
-    using lab = new PluginLab();
-    lab.plugin('probe');
-    const env = { CNI_COMMAND: 'ADD', ...complete, CNI_PATH: join(lab.dir, 'bin') };
-    const plugin = probe((command, request) => request.delegate('probe', command));
-    assert.deepEqual(await errorOf(plugin, env), [7, 'plugin "probe" is its own delegate']);
-    assert.deepEqual(lab.calls(), []);
-  });
-
-  test('its error is the error; one that is missing or no name is named', async () => {
-    using lab = new PluginLab();
-    lab.plugin('ipam', 'echo "{\\"code\\":11,\\"msg\\":\\"busy\\"}"; exit 1');
-    const env = { CNI_COMMAND: 'ADD', ...complete, CNI_PATH: join(lab.dir, 'bin') };
-    const failure = (type: string) =>
-      errorOf(
-        probe((_c, request) => request.delegate(type, 'ADD')),
-        env,
-      );
-    assert.deepEqual(await failure('ipam'), [11, 'busy']);
-    assert.deepEqual(await failure('none'), [
-      999,
-      `failed to find plugin "none" in path [${join(lab.dir, 'bin')}]`,
-    ]);
-    assert.deepEqual(await failure('../ipam'), [7, 'invalid plugin name: ../ipam']);
-    assert.equal(readFileSync(join(lab.dir, 'ipam.ADD'), 'utf8'), JSON.stringify(conf));
   });
 });

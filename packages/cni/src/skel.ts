@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { duplicateKeys } from './duplicate-keys.ts';
 import { encodeResult } from './encode-result.ts';
 import { CniError, toCniError } from './errors.ts';
-import { allowsOwnNetns, callBound } from './invoke/call-bound.ts';
+import { allowsOwnNetns, callBound, ownNetnsTest } from './invoke/call-bound.ts';
 import { checkVersions } from './invoke/check-versions.ts';
 import { delegateOf } from './invoke/delegate.ts';
 import { createInvoker } from './invoke/invoker.ts';
@@ -82,8 +82,8 @@ export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}):
       },
       { io, inProcess, signal },
     );
-    const allowOwnNetns = allowsOwnNetns(io.env);
-    const result = await callBound(plugin, command, { request, allowOwnNetns });
+    const isOwnNetns = allowsOwnNetns(io.env) ? () => false : ownNetnsTest();
+    const result = await callBound(plugin, command, { request, isOwnNetns });
     if (command === 'ADD') printJson(io, await encodeOrUndo(plugin, request, result));
     return 0;
   } catch (error) {

@@ -1,7 +1,9 @@
+import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Cni, type CniOptions, createCni } from './cni.ts';
+import type { CniError } from './errors.ts';
 import type { NetworkConfigList } from './network-config.ts';
 import { parseNetworkConfigList } from './parse-network-config.ts';
 
@@ -98,4 +100,15 @@ export async function rejection<T extends Error>(promise: Promise<unknown>): Pro
     return error as T;
   }
   throw new Error('the call succeeded');
+}
+
+/** The message of the CniError that a call throws. */
+export function messageOf(parse: () => unknown): string {
+  try {
+    parse();
+  } catch (error) {
+    assert.equal((error as Error).name, 'CniError');
+    return (error as CniError).message;
+  }
+  throw new Error('it was accepted');
 }

@@ -15,9 +15,12 @@ export class FileLock implements Disposable {
     this.#fd = fd;
   }
 
-  /** Takes the lock on `path` (made when missing) or returns undefined when somebody else holds it. */
-  static try(path: string, { shared = false, mode = 0o600 } = {}): FileLock | undefined {
-    const fd = openSync(path, 'a+', mode);
+  /**
+   * Takes the lock on `path` or returns undefined when somebody else holds it.
+   * @param options.existing not made when missing, and opened for reading: a namespace, say
+   */
+  static try(path: string, { shared = false, mode = 0o600, existing = false } = {}): FileLock | undefined {
+    const fd = openSync(path, existing ? 'r' : 'a+', mode);
     const result = libcTry('flock', fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB);
     if (result === 0) return new FileLock(fd);
     closeSync(fd);
@@ -28,11 +31,11 @@ export class FileLock implements Disposable {
   /** Takes the lock, waiting for its holder; other processes that use flock(2) take part. @throws the signal's reason */
   static async acquire(
     path: string,
-    { mode = 0o600, signal }: { mode?: number; signal?: AbortSignal } = {},
+    { signal, ...options }: { mode?: number; existing?: boolean; signal?: AbortSignal } = {},
   ): Promise<FileLock> {
     for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 20)) {
       signal?.throwIfAborted();
-      const lock = FileLock.try(path, { mode });
+      const lock = FileLock.try(path, options);
       if (lock !== undefined) return lock;
       await sleep(waitMs * (0.5 + Math.random()), undefined, signal === undefined ? {} : { signal });
     }

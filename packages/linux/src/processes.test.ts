@@ -68,6 +68,15 @@ describe('FileLock', () => {
     assert.deepEqual(order, ['first', 'second']);
     rmSync(dir, { recursive: true });
   });
+
+  it('is there for files that can only be read', () => {
+    const dir = mkdtempSync(`${tmpdir()}/lock-`);
+    const existing = true;
+    assert.throws(() => FileLock.try(`${dir}/lock`, { existing }), { code: 'ENOENT' });
+    using _first = FileLock.try('/proc/self/ns/net', { existing });
+    assert.equal(FileLock.try('/proc/self/ns/net', { existing }), undefined);
+    rmSync(dir, { recursive: true });
+  });
 });
 
 describe('UndoStack', () => {

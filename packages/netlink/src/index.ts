@@ -163,6 +163,7 @@ export {
   routeList,
   routeReplace,
 } from './rtnl/route.ts';
+export { routeGet } from './rtnl/route-get.ts';
 export type { NextHop, Route, RouteSpec, RouteType } from './rtnl/route-types.ts';
 export { openRtnl, openRtnlIn, Rtnl } from './rtnl/rtnl.ts';
 export { type Rule, type RuleAction, type RuleSpec, ruleAdd, ruleDel, ruleList } from './rtnl/rule.ts';

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -126,20 +127,22 @@ static struct bytes hello(void) {
   return text;
 }
 
+static void set_timeout(int fd, int seconds) {
+  struct timeval time = {.tv_sec = seconds};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time); /* for connect() too, when the server's queue is full */
+}
+
 static int connect_server(void) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   size_t length = strlen((const char *)identity.socket);
   if (length == 0 || length >= sizeof address.sun_path) return -1;
   memcpy(address.sun_path, (const char *)identity.socket, length);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0) set_timeout(fd, ANSWER_TIMEOUT_S);
   if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
   if (fd >= 0) close(fd);
   return -1;
-}
-
-static void set_timeout(int fd, int seconds) {
-  struct timeval time = {.tv_sec = seconds};
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
 }
 
 static struct bytes read_stdin(void) {
@@ -174,7 +177,6 @@ static void ask_server(struct bytes *input) {
   if (fd < 0) return;
   struct bytes answer;
   struct bytes greeting = hello();
-  set_timeout(fd, ANSWER_TIMEOUT_S);
   if (greeting.data == NULL || send_frame(fd, 'H', greeting) < 0) greeting.size = 0;
   char kind = receive_frame(fd, &answer);
   if (kind == 'S') {
@@ -216,7 +218,7 @@ static void replay(struct bytes input) {
   if (fd < 0 || write_all(fd, input.data, input.size) < 0 || lseek(fd, 0, SEEK_SET) != 0 || dup2(fd, 0) < 0) abort();
 }
 
-static void become_node(void) {
+static void become_node(int argc, char **argv) {
   char node[PATH_MAX + 32], cache[PATH_MAX + 64], program[PATH_MAX + 64];
   snprintf(program, sizeof program, "%s/packages/plugins/src/exec.ts", root);
   const char *up = "";
@@ -227,15 +229,34 @@ static void become_node(void) {
   snprintf(node, sizeof node, "%s%s/bin/node24", root, up);
   snprintf(cache, sizeof cache, "%s%s/node_modules/.cache/amphipod-plugins", root, up);
   setenv("NODE_COMPILE_CACHE", cache, 0);
-  execl(node, node, program, (const char *)identity.name, (char *)NULL);
+  char **args = calloc((size_t)argc + 3, sizeof *args);
+  if (args == NULL) {
+    print_error(999, "start", node, strerror(errno));
+    return;
+  }
+  args[0] = node;
+  args[1] = program;
+  args[2] = (char *)identity.name;
+  for (int i = 1; i < argc; i++) args[i + 2] = argv[i];
+  execv(node, args);
   print_error(999, "start", node, strerror(errno));
 }
 
-int main(void) {
+/* As Node.js does: otherwise the socket could become standard input or output. */
+static void open_missing_stdio(void) {
+  int fd;
+  do fd = open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= 2);
+  if (fd > 2) close(fd);
+}
+
+int main(int argc, char **argv) {
   struct bytes input = {NULL, 0};
+  open_missing_stdio();
   find_root();
-  ask_server(&input);
+  /* A call by the specification has no arguments; `dhcp daemon` is a process of its own. */
+  if (argc <= 1) ask_server(&input);
   if (input.data != NULL) replay(input);
-  become_node();
+  become_node(argc, argv);
   return 1;
 }

@@ -17,4 +17,4 @@ if [ ! -f "$main" ]; then # what `npm run build` made
   main=$root/packages/plugins/src/exec.mjs
 fi
 export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE:-$root$up/node_modules/.cache/amphipod-plugins}"
-exec "$root$up/bin/node24" "$main" "$name"
+exec "$root$up/bin/node24" "$main" "$name" "$@"

@@ -14,10 +14,12 @@ import { loopback } from './loopback/loopback.ts';
 import { macvlan } from './macvlan/macvlan.ts';
 import { portmap } from './portmap/portmap.ts';
 import { ptp } from './ptp/ptp.ts';
+import { sbr } from './sbr/sbr.ts';
 import { staticIpam } from './static/static.ts';
 import { tap } from './tap/tap.ts';
 import { tuning } from './tuning/tuning.ts';
 import { vlan } from './vlan/vlan.ts';
+import { vrf } from './vrf/vrf.ts';
 
 /** The plugins of this package; `scripts/make-executables.ts` makes an executable for each. */
 const plugins: readonly Plugin<PluginHost>[] = [
@@ -33,10 +35,12 @@ const plugins: readonly Plugin<PluginHost>[] = [
   macvlan,
   portmap,
   ptp,
+  sbr,
   staticIpam,
   tap,
   tuning,
   vlan,
+  vrf,
 ];
 
 /** The types of this package's plugins, in alphabetical order. */

@@ -1,7 +1,21 @@
 import type { PluginRequest } from '@amphipod/cni';
+import { readConfig as readBandwidth } from './bandwidth/config.ts';
 import { readConfig as readBridge } from './bridge/config.ts';
+import { readConfig as readDhcp } from './dhcp/config.ts';
+import { readConfig as readDummy } from './dummy/config.ts';
+import { readConfig as readFirewall } from './firewall/config.ts';
+import { readConfig as readHostDevice } from './host-device/config.ts';
 import { readConfig as readHostLocal } from './host-local/config.ts';
+import { readConfig as readIpvlan } from './ipvlan/config.ts';
+import { readConfig as readMacvlan } from './macvlan/config.ts';
 import { readConfig as readPortmap } from './portmap/config.ts';
+import { readConfig as readPtp } from './ptp/config.ts';
+import { readConfig as readSbr } from './sbr/config.ts';
+import { readConfig as readStatic } from './static/config.ts';
+import { readConfig as readTap } from './tap/config.ts';
+import { readConfig as readTuning } from './tuning/config.ts';
+import { readConfig as readVlan } from './vlan/config.ts';
+import { readConfig as readVrf } from './vrf/config.ts';
 
 /** Keys that a section of a configuration may have; `true`: any value, else the keys of the object or of the list's objects. */
 export interface KnownKeys {
@@ -37,6 +51,7 @@ const masquerade: KnownKeys = { ipMasq: true, ipMasqBackend: true };
 export const configChecks: Readonly<Record<string, ConfigCheck>> = {
   bandwidth: {
     isChained: true,
+    read: readBandwidth,
     keys: keysOf('ingressRate ingressBurst egressRate egressBurst unshapedSubnets shapedSubnets'),
   },
   bridge: {
@@ -50,15 +65,23 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
   },
   dhcp: {
     isIpam: true,
+    read: ({ config, args }) => readDhcp(config, args),
     keys: {
       ...keysOf('daemonSocketPath priority'),
       request: keysOf('option skipDefault'),
       provide: keysOf('option value fromArg'),
     },
   },
-  dummy: { keys: {} },
-  firewall: { isChained: true, keys: keysOf('backend iptablesAdminChainName firewalldZone ingressPolicy') },
-  'host-device': { keys: keysOf('device hwaddr kernelpath pciBusID') },
+  dummy: { read: readDummy, keys: {} },
+  firewall: {
+    isChained: true,
+    read: readFirewall,
+    keys: keysOf('backend iptablesAdminChainName firewalldZone ingressPolicy'),
+  },
+  'host-device': {
+    read: (request) => readHostDevice(request),
+    keys: keysOf('device hwaddr kernelpath pciBusID'),
+  },
   'host-local': {
     isIpam: true,
     read: readHostLocal,
@@ -68,29 +91,34 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
       routes: route,
     },
   },
-  ipvlan: { keys: keysOf('master mode mtu linkInContainer') },
+  ipvlan: { read: readIpvlan, keys: keysOf('master mode mtu linkInContainer') },
   loopback: { keys: {} },
-  macvlan: { keys: keysOf('master mode mtu mac linkInContainer bcqueuelen') },
+  macvlan: { read: readMacvlan, keys: keysOf('master mode mtu mac linkInContainer bcqueuelen') },
   portmap: {
     isChained: true,
     needsCapability: 'portMappings',
     read: readPortmap,
     keys: keysOf('backend snat conditionsV4 conditionsV6 masqAll markMasqBit externalSetMarkChain'),
   },
-  ptp: { keys: { ...masquerade, mtu: true } },
-  sbr: { isChained: true, keys: keysOf('table addSourceHints') },
+  ptp: { read: readPtp, keys: { ...masquerade, mtu: true } },
+  sbr: { isChained: true, read: readSbr, keys: keysOf('table gateways addSourceHints') },
   static: {
     isIpam: true,
+    read: readStatic,
     keys: {
       addresses: keysOf('address gateway'),
       routes: route,
       dns: keysOf('nameservers domain search options'),
     },
   },
-  tap: { keys: keysOf('multiQueue mtu mac owner group selinuxContext bridge') },
-  tuning: { isChained: true, keys: keysOf('sysctl mac mtu promisc allmulti txQLen dataDir') },
-  vlan: { keys: keysOf('master vlanId mtu linkInContainer') },
-  vrf: { isChained: true, keys: keysOf('vrfname table') },
+  tap: { read: readTap, keys: keysOf('multiQueue mtu mac owner group selinuxContext bridge') },
+  tuning: {
+    isChained: true,
+    read: readTuning,
+    keys: keysOf('sysctl mac mtu promisc allmulti txQLen dataDir'),
+  },
+  vlan: { read: readVlan, keys: keysOf('master vlanId mtu linkInContainer') },
+  vrf: { isChained: true, read: readVrf, keys: keysOf('vrfname table') },
 };
 
 /** Keys that every plugin's configuration may have. */

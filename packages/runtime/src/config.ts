@@ -11,6 +11,8 @@ export interface DaemonConfig {
   /** Where plugins are looked for, in this order. */
   cniBinDir: string[];
   cniCacheDir: string;
+  /** How long one call of a plugin may take; then it is killed. */
+  cniTimeoutMs: number;
   /** Name of the default OCI runtime. */
   runtime: string;
   logLevel: LogLevel;

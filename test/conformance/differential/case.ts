@@ -30,6 +30,8 @@ export interface DifferentialCase {
   prepare?(world: World, netns: string): void;
   /** Link kind without which the case is skipped where the kernel lacks it. */
   needsLinkKind?: string;
+  /** Skipped where the kernel's bridges keep no VLANs apart. */
+  needsVlanFiltering?: boolean;
   /**
    * Where ours differs on purpose: a pattern for the path of a value (`links.host.*mtu`; what is looked at after DEL begins with
    * `del:`) and the reason, which the page of the plugin gives too. A pattern that matches no difference fails the test.

@@ -7,8 +7,9 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { type Attachment, type Cni, createCni, parseJson, parseNetworkConfigList } from '@amphipod/cni';
+import { lacksLinkKind, lacksVlanFiltering } from '../lib/requirements.ts';
 import { type Subject, subjects } from '../lib/subjects.ts';
-import { run, World } from '../lib/world.ts';
+import { World } from '../lib/world.ts';
 import type { DifferentialCase } from './case.ts';
 import { differences } from './differences.ts';
 import { mask, observe, readSysctls } from './observe.ts';
@@ -112,15 +113,10 @@ function matches(line: string, pattern: string): boolean {
   return new RegExp(pattern).test(line.slice(1, line.indexOf(': ')));
 }
 
-function hasLinkKind(kind: string): boolean {
-  try {
-    run('ip', 'link', 'add', 'kindprobe', 'type', kind);
-  } catch (error) {
-    // "Operation not supported", "Unknown device type": the kind is not there. Others lack a parent, say.
-    return !/not supported|Unknown device type/.test((error as { stderr: string }).stderr);
-  }
-  run('ip', 'link', 'del', 'kindprobe');
-  return true;
+/** Why a case cannot run here; false when it can. */
+function lacks({ needsLinkKind, needsVlanFiltering }: DifferentialCase): string | false {
+  const lacksKind = needsLinkKind !== undefined && lacksLinkKind(needsLinkKind);
+  return lacksKind || (needsVlanFiltering === true && lacksVlanFiltering());
 }
 
 async function loadCases(): Promise<Map<string, DifferentialCase[]>> {
@@ -155,11 +151,8 @@ async function runVersion(
 for (const [plugin, cases] of await loadCases()) {
   describe(`${plugin}: ours and the reference do the same`, () => {
     for (const differential of cases) {
-      const { name, needsLinkKind, versions = ['1.0.0'] } = differential;
-      const skip =
-        needsLinkKind !== undefined && !hasLinkKind(needsLinkKind)
-          ? `this kernel has no ${needsLinkKind} links`
-          : false;
+      const { name, versions = ['1.0.0'] } = differential;
+      const skip = lacks(differential);
       for (const version of versions) {
         test(`${name}, ${version}`, { skip }, (context) => runVersion(context, version, differential));
       }

@@ -5,6 +5,7 @@ import { parseJson, stringifyJson } from '@amphipod/cni';
 import { inNetns } from '@amphipod/linux';
 import { run, type World } from '../lib/world.ts';
 import type { Part } from './case.ts';
+import { groupIptables, groupNft } from './packet-filters.ts';
 
 export type Observation = Record<Exclude<Part, 'result' | 'cache' | 'check'>, unknown>;
 
@@ -57,7 +58,10 @@ function readNamespace(netns?: string) {
       return found.length > 0 ? [{ name, found }] : [];
     }),
     nft: readNft(netns),
-    iptables: [save(netns, 'iptables-save'), save(netns, 'ip6tables-save')],
+    iptables: {
+      4: groupIptables(command(netns, 'iptables-save')),
+      6: groupIptables(command(netns, 'ip6tables-save')),
+    },
   };
 }
 
@@ -140,14 +144,7 @@ function isSetRoute({ dst, table }: Json): boolean {
 
 function readNft(netns?: string): unknown {
   const { nftables } = JSON.parse(command(netns, 'nft', '-j', 'list', 'ruleset')) as { nftables: Json[] };
-  return withoutVolatile(nftables.filter((item) => !('metainfo' in item)));
-}
-
-function save(netns: string | undefined, program: string): string[] {
-  return command(netns, program)
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('#'))
-    .map((line) => line.replace(/ \[\d+:\d+\]$/, ''));
+  return groupNft(withoutVolatile(nftables.filter((item) => !('metainfo' in item))) as Json[]);
 }
 
 function inPod<T>(netns: string, read: () => T): T {

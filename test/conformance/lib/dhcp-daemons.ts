@@ -19,8 +19,12 @@ export interface DaemonSubject {
   start(socketPath: string, ...flags: string[]): Promise<RunningDaemon>;
 }
 
-async function start(program: string, socketPath: string, flags: readonly string[]): Promise<RunningDaemon> {
-  const daemon = spawn(program, ['daemon', '-socketpath', socketPath, ...flags], {
+async function start(
+  [program, ...words]: readonly [string, ...string[]],
+  socketPath: string,
+  flags: readonly string[],
+): Promise<RunningDaemon> {
+  const daemon = spawn(program, [...words, '--socketpath', socketPath, ...flags], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let output = '';
@@ -30,7 +34,7 @@ async function start(program: string, socketPath: string, flags: readonly string
   const exited = once(daemon, 'exit');
   const isRunning = () => daemon.exitCode === null && daemon.signalCode === null;
   for (let i = 0; i < 500 && isRunning() && !existsSync(socketPath); i++) await sleep(20);
-  if (!isRunning()) throw new Error(`${program} daemon: ${output}`);
+  if (!isRunning()) throw new Error(`${program} ${words.join(' ')}: ${output}`);
   const end = async (signal: NodeJS.Signals = 'SIGTERM') => {
     if (isRunning()) daemon.kill(signal);
     await exited;
@@ -38,15 +42,21 @@ async function start(program: string, socketPath: string, flags: readonly string
   return { pid: daemon.pid!, end, [Symbol.asyncDispose]: () => end('SIGKILL') };
 }
 
+/** A daemon by the words of its command. */
+export const startDaemon =
+  (...words: [string, ...string[]]): DaemonSubject['start'] =>
+  (socketPath, ...flags) =>
+    start(words, socketPath, flags);
+
 export const daemons: DaemonSubject[] = [
   {
     name: 'our daemon',
     isOurs: true,
-    start: (socketPath, ...flags) => start(join(pluginBinDir, 'dhcp'), socketPath, flags),
+    start: startDaemon(join(pluginBinDir, 'dhcp'), 'daemon'),
   },
   {
     name: "the reference's daemon",
     isOurs: false,
-    start: (socketPath, ...flags) => start('/usr/lib/cni/dhcp', socketPath, flags),
+    start: startDaemon('/usr/lib/cni/dhcp', 'daemon'),
   },
 ];

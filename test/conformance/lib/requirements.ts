@@ -16,6 +16,20 @@ export function lacksLinkKind(kind: string): string | false {
   return false;
 }
 
+/** Why tests of a bridge with VLANs cannot run here; false when they can. */
+export function lacksVlanFiltering(): string | false {
+  const missing = 'this kernel has no VLAN filtering for bridges';
+  try {
+    run('ip', 'link', 'add', 'vlanprobe', 'type', 'bridge', 'vlan_filtering', '1');
+  } catch {
+    return missing;
+  }
+  // Some kernels take the setting and keep no VLANs.
+  const vlans = run('bridge', 'vlan', 'show', 'dev', 'vlanprobe');
+  run('ip', 'link', 'del', 'vlanprobe');
+  return /PVID/.test(vlans) ? false : missing;
+}
+
 /** Why the subject cannot be tested; false when it has the plugin. */
 export function lacksPlugin({ name, pluginDirs }: Subject, type: string): string | false {
   return !pluginDirs.some((dir) => existsSync(join(dir, type))) && `${name} has no plugin "${type}"`;

@@ -18,6 +18,10 @@ export interface StartedServer {
 export function installInScratch(socket: string): string {
   const dir = mkdtempSync(join(tmpdir(), 'cni-bin-'));
   process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
+  return install(dir, socket);
+}
+
+function install(dir: string, socket: string): string {
   installExecutables(dir, { installation: ownInstallation(), types: builtinPluginTypes, socket });
   return dir;
 }
@@ -37,5 +41,5 @@ export async function startPluginServer(): Promise<StartedServer> {
   // The process may end while the server runs.
   child.unref();
   for (const stream of [child.stdin, child.stdout]) (stream as unknown as { unref(): void }).unref();
-  return { socket, binDir: installInScratch(socket), process: child };
+  return { socket, binDir: install(join(dir, 'bin'), socket), process: child };
 }

@@ -16,22 +16,26 @@ export function allowsOwnNetns(env: Record<string, string | undefined>): boolean
 export async function callBound(
   plugin: BoundPlugin,
   command: Exclude<CniCommand, 'VERSION'>,
-  { request, allowOwnNetns }: { request: PluginRequest; allowOwnNetns: boolean },
+  { request, isOwnNetns }: { request: PluginRequest; isOwnNetns: (netns: string) => boolean },
 ): Promise<Result> {
   const isChange = command === 'ADD' || command === 'DEL';
-  if (!isChange || allowOwnNetns || !isOwnNetns(request.netns)) return await plugin.call(command, request);
+  if (!isChange || !isOwnNetns(request.netns)) return await plugin.call(command, request);
   if (command === 'DEL') await plugin.call(command, { ...request, netns: '' });
   throw new CniError('invalid-netns', "plugin's netns and netns from CNI_NETNS should not be the same");
 }
 
-function isOwnNetns(netns: string): boolean {
-  if (netns === '') return false;
-  try {
-    const own = statSync('/proc/self/ns/net');
-    const theirs = statSync(netns, { throwIfNoEntry: false });
-    return theirs !== undefined && theirs.dev === own.dev && theirs.ino === own.ino;
-  } catch {
-    // What is wrong with the path is for the plugin to say.
-    return false;
-  }
+/** Tells whether a path leads to the network namespace of this process, which never leaves it for longer than a call. */
+export function ownNetnsTest(): (netns: string) => boolean {
+  let own: { dev: number; ino: number } | undefined;
+  return (netns) => {
+    if (netns === '') return false;
+    try {
+      own ??= statSync('/proc/self/ns/net');
+      const theirs = statSync(netns, { throwIfNoEntry: false });
+      return theirs !== undefined && theirs.dev === own.dev && theirs.ino === own.ino;
+    } catch {
+      // What is wrong with the path is for the plugin to say.
+      return false;
+    }
+  };
 }

@@ -5,7 +5,7 @@ import { isJsonObject, parseJson, stringifyJson } from '../json.ts';
 import type { CniCommand, InProcessPlugins, PluginRequest } from '../plugin.ts';
 import type { Result } from '../result.ts';
 import { newestVersion } from '../versions.ts';
-import { callBound } from './call-bound.ts';
+import { callBound, ownNetnsTest } from './call-bound.ts';
 import { checkVersions } from './check-versions.ts';
 import { delegateOf } from './delegate.ts';
 import { execPlugin } from './exec-plugin.ts';
@@ -15,6 +15,8 @@ import { findPlugin, type PluginFile } from './find-plugin.ts';
 export interface InvokeRequest extends Omit<PluginRequest, 'delegate' | 'signal'> {
   /** The text that the request came in; a delegate that is executed gets it as it is. */
   stdin?: string;
+  /** The plugin's file, by who has looked for it already. */
+  file?: PluginFile | undefined;
   /** Types of the plugins that delegate this call, the outermost first. */
   callers?: readonly string[];
 }
@@ -50,8 +52,8 @@ export interface Invoker {
 export function createInvoker(options: InvokerOptions): Invoker {
   const { pluginDirs, inProcess, env, ownGroup, allowOwnNetns = false, onStderr } = options;
   const find = (type: string) => findPlugin(type, pluginDirs);
-  const call: Invoker['call'] = async (type, command, request, signal) => {
-    const file = find(type);
+  const isOwnNetns = ownNetnsTest();
+  const call: Invoker['call'] = async (type, command, { file = find(type), ...request }, signal) => {
     const bound = inProcess?.resolve(type, file);
     if (bound !== undefined) {
       checkVersions(bound, command, request.config.cniVersion);
@@ -60,7 +62,8 @@ export function createInvoker(options: InvokerOptions): Invoker {
       const delegate = delegateOf({ command, callers }, (delegateType, verb) =>
         call(delegateType, verb, { ...request, callers }, signal),
       );
-      return await callBound(bound, command, { request: { ...values, delegate, signal }, allowOwnNetns });
+      const own = allowOwnNetns ? () => false : isOwnNetns;
+      return await callBound(bound, command, { request: { ...values, delegate, signal }, isOwnNetns: own });
     }
     const stdout = await execPlugin(file.path, {
       variables: variablesOf(command, request, pluginDirs),

@@ -1,3 +1,4 @@
+import { parseDuration } from './parse-duration.ts';
 import { runDhcpDaemon } from './run-dhcp-daemon.ts';
 
 const flags = {
@@ -10,15 +11,6 @@ const flags = {
   resendtimeout: 'duration',
 } as const;
 type Flag = keyof typeof flags;
-
-const unitMs: Readonly<Record<string, number>> = {
-  h: 3_600_000,
-  m: 60_000,
-  s: 1000,
-  ms: 1,
-  us: 1e-3,
-  ns: 1e-6,
-};
 
 /** `dhcp daemon`, with the reference's options. Ends on SIGINT and SIGTERM. Gives the exit code. */
 export async function daemonCommand(args: readonly string[]): Promise<number> {
@@ -63,13 +55,4 @@ function parseFlags(args: readonly string[]): Partial<Record<Flag, string>> {
     values[name] = value;
   }
   return values;
-}
-
-/** `1m30s`, `500ms`. */
-export function parseDuration(text: string): number {
-  const parts = [...text.matchAll(/([0-9]+(?:\.[0-9]+)?)(h|ms|m|s|us|ns)/g)];
-  if (parts.length === 0 || parts.map(([whole]) => whole).join('') !== text) {
-    throw new Error(`dhcp daemon: ${JSON.stringify(text)} is no duration such as 10s or 1m30s`);
-  }
-  return parts.reduce((sum, [, number, unit]) => sum + Number(number) * unitMs[unit!]!, 0);
 }

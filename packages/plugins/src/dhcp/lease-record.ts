@@ -60,8 +60,13 @@ function pathOf(dir: string, record: Parameters<typeof clientIdOf>[0]): string {
 export function writeLease(dir: string, record: LeaseRecord): void {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const path = pathOf(dir, record);
-  writeFileSync(`${path}.new`, JSON.stringify(encode(record), undefined, 1), { mode: 0o600 });
-  renameSync(`${path}.new`, path);
+  try {
+    writeFileSync(`${path}.new`, JSON.stringify(encode(record), undefined, 1), { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  } catch (error) {
+    rmSync(`${path}.new`, { force: true });
+    throw error;
+  }
 }
 
 export function removeLease(dir: string, record: Parameters<typeof clientIdOf>[0]): void {

@@ -4,11 +4,12 @@ import type { NetConf } from '@amphipod/cni';
 import { parseIp } from '@amphipod/netlink';
 import fc from 'fast-check';
 import { readConfig } from './config.ts';
-import { parseDuration } from './daemon-command.ts';
+
 import { decodeDatagram, encodeDatagram } from './datagram.ts';
 import { clientIdOf, leaseTimes } from './lease-record.ts';
 import { leaseResult } from './lease-result.ts';
 import { type DhcpMessage, decodeReply, encodeMessage, messageType, OPTION } from './message.ts';
+import { parseDuration } from './parse-duration.ts';
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
 const options = (...pairs: [number, string][]) => new Map(pairs.map(([code, text]) => [code, hex(text)]));

@@ -49,7 +49,7 @@ function allocateOne(reservations: Reservations, undo: UndoStack, wanted: Wanted
       : takeRequested(reservations, wanted, wanted.requested);
   const [owner] = ownerTexts(wanted.containerID, wanted.ifName);
   undo.defer(`release ${formatIp(ip)}`, () => {
-    reservations.release(ip, owner);
+    if (reservations.ownerOf(ip) === owner) reservations.release({ ip, owner });
   });
   reservations.reserve(ip, owner);
   reservations.setLast(wanted.setIndex, ip);
@@ -84,9 +84,10 @@ function nextFree(reservations: Reservations, { set, setIndex }: Wanted): { ip: 
 
 /** One address of a set is enough for an attachment: a second ADD is an error (field case CNI-03). */
 function refuseSecond(reservations: Reservations, { set, requested, containerID, ifName }: Wanted): void {
-  const own = ownerTexts(containerID, ifName)
-    .flatMap((owner) => reservations.ownedBy(owner))
-    .find((ip) => rangeFor(set, ip) !== undefined);
+  const owners = ownerTexts(containerID, ifName);
+  const own = reservations
+    .ofContainer(containerID)
+    .find(({ owner, ip }) => owners.includes(owner) && rangeFor(set, ip) !== undefined)?.ip;
   // The very address asked for gets the words for an address that is taken.
   if (own === undefined || (requested !== undefined && compareIp(own, requested) === 0)) return;
   throw new CniError(

@@ -32,9 +32,10 @@ export const hostLocal: Plugin<unknown> = {
   async del({ containerID, ifName, config, signal }) {
     await locked(join(readDataDir(config), config.name), signal, (reservations) => {
       // Files without the interface only when there are none with it, as the reference does.
+      const held = reservations.ofContainer(containerID);
       for (const owner of ownerTexts(containerID, ifName)) {
-        const mine = reservations.ownedBy(owner);
-        for (const ip of mine) reservations.release(ip, owner);
+        const mine = held.filter((one) => one.owner === owner);
+        for (const one of mine) reservations.release(one);
         if (mine.length > 0) return;
       }
     });
@@ -43,7 +44,7 @@ export const hostLocal: Plugin<unknown> = {
   async check({ containerID, ifName, config, signal }) {
     await locked(join(readDataDir(config), config.name), signal, (reservations) => {
       const owners = ownerTexts(containerID, ifName);
-      if (owners.some((owner) => reservations.ownedBy(owner).length > 0)) return;
+      if (reservations.ofContainer(containerID).some(({ owner }) => owners.includes(owner))) return;
       throw new CniError(
         'plugin-specific',
         `host-local: Failed to find address added by container ${containerID}`,
@@ -71,9 +72,7 @@ export const hostLocal: Plugin<unknown> = {
       validAttachments.flatMap(({ containerID, ifName }) => ownerTexts(containerID, ifName)),
     );
     await locked(join(readDataDir(config), config.name), signal, (reservations) => {
-      for (const { ip, owner } of reservations.list()) {
-        if (!valid.has(owner)) reservations.release(ip, owner);
-      }
+      for (const one of reservations.list()) if (!valid.has(one.owner)) reservations.release(one);
     });
   },
 };

@@ -1,7 +1,7 @@
 import { closeSync, constants, mkdirSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import type { IpAddress } from '@amphipod/netlink';
 
-/** Owner and address of one reservation. */
+/** Owner and address of one reservation; the owner's first line is the container. */
 export interface IndexEntry {
   owner: string;
   ip: IpAddress;
@@ -11,7 +11,7 @@ export interface IndexEntry {
 const INDEX_DIR = '/run/amphipod/host-local';
 const MAGIC = 0x616d7068n;
 const HEADER_BYTES = 32;
-/** Owner's hash, kind, address. */
+/** The container's hash, kind, address. */
 const SLOT_BYTES = 24;
 const MIN_SLOTS = 256;
 const SLOTS_PER_READ = 32;
@@ -23,11 +23,11 @@ const EMPTY = 0;
 const REMOVED = 255;
 
 /**
- * Which addresses an owner has, as a hash table in a file: a question is one read, whatever the number of reservations. It is
+ * Which addresses a container has, as a hash table in a file: a question is one read, whatever the number of reservations. It is
  * a cache of a directory of reservations. The directory carries the proof that it is a true one: a modification time that
  * {@link seal} has put on both, and that whoever else changes the directory replaces without knowing.
  *
- * An answer may hold addresses of another owner with the same hash: look into the file of each.
+ * An answer may hold addresses of another container with the same hash: look into the file of each.
  */
 export class OwnerIndex implements Disposable {
   readonly #fd: number;
@@ -35,6 +35,8 @@ export class OwnerIndex implements Disposable {
   #slots: number;
   /** Slots that are not empty, removed ones too. */
   #used: number;
+  /** The empty slot where the last search ended, until a slot is written. */
+  #end: { hash: number; at: number } | undefined;
 
   private constructor(path: string, fd: number, { slots, used }: { slots: number; used: number }) {
     this.#path = path;
@@ -67,30 +69,36 @@ export class OwnerIndex implements Disposable {
     mkdirSync(INDEX_DIR, { recursive: true, mode: 0o700 });
     const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC, 0o600);
     const index = new OwnerIndex(path, fd, { slots: 0, used: 0 });
-    index.#fill(entries.map(({ owner, ip }) => ({ hash: hashOf(owner), ip })));
+    try {
+      index.#fill(entries.map(({ owner, ip }) => ({ hash: hashOf(containerOf(owner)), ip })));
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
     return index;
   }
 
-  find(owner: string): IpAddress[] {
-    const hash = hashOf(owner);
+  find(containerID: string): IpAddress[] {
+    const hash = hashOf(containerID);
     const found: IpAddress[] = [];
-    this.#probe(hash, (slot) => {
+    const at = this.#probe(hash, (slot) => {
       if (slot.readUInt32LE(0) === hash && slot[4] !== REMOVED) found.push(readIp(slot));
       return false;
     });
+    this.#end = { hash, at };
     return found;
   }
 
   add(owner: string, ip: IpAddress): void {
     if (this.#used + 1 > this.#slots * MAX_LOAD) this.#fill(this.#entries());
-    const hash = hashOf(owner);
-    const at = this.#probe(hash, () => false);
+    const hash = hashOf(containerOf(owner));
+    const at = this.#end?.hash === hash ? this.#end.at : this.#probe(hash, () => false);
     this.#write(at, slotOf(hash, ip));
     this.#used += 1;
   }
 
   remove(owner: string, ip: IpAddress): void {
-    const hash = hashOf(owner);
+    const hash = hashOf(containerOf(owner));
     let isThere = false;
     const at = this.#probe(hash, (slot) => {
       isThere = slot.readUInt32LE(0) === hash && slot[4] === ip.family && readIp(slot).value === ip.value;
@@ -111,7 +119,7 @@ export class OwnerIndex implements Disposable {
     header.writeBigUInt64LE(stamp, 8);
     header.writeUInt32LE(this.#slots, 16);
     header.writeUInt32LE(this.#used, 20);
-    writeSync(this.#fd, header, 0, HEADER_BYTES, 0);
+    writeWhole(this.#fd, header, 0);
   }
 
   /** For an index that can no longer be kept true. */
@@ -128,7 +136,7 @@ export class OwnerIndex implements Disposable {
     const buffer = Buffer.allocUnsafe(SLOTS_PER_READ * SLOT_BYTES);
     for (let at = hash % this.#slots; ; ) {
       const count = Math.min(SLOTS_PER_READ, this.#slots - at);
-      readSync(this.#fd, buffer, 0, count * SLOT_BYTES, HEADER_BYTES + at * SLOT_BYTES);
+      readWhole(this.#fd, buffer.subarray(0, count * SLOT_BYTES), HEADER_BYTES + at * SLOT_BYTES);
       for (let i = 0; i < count; i++) {
         const slot = buffer.subarray(i * SLOT_BYTES, (i + 1) * SLOT_BYTES);
         if (slot[4] === EMPTY || stop(slot)) return at + i;
@@ -138,12 +146,13 @@ export class OwnerIndex implements Disposable {
   }
 
   #write(at: number, slot: Buffer): void {
-    writeSync(this.#fd, slot, 0, SLOT_BYTES, HEADER_BYTES + at * SLOT_BYTES);
+    this.#end = undefined;
+    writeWhole(this.#fd, slot, HEADER_BYTES + at * SLOT_BYTES);
   }
 
   #entries(): { hash: number; ip: IpAddress }[] {
     const table = Buffer.alloc(this.#slots * SLOT_BYTES);
-    readSync(this.#fd, table, 0, table.length, HEADER_BYTES);
+    readWhole(this.#fd, table, HEADER_BYTES);
     const entries: { hash: number; ip: IpAddress }[] = [];
     for (let at = 0; at < table.length; at += SLOT_BYTES) {
       if (table[at + 4] === EMPTY || table[at + 4] === REMOVED) continue;
@@ -162,9 +171,30 @@ export class OwnerIndex implements Disposable {
       while (table[HEADER_BYTES + at * SLOT_BYTES + 4] !== EMPTY) at = (at + 1) % slots;
       slotOf(hash, ip).copy(table, HEADER_BYTES + at * SLOT_BYTES);
     }
-    writeSync(this.#fd, table, 0, table.length, 0);
+    writeWhole(this.#fd, table, 0);
+    this.#end = undefined;
     this.#slots = slots;
     this.#used = entries.length;
+  }
+}
+
+/** The first line of what a reservation holds. */
+function containerOf(owner: string): string {
+  const end = owner.indexOf('\r');
+  return end < 0 ? owner : owner.slice(0, end);
+}
+
+/** @throws Error at the end of the file, which is somebody else's doing */
+function readWhole(fd: number, buffer: Buffer, position: number): void {
+  if (readSync(fd, buffer, 0, buffer.length, position) !== buffer.length) {
+    throw new Error('read index: it is too short');
+  }
+}
+
+/** @throws Error when the file system has no room for all of it */
+function writeWhole(fd: number, buffer: Buffer, position: number): void {
+  if (writeSync(fd, buffer, 0, buffer.length, position) !== buffer.length) {
+    throw new Error('write index: no room');
   }
 }
 
@@ -184,9 +214,9 @@ function readIp(slot: Buffer): IpAddress {
 }
 
 /** FNV-1a, its bits mixed as MurmurHash3 does, since slots are chosen by the low ones. */
-function hashOf(owner: string): number {
+function hashOf(containerID: string): number {
   let hash = 0x811c9dc5;
-  for (let i = 0; i < owner.length; i++) hash = Math.imul(hash ^ owner.charCodeAt(i), 0x01000193);
+  for (let i = 0; i < containerID.length; i++) hash = Math.imul(hash ^ containerID.charCodeAt(i), 0x01000193);
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;

@@ -45,6 +45,10 @@ export class Reservations implements Disposable {
   #entries: Reservation[] = [];
   /** The index says what the directory holds, and both are marked with it. */
   #isSealed: boolean;
+  /** Times of this file system are known to be kept as they are set. */
+  readonly #keepsTimes: boolean;
+  /** Lengths of the last-reserved files that have been read. */
+  readonly #lastBytes = new Map<number, number>();
 
   constructor(dir: string) {
     this.dir = dir;
@@ -52,6 +56,7 @@ export class Reservations implements Disposable {
     const id = `${dev}-${ino}`;
     this.#index = OwnerIndex.open(id, mtimeNs);
     this.#isSealed = this.#index !== undefined;
+    this.#keepsTimes = this.#isSealed;
     if (this.#isSealed) return;
     this.#entries = this.list();
     try {
@@ -78,16 +83,23 @@ export class Reservations implements Disposable {
     return found;
   }
 
-  /** The addresses of an owner. */
-  ownedBy(owner: string): IpAddress[] {
-    const found =
-      this.#index?.find(owner) ?? this.#entries.filter((entry) => entry.owner === owner).map(({ ip }) => ip);
-    return found.filter((ip) => this.#read(formatIp(ip)) === owner);
+  /** What a container has, whichever its interfaces are. */
+  ofContainer(containerID: string): Reservation[] {
+    const isIts = (owner: string | undefined) =>
+      owner === containerID || owner?.startsWith(`${containerID}\r\n`) === true;
+    const found = this.#ask((index) => index.find(containerID));
+    if (found === undefined) return this.#entries.filter(({ owner }) => isIts(owner));
+    return found.map((ip) => ({ ip, owner: this.ownerOf(ip)! })).filter(({ owner }) => isIts(owner));
+  }
+
+  /** Who has an address, as its file says; undefined when nobody has. */
+  ownerOf(ip: IpAddress): string | undefined {
+    return this.#read(formatIp(ip)) || undefined;
   }
 
   /** Every address in use, without a look at the files. */
   addresses(): IpAddress[] {
-    return this.#index?.addresses() ?? this.#entries.map(({ ip }) => ip);
+    return this.#ask((index) => index.addresses()) ?? this.#entries.map(({ ip }) => ip);
   }
 
   isFree(ip: IpAddress): boolean {
@@ -106,22 +118,22 @@ export class Reservations implements Disposable {
       rmSync(temporary, { force: true });
       throw error;
     }
-    this.#note((index) => index.add(owner, ip));
     if (this.#index === undefined) this.#entries.push({ owner, ip });
+    this.#note((index) => index.add(owner, ip));
   }
 
-  /** Gives an address back if it is still that owner's. */
-  release(ip: IpAddress, owner: string): void {
-    const name = formatIp(ip);
-    if (this.#read(name) !== owner) return;
-    unlinkSync(join(this.dir, name));
+  /** Gives an address back: its file, which must be this one, has been read while holding the lock. */
+  release({ ip, owner }: Reservation): void {
+    unlinkSync(join(this.dir, formatIp(ip)));
     this.#note((index) => index.remove(owner, ip));
     this.#entries = this.#entries.filter((entry) => compareIp(entry.ip, ip) !== 0);
   }
 
   /** The address that was given out last; undefined when there is none or the file is damaged. */
   last(setIndex: number): IpAddress | undefined {
-    return tryParseIp(this.#read(`${LAST_PREFIX}${setIndex}`) ?? '');
+    const text = this.#read(`${LAST_PREFIX}${setIndex}`) ?? '';
+    this.#lastBytes.set(setIndex, text.length);
+    return tryParseIp(text);
   }
 
   /** In place and without truncating first, which makes ext4 write the file out at once; a damaged one does no harm. */
@@ -134,7 +146,8 @@ export class Reservations implements Disposable {
     );
     try {
       writeSync(fd, text, 0);
-      if (fstatSync(fd).size !== text.length) ftruncateSync(fd, text.length);
+      const before = this.#lastBytes.get(setIndex) ?? fstatSync(fd).size;
+      if (before > text.length) ftruncateSync(fd, text.length);
     } finally {
       closeSync(fd);
     }
@@ -154,16 +167,22 @@ export class Reservations implements Disposable {
     }
   }
 
-  /** The reservation stands whatever becomes of the index: one that fails is given up, and made anew by a later call. */
   #note(change: (index: OwnerIndex) => void): void {
-    if (this.#index === undefined) return;
     this.#isSealed = false;
+    this.#ask(change);
+  }
+
+  /** The reservation stands whatever becomes of the index: one that fails is given up, and made anew by a later call. */
+  #ask<T>(question: (index: OwnerIndex) => T): T | undefined {
+    if (this.#index === undefined) return undefined;
     try {
-      change(this.#index);
+      return question(this.#index);
     } catch {
+      this.#isSealed = false;
       this.#entries = this.list();
       this.#index[Symbol.dispose]();
       this.#index = undefined;
+      return undefined;
     }
   }
 
@@ -172,9 +191,8 @@ export class Reservations implements Disposable {
     // what another machine or container, with an index of its own, puts there.
     const stamp = BigInt(Date.now()) * MS - 20n * MS - BigInt(Math.floor(Math.random() * 1e9));
     utimesAt(AT_FDCWD, `${this.dir}/.`, stamp);
-    const kept = statSync(this.dir, { bigint: true }).mtimeNs;
     // A file system that keeps whole seconds cannot tell two changes apart.
-    if (kept === stamp) index.seal(stamp);
+    if (this.#keepsTimes || statSync(this.dir, { bigint: true }).mtimeNs === stamp) index.seal(stamp);
     else index.discard();
   }
 }

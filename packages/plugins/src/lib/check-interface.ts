@@ -78,7 +78,8 @@ function checkRoutes(pod: Pod, { routes = [] }: Result): void {
   for (const { dst, gw, table } of routes) {
     const wanted = formatCidr(networkOf(parseCidr(dst)));
     const { family } = parseCidr(dst).ip;
-    const present = routeList(pod.rtnl, { family, ...(table !== undefined && { table }) });
+    // Where the result names no table: sbr and vrf move routes to another one.
+    const present = routeList(pod.rtnl, { family, table: table ?? 'all' });
     if (!present.some((route) => matches(route, wanted, gw))) {
       throw checkFailure(
         `Expected Route ${dst}${gw === undefined ? '' : ` via ${gw}`} not found in routing table`,

@@ -12,6 +12,7 @@ import {
   parseCidr,
   parseIp,
   type RouteSpec,
+  type Rtnl,
   routeAddRequest,
   routeAppendRequest,
 } from '@amphipod/netlink';
@@ -41,8 +42,8 @@ export async function configureInterface(
   if (hasIpv6) pod.run<void>(() => prepareIpv6(ifName, enableDad));
   const hasToWait = hasIpv6 && enableDad;
   const link = [
-    // Before the link comes up, which is what neighbours are told of.
-    linkSetRequest(ifIndex, { ipv4: { arpNotify: true } }),
+    // Before the link comes up, which is what neighbours are told of; alone with the host there are none.
+    ...(connectedRoutes === undefined ? [linkSetRequest(ifIndex, { ipv4: { arpNotify: true } })] : []),
     ...addresses.map((cidr) => addrAddRequest(ifIndex, cidr, addressOptions(cidr))),
     linkSetRequest(ifIndex, { up: true }),
   ];
@@ -52,7 +53,7 @@ export async function configureInterface(
   ];
   if (hasToWait) {
     pod.rtnl.executeAll(link);
-    await settle(pod, ifIndex);
+    await settle(pod.rtnl, ifIndex);
     pod.rtnl.executeAll(rest);
   } else pod.rtnl.executeAll([...link, ...rest]);
 
@@ -99,9 +100,10 @@ function gatewayOf(ips: ResultIps, { family }: IpAddress): IpAddress | undefined
     .find((gateway) => gateway?.family === family);
 }
 
-async function settle(pod: Pod, ifIndex: number): Promise<void> {
+/** Waits for the end of IPv6 duplicate address detection. @throws CniError when another machine has an address, or after 5 s */
+export async function settle(rtnl: Rtnl, ifIndex: number): Promise<void> {
   for (let waitedMs = 0; ; waitedMs += DAD_STEP_MS) {
-    const addresses = addrList(pod.rtnl, { ifIndex, family: 6 });
+    const addresses = addrList(rtnl, { ifIndex, family: 6 });
     if (addresses.some(({ flags }) => flags.dadFailed)) {
       throw new CniError(
         'internal',

@@ -1,6 +1,6 @@
 import { CniError, type PluginRequest, type Result } from '@amphipod/cni';
 import { isCode, type UndoStack } from '@amphipod/linux';
-import { type IpAddress, type Nft, type NftElement, nftTransaction } from '@amphipod/netlink';
+import { type Cidr, type Nft, type NftElement, nftTransaction } from '@amphipod/netlink';
 import type { PluginHost } from '../lib/host.ts';
 import { ownerTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
@@ -10,10 +10,10 @@ import { addConditionalPorts, removeConditionalPorts } from './conditions.ts';
 import { type PortmapConfig, readConfig } from './config.ts';
 import { entriesFor, podCidrs } from './entries.ts';
 import { flushUdp } from './flush-udp.ts';
-import { type Entry, elementOps, frame, tables } from './host-ports.ts';
+import { type Entry, elementOps, frame, setsOf, tables } from './host-ports.ts';
 import { addIptablesPorts } from './iptables-change.ts';
 import { portsFor } from './iptables-ports.ts';
-import { listElements, removeWhere } from './owned-elements.ts';
+import { findElement, removeWhere } from './owned-elements.ts';
 
 /** Puts the pod's ports into the maps; the result is that of the plugin before. */
 export async function add(request: PluginRequest, host: PluginHost): Promise<Result> {
@@ -23,12 +23,13 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
   const config = readConfig(request);
   if (config.mappings.length === 0) return prevResult;
   const owner = ownerOf(request);
+  const pods = podCidrs(request);
   return await withUndo(async (undo) => {
-    for (const pod of podCidrs(prevResult)) {
-      if (config.backend === 'iptables') await addIptablesPorts(portsFor(config, owner, pod), undo);
-      else await addNftPorts(host.nft, config, { pod: pod.ip, tag: ownerTag(owner), undo });
-      if (config.snat && pod.ip.family === 4) allowLoopback(host.rtnl, pod.ip);
-    }
+    if (config.backend === 'nftables')
+      await addNftPorts(host.nft, config, { pods, tag: ownerTag(owner), undo });
+    else for (const pod of pods) await addIptablesPorts(portsFor(config, owner, pod), undo);
+    const ipv4 = pods.find(({ ip }) => ip.family === 4);
+    if (config.snat && ipv4 !== undefined) allowLoopback(host.rtnl, ipv4.ip);
     flushUdp(host.nft, config.mappings);
     return prevResult;
   });
@@ -37,49 +38,49 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
 async function addNftPorts(
   conn: Nft,
   config: PortmapConfig,
-  { pod, tag, undo }: { pod: IpAddress; tag: string; undo: UndoStack },
+  { pods, tag, undo }: { pods: readonly Cidr[]; tag: string; undo: UndoStack },
 ): Promise<void> {
-  const entries = entriesFor(config, pod, tag);
-  const isConditional = config.conditions[pod.family].length > 0;
+  const entries = pods.flatMap(({ ip }) => entriesFor(config, ip, tag));
+  const conditional = pods.filter(({ ip }) => config.conditions[ip.family].length > 0);
   undo.defer('remove host ports', () => {
     removeWhere(conn, (comment) => comment === tag);
-    if (isConditional) removeConditionalPorts(conn, (comment) => comment === tag);
+    if (conditional.length > 0) removeConditionalPorts(conn, (comment) => comment === tag);
   });
-  if (entries.length > 0) putEntries(conn, pod, entries);
-  if (isConditional) await addConditionalPorts(conn, config, { pod, comment: tag });
+  if (entries.length > 0) putEntries(conn, entries);
+  for (const { ip } of conditional) await addConditionalPorts(conn, config, { pod: ip, comment: tag });
 }
 
-function putEntries(conn: Nft, { family }: IpAddress, entries: readonly Entry[]): void {
+/** Mostly one transaction, and nothing is asked before. */
+function putEntries(conn: Nft, entries: readonly Entry[]): void {
   const create = elementOps('create', entries);
   try {
     nftTransaction(conn, create);
   } catch (error) {
-    if (isCode(error, 'ENOENT')) nftTransaction(conn, [...frame(tables[family]), ...create]);
-    else if (isCode(error, 'EEXIST')) replaceOwn(conn, entries);
-    else throw error;
+    if (!isCode(error, 'ENOENT', 'EEXIST')) throw error;
+    const used = Object.values(tables).filter((table) =>
+      entries.some(({ of }) => setsOf(table).includes(of)),
+    );
+    nftTransaction(conn, [
+      ...used.flatMap(frame),
+      ...elementOps('delete', inTheWay(conn, entries)),
+      ...create,
+    ]);
   }
 }
 
 /** Our own elements from an interrupted ADD give way, those of others do not. @throws CniError naming port and holder */
-function replaceOwn(conn: Nft, entries: readonly Entry[]): void {
-  const old = entries.flatMap(({ of, element }): Entry[] => {
-    const present = listElements(conn, of).find((other) => keyText(other) === keyText(element));
+function inTheWay(conn: Nft, entries: readonly Entry[]): Entry[] {
+  return entries.flatMap(({ of, element }): Entry[] => {
+    const present = findElement(conn, of, element.key);
     if (present === undefined) return [];
     // Sets are keyed by the pod's own address: what is there belongs to a pod that is gone.
     if (of.object === 'map' && present.comment !== element.comment) throw portTaken(element, present);
     return [{ of, element: present }];
   });
-  nftTransaction(conn, [...elementOps('delete', old), ...elementOps('create', entries)]);
 }
 
 function portTaken({ key }: NftElement, { comment }: NftElement): CniError {
   return new CniError('internal', `host port ${String(key.at(-1))} is in use already`, {
     details: `it belongs to ${JSON.stringify(comment ?? 'nobody known')}`,
   });
-}
-
-function keyText({ key }: NftElement): string {
-  return key
-    .map((part) => (typeof part === 'object' && 'value' in part ? part.value : String(part)))
-    .join(' ');
 }

@@ -10,7 +10,7 @@ import { entriesFor, podCidrs } from './entries.ts';
 import { tables } from './host-ports.ts';
 import { hasIptablesPorts } from './iptables-change.ts';
 import { podChain, portsFor } from './iptables-ports.ts';
-import { listElements } from './owned-elements.ts';
+import { findElement } from './owned-elements.ts';
 
 const neededChains = ['prerouting', 'output', 'postrouting', 'dnat'];
 
@@ -22,7 +22,7 @@ export async function check(request: PluginRequest, host: PluginHost): Promise<v
   const config = readConfig(request);
   const owner = ownerOf(request);
   if (config.mappings.length === 0) return;
-  for (const pod of podCidrs(prevResult)) {
+  for (const pod of podCidrs(request)) {
     if (config.backend === 'nftables') checkNft(host, config, { pod: pod.ip, tag: ownerTag(owner) });
     else if (!(await hasIptablesPorts(portsFor(config, owner, pod)))) {
       throw checkFailure(
@@ -44,9 +44,8 @@ function checkNft(
   if (missing.length > 0)
     throw checkFailure(`nftables chains of ${ref.table} not found: ${missing.join(', ')}`);
   for (const { of, element } of entries) {
-    const own = listElements(host.nft, of).filter(({ comment }) => comment === tag);
-    const isThere = own.some((present) => same(present.key, element.key) && same(present.data, element.data));
-    if (!isThere) {
+    const present = findElement(host.nft, of, element.key);
+    if (present?.comment !== tag || !same(present.data, element.data)) {
       throw checkFailure(
         `host port rule of ${formatIp(pod)} not found in ${ref.family} ${ref.table} ${of.set}`,
       );

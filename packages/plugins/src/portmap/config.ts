@@ -22,7 +22,7 @@ export interface PortmapConfig extends BackendConfig {
   mappings: PortMapping[];
   /** Masquerades connections of the pod to itself, and from 127.0.0.1. */
   snat: boolean;
-  /** Masquerades every connection that comes through a host port. */
+  /** Masquerades every connection that comes through a host port; only with `snat`. */
   masqAll: boolean;
 }
 
@@ -48,8 +48,16 @@ export function findConfig(request: Pick<PluginRequest, 'config'>): PortmapConfi
   }
 }
 
-/** The mappings alone, for DEL. @throws CniError invalid-network-config */
-export function readMappings({ config }: Pick<PluginRequest, 'config'>): PortMapping[] {
+/** For DEL, which takes mappings that ADD refuses too. */
+export function hasMappings({ config }: Pick<PluginRequest, 'config'>): boolean {
+  try {
+    return (readKeys(config).object('runtimeConfig')?.objects('portMappings') ?? []).length > 0;
+  } catch {
+    return true;
+  }
+}
+
+function readMappings({ config }: Pick<PluginRequest, 'config'>): PortMapping[] {
   const runtimeConfig = readKeys(config).object('runtimeConfig');
   return (
     (runtimeConfig?.objects('portMappings') ?? [])

@@ -6,32 +6,36 @@ import { hasLegacyTable } from '../lib/iptables.ts';
 import { ownerTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { removeConditionalPorts } from './conditions.ts';
-import { findConfig, type PortmapConfig, readMappings } from './config.ts';
-import { podCidrs } from './entries.ts';
+import { findConfig, hasMappings, type PortmapConfig } from './config.ts';
+import { entriesFor, podCidrs } from './entries.ts';
 import { flushUdp } from './flush-udp.ts';
+import type { Entry } from './host-ports.ts';
 import { removeIptablesPorts } from './iptables-change.ts';
 import { podChain, portsFor } from './iptables-ports.ts';
-import { removeWhere } from './owned-elements.ts';
+import { removeEntries, removeWhere } from './owned-elements.ts';
 
-/** Takes this owner's ports out. Without mappings nothing was put in. */
+/** Takes this owner's ports out. Without mappings nothing was put in; with ones that ADD refuses all is searched. */
 export async function del(request: PluginRequest, host: PluginHost): Promise<void> {
-  const mappings = readMappings(request);
-  if (mappings.length === 0) return;
+  if (!hasMappings(request)) return;
   const config = findConfig(request);
   const attempts = new Attempts();
   await attempts.run(async () => {
     const isDone = config.backend === 'nftables' && removeNftPorts(request, host, config);
     if (!isDone) await removeIptablesPorts(ownerOf(request), familiesOf(request, config));
   });
-  await attempts.run(() => flushUdp(host.nft, mappings));
+  await attempts.run(() => flushUdp(host.nft, config.mappings));
   attempts.throwIfAny();
 }
 
 /** False when the ports may be in iptables. */
 function removeNftPorts(request: PluginRequest, { nft }: PluginHost, config: PortmapConfig): boolean {
   const owner = ownerOf(request);
-  const isOwn = (comment: string | undefined) => comment === ownerTag(owner);
-  const isFound = removeWhere(nft, isOwn);
+  const tag = ownerTag(owner);
+  const isOwn = (comment: string | undefined) => comment === tag;
+  const entries = entriesOf(request, config, tag);
+  const removed = removeEntries(nft, entries, tag);
+  const isWhole = removed > 0 && removed === entries.length;
+  const isFound = isWhole || removeWhere(nft, isOwn) || removed > 0;
   if (config.conditions[4].length + config.conditions[6].length > 0) removeConditionalPorts(nft, isOwn);
   if (isFound || config.isExplicit) return true;
   // The reference may have added this pod. Its chain is looked for without starting a process, where that can be.
@@ -43,10 +47,22 @@ function removeNftPorts(request: PluginRequest, { nft }: PluginHost, config: Por
   );
 }
 
+/** What ADD put in; nothing where it would have refused. */
+function entriesOf(request: PluginRequest, config: PortmapConfig, tag: string): Entry[] {
+  try {
+    return podCidrs(request).flatMap(({ ip }) => entriesFor(config, ip, tag));
+  } catch {
+    return [];
+  }
+}
+
 /** Those of the result, with the rules that ADD made; without a result both. */
 function familiesOf(request: PluginRequest, config: PortmapConfig) {
-  const { prevResult } = request;
-  const pods = prevResult === undefined ? [] : podCidrs(prevResult);
   const both: { family: IpFamily }[] = [{ family: 4 }, { family: 6 }];
-  return pods.length === 0 ? both : pods.map((pod) => portsFor(config, ownerOf(request), pod));
+  try {
+    const pods = podCidrs(request);
+    return pods.length === 0 ? both : pods.map((pod) => portsFor(config, ownerOf(request), pod));
+  } catch {
+    return both;
+  }
 }

@@ -1,18 +1,16 @@
-import { CniError, type Result } from '@amphipod/cni';
+import { CniError, type PluginRequest } from '@amphipod/cni';
 import { type Cidr, formatIp, type IpAddress, type NftElement, parseCidr } from '@amphipod/netlink';
 import { appliesTo, type PortMapping, type PortmapConfig, protocolNumbers } from './config.ts';
 import { type Entry, tables } from './host-ports.ts';
 
-/** The addresses that ports lead to. */
-export function podAddresses(result: Result): IpAddress[] {
-  return podCidrs(result).map(({ ip }) => ip);
-}
-
-/** The first address of each family that is the pod's, with its network. */
-export function podCidrs({ ips = [], interfaces = [] }: Result): Cidr[] {
-  const ofPod = ips
-    .filter(({ interface: index }) => index === undefined || interfaces[index]?.sandbox !== undefined)
-    .map(({ address }) => parseCidr(address));
+/** The first address of each family of the pod's interface, with its network. */
+export function podCidrs({ prevResult = {}, ifName }: Pick<PluginRequest, 'prevResult' | 'ifName'>): Cidr[] {
+  const { ips = [], interfaces = [] } = prevResult;
+  const isOfPod = (index: number | undefined) => {
+    const owner = index === undefined ? undefined : interfaces[index];
+    return owner === undefined || (owner.name === ifName && (owner.sandbox ?? '') !== '');
+  };
+  const ofPod = ips.filter(({ interface: index }) => isOfPod(index)).map(({ address }) => parseCidr(address));
   return ([4, 6] as const)
     .map((family) => ofPod.find(({ ip }) => ip.family === family))
     .filter((cidr) => cidr !== undefined);
@@ -40,7 +38,7 @@ export function entriesFor(config: PortmapConfig, pod: IpAddress, comment: strin
     ...ports.values(),
     ...(config.snat ? [{ of: table.hairpin, element: element(pod, pod) }] : []),
     ...(config.snat && pod.family === 4 ? [{ of: table.loopback, element: element(pod) }] : []),
-    ...(config.masqAll ? [{ of: table.masqAll, element: element(pod) }] : []),
+    ...(config.snat && config.masqAll ? [{ of: table.masqAll, element: element(pod) }] : []),
   ];
 }
 

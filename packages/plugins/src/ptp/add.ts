@@ -19,11 +19,12 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
   using pod = host.openPod(request.netns);
   const owner = ownerOf(request);
   return await withUndo(async (undo) => {
+    // Before IPAM: a second ADD fails here, with nothing to undo that belongs to the first (field case CNI-03).
+    const veth = createVeth(host.rtnl, pod, undo, { owner, mtu, mac: undefined });
     const result = await ipamAdd(request, ipamType, undo);
     const addresses = podAddressesOf(result);
     const cidrs = addresses.map(({ address }) => address);
     enableForwarding(cidrs);
-    const veth = createVeth(host.rtnl, pod, undo, { owner, mtu, mac: undefined });
     setUpHostEnd(host, veth, addresses);
     await configureInterface(pod, result, {
       ifIndex: veth.pod.ifIndex,

@@ -21,7 +21,9 @@ export async function check(request: PluginRequest, host: PluginHost): Promise<v
   const podLink = checkPodInterface(pod, prevResult, podInterface);
   const hostEnd = checkHostEnd(host.rtnl, podLink, prevResult);
   const addresses = podAddressesOf(prevResult);
-  checkRoutes(pod.rtnl, { ifIndex: podLink.ifIndex, name: podLink.name }, podRoutes(addresses));
+  // Plugins after this one, sbr and vrf, move the pod's routes to another table.
+  const inPod: Place = { ifIndex: podLink.ifIndex, name: podLink.name, table: 'all' };
+  checkRoutes(pod.rtnl, inPod, podRoutes(addresses));
   checkRoutes(host.rtnl, hostEnd, addresses.map(hostRoute));
   checkGateways(host.rtnl, hostEnd, gatewaysOf(addresses));
   for (const { address } of addresses) {
@@ -34,11 +36,15 @@ export async function check(request: PluginRequest, host: PluginHost): Promise<v
 interface Place {
   ifIndex: number;
   name: string;
+  /** The main table unless given. */
+  table?: 'all';
 }
 
-function checkRoutes(rtnl: Rtnl, { ifIndex, name }: Place, wanted: readonly { dst?: Cidr }[]): void {
+function checkRoutes(rtnl: Rtnl, { ifIndex, name, table }: Place, wanted: readonly { dst?: Cidr }[]): void {
   const present = new Set(
-    routeList(rtnl, { ifIndex }).flatMap(({ dst }) => (dst === undefined ? [] : [formatCidr(dst)])),
+    routeList(rtnl, { ifIndex, ...(table !== undefined && { table }) }).flatMap(({ dst }) =>
+      dst === undefined ? [] : [formatCidr(dst)],
+    ),
   );
   for (const { dst } of wanted) {
     if (dst !== undefined && !present.has(formatCidr(dst))) {

@@ -44,21 +44,22 @@ function readAddress(reader: KeyReader): StaticAddress {
   return { address, ...(gateway !== undefined && { gateway }) };
 }
 
-/** CNI_ARGS `IP=` adds addresses; `GATEWAY=` is for those in whose network it is. */
+/** CNI_ARGS `IP=` adds addresses; `GATEWAY=` is for those of them in whose network it is, not for configured ones. */
 function withArgs(configured: readonly StaticAddress[], args: string): StaticAddress[] {
   const { IP = '', GATEWAY = '' } = parseArgs(args, ['IP', 'GATEWAY']);
-  const given = splitList(IP).map((text) => ({
-    address: parseAddress(text, "the 'ip' field is expected to be in", 'invalid-environment'),
-  }));
-  const addresses: StaticAddress[] = [...configured, ...given];
+  const given = splitList(IP).map(
+    (text): StaticAddress => ({
+      address: parseAddress(text, "the 'ip' field is expected to be in", 'invalid-environment'),
+    }),
+  );
   for (const text of splitList(GATEWAY)) {
     const gateway = tryParseIp(text);
     if (gateway === undefined) {
       throw new CniError('invalid-environment', `invalid gateway address: ${text}`);
     }
-    for (const one of addresses) if (contains(one.address, gateway)) one.gateway = gateway;
+    for (const one of given) if (contains(one.address, gateway)) one.gateway = gateway;
   }
-  return addresses;
+  return [...configured, ...given];
 }
 
 function splitList(text: string): string[] {

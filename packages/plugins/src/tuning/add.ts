@@ -43,11 +43,12 @@ function tuneLink(
   const older = readBackup(path);
   // A second ADD finds the link tuned already: what DEL is to restore is what was before the first.
   const isTuned = older !== undefined && older.tunedMac === link.mac;
-  writeBackup(undo, path, {
+  const backup = {
     settings: isTuned ? { ...before, ...older.settings } : before,
     owner: ownerTag(ownerOf(request)),
     tunedMac: wanted.mac ?? link.mac,
-  });
+  };
+  writeBackup(undo, path, backup, older?.text);
   undo.defer(`restore link ${ifName}`, () => linkSet(pod.rtnl, link.ifIndex, before));
   linkSet(pod.rtnl, link.ifIndex, wanted);
 }

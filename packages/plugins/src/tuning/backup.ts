@@ -19,9 +19,13 @@ export function backupPath(dataDir: string, { containerID, ifName }: AttachmentI
   return join(dataDir, `${containerID}_${ifName}.json`);
 }
 
-/** Writes the file, whole or not at all; undoing puts back what was there. */
-export function writeBackup(undo: UndoStack, path: string, backup: Backup): void {
-  const before = readIfThere(path);
+/** What is in the file, as it can be read and as it stands there. */
+export interface KeptBackup extends Backup {
+  text: string;
+}
+
+/** Writes the file, whole or not at all; undoing puts back what was there `before`. */
+export function writeBackup(undo: UndoStack, path: string, backup: Backup, before: string | undefined): void {
   undo.defer(`restore ${path}`, () => {
     rmSync(temporary(path), { force: true });
     if (before === undefined) rmSync(path, { force: true });
@@ -54,7 +58,7 @@ function encode({ settings, owner, tunedMac }: Backup): object {
 }
 
 /** Undefined when there is none; without settings when it cannot be read as one. */
-export function readBackup(path: string): Backup | undefined {
+export function readBackup(path: string): KeptBackup | undefined {
   const text = readIfThere(path);
   if (text === undefined) return undefined;
   const object = parse(text);
@@ -82,6 +86,7 @@ export function readBackup(path: string): Backup | undefined {
     },
     owner: typed('owner', isString),
     tunedMac: typed('tunedMac', isString),
+    text,
   };
 }
 

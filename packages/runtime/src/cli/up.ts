@@ -12,6 +12,7 @@ export const command = defineCommand({
     'cni-conf-dir': { type: 'string', value: 'DIR', help: 'network configuration (/etc/cni/net.d)' },
     'cni-bin-dir': { type: 'string', value: 'DIR[,DIR]', help: 'plugins (/opt/cni/bin, then our own)' },
     'cni-cache-dir': { type: 'string', value: 'DIR', help: 'results of plugins (/var/lib/cni)' },
+    'cni-timeout-ms': { type: 'string', value: 'MS', help: 'for each call of a plugin (60000)' },
     runtime: { type: 'string', value: 'NAME', help: 'default OCI runtime: runc or crun (whichever works)' },
     'seccomp-profile': { type: 'string', value: 'FILE', help: 'what RuntimeDefault means' },
     'stream-address': {

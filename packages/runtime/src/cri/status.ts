@@ -65,6 +65,7 @@ function verboseInfo(context: RuntimeContext): Record<string, string> {
       default: network?.name,
       file: network?.file,
       problems: context.networks.errors.map((error) => error.message),
+      calls: context.cni.callsUnderWay(),
     }),
     cgroups: JSON.stringify({ version: context.cgroups.version, driver: 'cgroupfs' }),
   };

@@ -14,6 +14,7 @@ const defaults: DaemonConfig = {
   cniConfDir: '/etc/cni/net.d',
   cniBinDir: ['/opt/cni/bin', pluginBinDir],
   cniCacheDir: '/var/lib/cni',
+  cniTimeoutMs: 60_000,
   runtime: '',
   logLevel: 'info',
   seccompProfile: '/usr/share/containers/seccomp.json',
@@ -54,9 +55,9 @@ export function readDaemonConfig(flags: DaemonFlags): DaemonConfig {
   return Object.freeze(config) as unknown as DaemonConfig;
 }
 
-/** Flags are text; the one number among them becomes one where it looks like one. */
+/** Flags are text; numbers among them become such where they look like it. */
 function flagValue(flag: string, value: string | boolean | undefined) {
-  return flag === 'stream-port' && /^\d+$/.test(`${value}`) ? Number(value) : value;
+  return ['stream-port', 'cni-timeout-ms'].includes(flag) && /^\d+$/.test(`${value}`) ? Number(value) : value;
 }
 
 function readFile(file: string, required: boolean): Record<string, unknown> {
@@ -90,6 +91,8 @@ function set(
   }
   if (field === 'streamPort' && !(Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 65_535))
     throw refused('must be a port number, or 0 for any free one');
+  if (field === 'cniTimeoutMs' && !(Number.isSafeInteger(value) && Number(value) > 0))
+    throw refused('must be a number of milliseconds above 0');
   if (
     ['root', 'state', 'socket', 'cniConfDir', 'cniCacheDir'].includes(field) &&
     !(value as string).startsWith('/')

@@ -69,6 +69,10 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
     cni: createCni({
       pluginDirs: config.cniBinDir,
       cacheDir: config.cniCacheDir,
+      timeoutMs: config.cniTimeoutMs,
+      cleanupTimeoutMs: config.cniTimeoutMs,
+      onWarning: (message) => log.warn(message),
+      onPluginStderr: (plugin, text) => log.debug('plugin says', { plugin, text }),
       inProcess: plugins,
     }),
     networks: new Networks(config.cniConfDir),

@@ -12,4 +12,8 @@ export const cniCommands: Record<string, CommandEntry> = {
   explain: { summary: 'Show what an attachment would change', load: () => import('./explain.ts') },
   install: { summary: 'Put our plugins where other runtimes look', load: () => import('./install.ts') },
   serve: { summary: 'Run the plugins for their executables', load: () => import('./serve.ts') },
+  'dhcp-daemon': {
+    summary: 'Get and keep the leases of the dhcp plugin',
+    load: () => import('./dhcp-daemon.ts'),
+  },
 };

@@ -91,11 +91,12 @@ function readParents(run: Run, list: NetworkConfigList): Pick<ScratchRequest, 'p
     }[]
   )[0];
   const names = new Set(namedLinks(list.plugins));
+  const hardware = new Set(list.plugins.map(({ hwaddr }) => String(hwaddr).toLowerCase()));
   const needsDefault = list.plugins.some(({ type, master }) => defaultRouteTypes.includes(type) && !master);
   if (needsDefault && route !== undefined) names.add(route.dev);
   const links = JSON.parse(run('ip', '-j', 'address', 'show') || '[]') as IpAddress[];
   const parents: ParentLink[] = links
-    .filter(({ ifname }) => names.has(ifname))
+    .filter(({ ifname, address = '' }) => names.has(ifname) || hardware.has(address))
     .map(({ ifname, mtu, address, link_type, addr_info }) => ({
       name: ifname,
       mtu,

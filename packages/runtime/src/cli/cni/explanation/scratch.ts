@@ -6,6 +6,7 @@ import { createCni, encodeResult, parseJson, parseNetworkConfigList, stringifyJs
 import { createPinnedNamespaces, inNetns, sysctlSet } from '@amphipod/linux';
 import { builtinPlugins } from '@amphipod/plugins';
 import { type Change, compareItems, compareSysctls } from './compare.ts';
+import { replaceDhcp } from './replace-dhcp.ts';
 import {
   fillCopies,
   protectMachine,
@@ -48,13 +49,16 @@ function compare(before: Look, after: Look): Change[] {
 }
 
 async function answer(request: ScratchRequest): Promise<ScratchAnswer> {
-  const { list: redirected, copies } = redirectState(parseJson(request.list) as Record<string, unknown>);
+  const { list: withoutDhcp, notes: dhcpNotes } = replaceDhcp(
+    parseJson(request.list) as Record<string, unknown>,
+  );
+  const { list: redirected, copies } = redirectState(withoutDhcp);
   protectMachine();
   fillCopies(copies);
   const run = runIn();
   run('ip', 'link', 'set', 'lo', 'up');
   for (const [key, value] of Object.entries(request.sysctls)) sysctlSet(key, value);
-  const notes = makeStandIns(run, request);
+  const notes = [...dhcpNotes, ...makeStandIns(run, request)];
   createPinnedNamespaces({ net: podPath });
   if (run('nft', 'list', 'tables') === undefined) notes.push('nft is not installed: rules are not shown');
   if (run('tc', 'qdisc', 'show') === undefined) notes.push('tc is not installed: queueing is not shown');

@@ -4,7 +4,7 @@ import { isJsonObject, type JsonObject, specVersions } from '@amphipod/cni';
 import { findChainMistakes } from './find-chain-mistakes.ts';
 import { findPluginMistakes, type PluginSetting } from './find-plugin-mistakes.ts';
 import type { Mistake } from './mistake.ts';
-import { type JsonKey, JsonSyntaxError, type JsonText, readJson } from './read-json.ts';
+import { type JsonKey, JsonSyntaxError, type JsonText, type Position, readJson } from './read-json.ts';
 
 const extensions = ['.conflist', '.conf', '.json'];
 const listKeys = [
@@ -75,7 +75,7 @@ async function checkFile(file: string, pluginDirs: readonly string[]): Promise<C
     return { file, name: undefined, mistakes };
   }
   const tell: Tell = (severity, key, { reason, wanted }, value) => {
-    const position = text.positions.get(key) ?? text.positions.get(parentOf(key));
+    const position = positionOf(text, key);
     mistakes.push({
       severity,
       file,
@@ -190,6 +190,12 @@ function typeOf(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';
   return `a ${typeof value}`.replace('a object', 'an object');
+}
+
+/** Where a key is, or the nearest one around it that there is. */
+function positionOf({ positions }: JsonText, key: JsonKey): Position | undefined {
+  for (let at = key; at !== ''; at = parentOf(at)) if (positions.has(at)) return positions.get(at);
+  return positions.get('');
 }
 
 function parentOf(key: JsonKey): JsonKey {

@@ -183,7 +183,6 @@ function checkValues(
 ): void {
   const { name, cniVersion, tell } = setting;
   const config = structuredClone({ ...plugin, name, cniVersion }) as NetConf;
-  const told = new Set<string>();
   for (let i = 0; i < MAX_VALUES; i++) {
     try {
       read({ config, args: '' });
@@ -191,9 +190,9 @@ function checkValues(
     } catch (error) {
       if (!(error instanceof CniError)) throw error;
       const key = error.key ?? '';
-      if (told.has(key)) return;
-      told.add(key);
       const value = key === '' ? undefined : takeAway(config, key);
+      // Perhaps only because of what was taken away: "there is no subnet".
+      if (value === undefined && i > 0) return;
       const reason = key === '' ? error.message : error.message.replace(/^key "[^"]*": /, '');
       tell('error', key === '' ? at : joinKeys(at, key), { reason }, value);
       if (value === undefined) return;

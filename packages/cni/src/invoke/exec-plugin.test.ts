@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { chmodSync, closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import type { Attachment } from './attachment.ts';
-import type { CniError } from './errors.ts';
-import { findPlugin } from './invoke/find-plugin.ts';
-import { PluginLab, rejection } from './testing.ts';
+import type { Attachment } from '../attachment.ts';
+import type { CniError } from '../errors.ts';
+import { PluginLab, rejection } from '../testing.ts';
+import { findPlugin } from './find-plugin.ts';
 
 const pod: Attachment = { containerID: 'c1', netns: '/run/netns/x', ifName: 'eth0' };
 const one = { plugins: [{ type: 'one' }] };
