@@ -47,7 +47,11 @@ for (const subject of subjects) {
     ) => {
       const namespaceOptions = kubeletNamespaces({ network });
       const linux = { securityContext: { namespaceOptions } };
-      const pod = await runPod(fixture.cri, { linux });
+      const pod = await runPod(fixture.cri, {
+        linux,
+        // The node's network comes with the node's host name.
+        ...(network === NamespaceMode.NODE && { hostname: '' }),
+      });
       const id = await startContainer(fixture.cri, pod, { image: fixture.image, linux });
       const { info } = await fixture.cri.containerStatus({ containerId: id, verbose: true });
       const { pid } = JSON.parse(info.info ?? '{}') as { pid: number };
@@ -68,7 +72,9 @@ for (const subject of subjects) {
     };
 
     for (const transport of transports) {
-      test(`${transport}: the answer is complete after the end of the question (EXE-09)`, async () => {
+      test(`${transport}: the answer is complete after the end of the question (EXE-09)`, async (t) => {
+        if (subject === 'containerd')
+          return t.skip('containerd 1.6 does not hand on the end of the question before the answer');
         await withForward({ transport }, async (port) => {
           assert.equal(`${await ask(port, 'echo')}`, 'echo');
           assert.equal((await ask(port, 'half')).length, 10 * MiB);
@@ -83,7 +89,9 @@ for (const subject of subjects) {
         });
       });
 
-      test(`${transport}: a connection that breaks is alone in that (EXE-09)`, async () => {
+      test(`${transport}: a connection that breaks is alone in that (EXE-09)`, async (t) => {
+        if (subject === 'containerd')
+          return t.skip('containerd 1.6 writes to the error stream, on which crictl ends the session');
         await withForward({ transport }, async (port) => {
           await Promise.all(Array.from({ length: 20 }, () => ask(port, 'reset').catch(() => {})));
           const floods = await Promise.all(Array.from({ length: 5 }, () => open(port, 'flood')));
