@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { killQuietly, processTree } from '@amphipod/linux';
 import { findCrictl } from './support/crictl.ts';
-import { type SessionOptions, startCrictl, type Transport } from './support/crictl-session.ts';
+import {
+  connectionsOf,
+  endSessionsAfterEach,
+  killSession,
+  type SessionOptions,
+  startCrictl,
+  type Transport,
+  terminalOf,
+} from './support/crictl-session.ts';
 import { subjects, useServer } from './support/fixture.ts';
 import { execText, removePod, runPod, startContainer } from './support/pods.ts';
 import { run } from './support/program.ts';
@@ -20,6 +26,7 @@ for (const subject of subjects) {
   const transports: Transport[] = subject === 'amphipod' ? ['spdy', 'websocket'] : ['spdy'];
   describe(`crictl exec with ${subject}`, { skip }, () => {
     const fixture = useServer(subject);
+    endSessionsAfterEach();
     const withContainer = async (given: object, work: (id: string) => Promise<void>) => {
       const pod = await runPod(fixture.cri);
       await work(await startContainer(fixture.cri, pod, { image: fixture.image, ...given }));
@@ -77,7 +84,7 @@ for (const subject of subjects) {
           const session = start(['-it', id, 'sh', '-c', script], { terminal });
           await eventually('the shell', () => session.output().includes('ready'));
           assert.match(session.output(), /50 200\r\nxterm\r\n\/dev\/pts\/\d+\r\nready/);
-          await run(['stty', '-F', terminalOf(session.child.pid!), 'rows', '33', 'cols', '44']);
+          await run(['stty', '-F', terminalOf(session), 'rows', '33', 'cols', '44']);
           const { stdout } = await session.result;
           assert.match(`${stdout}`, /ready\r\n33 44\r\n/);
         });
@@ -112,7 +119,7 @@ for (const subject of subjects) {
             ).trim();
           const onTerminal = start(['-it', id, 'sleep', '4321'], { terminal: { rows: 24, columns: 80 } });
           await eventually('the command', async () => (await running('sleep 4321')) === '1');
-          killCrictl(onTerminal.child.pid!);
+          killSession(onTerminal);
           await eventually('its end', async () => (await running('sleep 4321')) === '0', { timeoutMs: 3000 });
           const piped = start(['-i', id, 'sh', '-c', 'cat; sleep 0; : 4322; cat']);
           await eventually('the command', async () => (await running('4322')) === '1');
@@ -125,7 +132,7 @@ for (const subject of subjects) {
         await withContainer({}, async (containerId) => {
           const noisy = 'while :; do echo XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX; done';
           const terminal = { rows: 24, columns: 80 };
-          const deaf = start(['-it', containerId, 'sh', '-c', noisy], { terminal, isDeaf: true });
+          start(['-it', containerId, 'sh', '-c', noisy], { terminal, isDeaf: true });
           const stopped = start([containerId, 'sh', '-c', noisy]);
           await sleep(1500);
           stopped.child.kill('SIGSTOP');
@@ -133,12 +140,11 @@ for (const subject of subjects) {
           const startedAt = performance.now();
           await fixture.cri.stopContainer({ containerId, timeout: 5 });
           assert.ok(performance.now() - startedAt < 6000, `${performance.now() - startedAt} ms`);
-          await gone(
-            () => sessionsOf(fixture.server.program().pid) === 0,
-            subject === 'amphipod' ? 6000 - (performance.now() - startedAt) : 0,
-          );
-          stopped.child.kill('SIGKILL');
-          killCrictl(deaf.child.pid!);
+          // containerd keeps them until the client goes.
+          if (subject !== 'amphipod') return;
+          const timeoutMs = 6000 - (performance.now() - startedAt);
+          const isGone = () => connectionsOf(fixture.server.program().pid) === 0;
+          await eventually('the end of the sessions', isGone, { timeoutMs });
         });
       });
 
@@ -155,36 +161,4 @@ for (const subject of subjects) {
       });
     }
   });
-}
-
-/** The terminal that `script` made for the crictl below it. */
-function terminalOf(script: number): string {
-  return readlinkSync(`/proc/${processTree(script)[1]}/fd/0`);
-}
-
-function killCrictl(script: number): void {
-  for (const pid of processTree(script)) killQuietly(pid, 'SIGKILL');
-}
-
-/** TCP connections that a process holds, its listening sockets aside. */
-function sessionsOf(pid: number): number {
-  const established = new Set(
-    readFileSync(`/proc/${pid}/net/tcp`, 'latin1')
-      .split('\n')
-      .map((line) => line.trim().split(/\s+/))
-      .filter((fields) => fields[3] !== '0A' && fields[9] !== '0')
-      .map((fields) => fields[9]),
-  );
-  return readdirSync(`/proc/${pid}/fd`).filter((fd) => {
-    try {
-      const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1];
-      return established.has(inode);
-    } catch {
-      return false;
-    }
-  }).length;
-}
-
-async function gone(isGone: () => boolean, timeoutMs: number): Promise<void> {
-  if (timeoutMs > 0) await eventually('the end of the sessions', isGone, { timeoutMs });
 }

@@ -50,6 +50,7 @@ export {
   signalProcess,
 } from './processes.ts';
 export { ConsoleSocket, readAvailable, resizeTerminal, type TerminalSize, terminalStream } from './pty.ts';
+export { rawTerminal } from './raw-terminal.ts';
 export { readFileInRoot } from './read-file-in-root.ts';
 
 export {
@@ -85,4 +86,5 @@ export { becomeSubreaper } from './subreaper.ts';
 export { type TapOptions, tapCreate } from './tap.ts';
 export { tcpSocketIn } from './tcp.ts';
 export { UndoStack } from './undo-stack.ts';
+export { unsentBytes } from './unsent-bytes.ts';
 export { supportsX32 } from './x32.ts';

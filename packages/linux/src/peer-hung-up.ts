@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { libcTry } from './libc.ts';
+import { socketFd } from './socket-fd.ts';
 
 // include/uapi/asm-generic/poll.h
 const POLLERR = 0x8;
@@ -11,7 +12,7 @@ const POLLRDHUP = 0x2000;
  * Node.js does not notice. False for a socket that has no descriptor (any more).
  */
 export function peerHungUp(socket: Socket): boolean {
-  const { fd = -1 } = (socket as unknown as { _handle?: { fd?: number } | null })._handle ?? {};
+  const fd = socketFd(socket);
   if (fd < 0) return false;
   const pollfd = Buffer.alloc(8);
   pollfd.writeInt32LE(fd, 0);

@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { afterEach } from 'node:test';
+import { killQuietly, processTree } from '@amphipod/linux';
 import type { CriServer } from './server.ts';
 
 export type Transport = 'spdy' | 'websocket';
@@ -12,8 +14,8 @@ export interface SessionResult {
   stderr: string;
 }
 
-/** A crictl that runs: its input is open until `child.stdin` is ended. */
-export interface CrictlSession {
+/** A client that runs: its input is open until `child.stdin` is ended. */
+export interface ClientSession {
   child: ChildProcess;
   /** What has come so far. */
   output(): string;
@@ -23,31 +25,44 @@ export interface CrictlSession {
 export interface SessionOptions {
   /** Written to its standard input, which is ended then. */
   input?: Buffer | string;
+  env?: Record<string, string>;
   /** Run it on a terminal of this size (`script`). */
   terminal?: { rows: number; columns: number };
   /** Read nothing of what it prints. */
   isDeaf?: boolean;
 }
 
-/** Starts `crictl COMMAND --transport TRANSPORT ARGS…` against a server. */
+const sessions = new Set<ClientSession>();
+
+/** Ends what a test has left of its sessions, when it failed for one: the test process could not end before them. */
+export function endSessionsAfterEach(): void {
+  afterEach(() => {
+    for (const session of sessions) killSession(session);
+    sessions.clear();
+  });
+}
+
+/** Starts `crictl ARGS…` against a server. */
 export function startCrictl(
   program: string,
   server: CriServer,
   args: string[],
   options: SessionOptions = {},
-): CrictlSession {
+): ClientSession {
   const configFile = `${server.dir}/crictl.yaml`;
-  writeFileSync(configFile, `runtime-endpoint: unix://${server.socket}\ntimeout: 30\n`);
-  const command = [program, '--config', configFile, ...args];
-  const nothing = openSync('/dev/null', 'r');
+  // Once: one that starts at the same time must not read half of it.
+  if (!existsSync(configFile))
+    writeFileSync(configFile, `runtime-endpoint: unix://${server.socket}\ntimeout: 30\n`);
+  return startSession([program, '--config', configFile, ...args], options);
+}
+
+/** Starts a client, on a terminal of its own where the options say so. */
+export function startSession(command: string[], options: SessionOptions = {}): ClientSession {
   const { terminal } = options;
-  const child =
-    terminal === undefined
-      ? spawn(command[0]!, command.slice(1), { stdio: ['pipe', 'pipe', 'pipe'] })
-      : spawn('script', ['-qec', onTerminal(command, terminal), '/dev/null'], {
-          stdio: ['pipe', 'pipe', 'pipe'],
-        });
-  closeSync(nothing);
+  const [program = '', ...args] =
+    terminal === undefined ? command : ['script', '-qec', onTerminal(command, terminal), '/dev/null'];
+  const env = { ...process.env, ...options.env };
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
   const chunks: Buffer[] = [];
   let stderr = '';
   if (!options.isDeaf) child.stdout!.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -61,7 +76,45 @@ export function startCrictl(
     stdout: Buffer.concat(chunks),
     stderr,
   }));
-  return { child, output: () => Buffer.concat(chunks).toString(), result };
+  const session = { child, output: () => Buffer.concat(chunks).toString(), result };
+  sessions.add(session);
+  return session;
+}
+
+/** Kills a client and, where it has one, its terminal. */
+export function killSession({ child }: ClientSession): void {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  for (const pid of processTree(child.pid!)) killQuietly(pid, 'SIGKILL');
+}
+
+/** The terminal that `script` made for the client below it. */
+export function terminalOf({ child }: ClientSession): string {
+  return readlinkSync(`/proc/${processTree(child.pid!)[1]}/fd/0`);
+}
+
+/** TCP connections that a process holds, its listening sockets aside. */
+export function connectionsOf(pid: number): number {
+  const established = new Set(
+    readFileSync(`/proc/${pid}/net/tcp`, 'latin1')
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter(({ 3: state, 9: inode = '0' }) => state !== '0A' && inode !== '0')
+      .map((fields) => fields[9]),
+  );
+  return descriptorsOf(pid).filter((target) => established.has(/^socket:\[(\d+)\]$/.exec(target)?.[1]))
+    .length;
+}
+
+/** What the open descriptors of a process lead to. */
+export function descriptorsOf(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+    } catch {
+      // Closed in between.
+      return [];
+    }
+  });
 }
 
 function onTerminal(command: string[], { rows, columns }: { rows: number; columns: number }): string {

@@ -27,8 +27,9 @@ Examples:
       stdout: true,
       stderr: !tty,
     });
+    // Ours again when the session has ended: hence the await below.
     using terminal = tty ? LocalTerminal.open(process.stdin, process.stdout) : undefined;
-    return remoteSession(url, {
+    return await remoteSession(url, {
       ...(interactive && { stdin: process.stdin }),
       stdout,
       ...(!tty && { stderr }),

@@ -70,8 +70,9 @@ async function execStreaming(
 ): Promise<number> {
   const { stdin, tty } = request;
   const { url } = await cri.runtime.exec({ ...request, stdout: true, stderr: !tty });
+  // Ours again when the session has ended: hence the await below.
   using terminal = tty ? LocalTerminal.open(process.stdin, process.stdout) : undefined;
-  return remoteSession(url, {
+  return await remoteSession(url, {
     ...(stdin && { stdin: process.stdin }),
     stdout,
     ...(!tty && { stderr }),

@@ -1,4 +1,5 @@
-import type { ReadStream, WriteStream } from 'node:tty';
+import type { WriteStream } from 'node:tty';
+import { rawTerminal } from '@amphipod/linux';
 
 export interface Size {
   rows: number;
@@ -7,20 +8,19 @@ export interface Size {
 
 /** Our own terminal while a remote one is shown on it: raw, so that every key goes there. */
 export class LocalTerminal implements Disposable {
-  readonly #input: ReadStream;
+  readonly #raw: Disposable;
   readonly #output: WriteStream;
   #onResize: (() => void) | undefined;
 
   /** Undefined when input and output are not both a terminal. */
   static open(input: NodeJS.ReadStream, output: NodeJS.WritableStream): LocalTerminal | undefined {
     if (!input.isTTY || !(output as WriteStream).isTTY) return undefined;
-    return new LocalTerminal(input as ReadStream, output as WriteStream);
+    return new LocalTerminal(input, output as WriteStream);
   }
 
-  private constructor(input: ReadStream, output: WriteStream) {
-    this.#input = input;
+  private constructor(input: NodeJS.ReadStream & { fd?: number }, output: WriteStream) {
     this.#output = output;
-    input.setRawMode(true);
+    this.#raw = rawTerminal(input.fd ?? 0);
   }
 
   /** Calls `onSize` with the size now and whenever it changes (SIGWINCH). */
@@ -32,6 +32,6 @@ export class LocalTerminal implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.#onResize !== undefined) this.#output.off('resize', this.#onResize);
-    this.#input.setRawMode(false);
+    this.#raw[Symbol.dispose]();
   }
 }

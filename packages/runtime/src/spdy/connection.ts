@@ -62,7 +62,7 @@ export class SpdyConnection {
     socket.on('error', () => {});
     this.closed = new Promise((resolve) => {
       socket.once('close', () => {
-        this.#abortStreams(new Error('connection closed'));
+        this.#closeStreams();
         resolve();
       });
     });
@@ -109,7 +109,7 @@ export class SpdyConnection {
         await this.#untilRoom();
       }
       // The other side has said all it will: nobody is left to answer, as no half of a connection has a use alone.
-      this.#abortStreams(new Error('connection closed'));
+      this.#closeStreams();
       this.#socket.end();
     } catch {
       // Broken off, or not SPDY: the streams learn of it by 'close'.
@@ -276,7 +276,7 @@ export class SpdyConnection {
     return stream;
   }
 
-  #abortStreams(reason: Error): void {
-    for (const stream of this.#streams.values()) stream.abort(reason);
+  #closeStreams(): void {
+    for (const stream of this.#streams.values()) stream.connectionClosed();
   }
 }

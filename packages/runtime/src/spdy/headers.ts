@@ -50,7 +50,11 @@ export class HeaderDecoder implements Disposable {
 
   /** @throws Error when the block is damaged or too large; nothing can be decoded after that */
   async decode(block: Buffer): Promise<Headers> {
-    await new Promise((resolve) => this.#inflate.write(block, resolve));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    // After an error there is no call back, just the end.
+    this.#inflate.once('close', resolve).write(block, () => resolve());
+    await promise;
+    this.#inflate.off('close', resolve);
     if (this.#failed !== undefined) throw this.#failed;
     const bytes = Buffer.concat(this.#chunks);
     [this.#chunks, this.#size] = [[], 0];

@@ -79,6 +79,20 @@ export class SpdyStream extends Duplex {
     this.destroy(reason);
   }
 
+  /** For the connection: it is gone. What had come in whole before is still there for who reads it. */
+  connectionClosed(): void {
+    if (this.destroyed) return;
+    if (!this.#peerEnded) {
+      this.abort(new Error('connection closed'));
+      return;
+    }
+    this.receiveReply();
+    const waiting = this.waiting;
+    this.waiting = undefined;
+    waiting?.done();
+    if (!this.writableEnded) this.end();
+  }
+
   override _read(): void {
     if (!this.#isFull) return;
     this.#isFull = false;

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { peerHungUp } from '@amphipod/linux';
+import { peerHungUp, unsentBytes } from '@amphipod/linux';
 
 /** A client may say nothing for this long, as a shell that is left open. */
 export const idleTimeoutMs = 4 * 3600 * 1000;
@@ -34,11 +34,20 @@ export function stallWatch(socket: Socket): () => void {
   };
 }
 
-function destroyWhenStalled(socket: Socket): void {
+/**
+ * Lets go of a client that has been told all: has the socket destroyed when it is neither closed nor taken from for two
+ * seconds. What the kernel has by then is delivered all the same.
+ */
+export function releaseSocket(socket: Socket): void {
+  if (!socket.destroyed) destroyWhenStalled(socket, { isTold: true });
+}
+
+function destroyWhenStalled(socket: Socket, { isTold = false } = {}): void {
   let [taken, since] = [-1, performance.now()];
   const timer = setInterval(() => {
-    const now = socket.bytesWritten - socket.writableLength;
-    if (socket.writableLength === 0 || now !== taken) [taken, since] = [now, performance.now()];
+    const left = socket.writableLength + unsentBytes(socket);
+    const now = socket.bytesWritten - left;
+    if ((left === 0 && !isTold) || now !== taken) [taken, since] = [now, performance.now()];
     else if (performance.now() - since >= stallMs) socket.destroy();
   }, stallMs / 8);
   socket.once('close', () => clearInterval(timer));

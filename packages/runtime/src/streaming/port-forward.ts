@@ -80,12 +80,15 @@ async function forward(
   { data, error, connect }: { data: SpdyStream; error: SpdyStream; connect: Connect },
 ): Promise<void> {
   error.resume();
+  let target: Socket;
   try {
-    const target = await connect(port);
-    await joinStreams(data, target);
-    error.end();
+    target = await connect(port);
   } catch (cause) {
     error.end(errorText(cause));
     data.destroy();
+    return;
   }
+  // A connection that breaks later is reset and no more: on any text kubectl and crictl give up all the others with it.
+  await joinStreams(data, target).catch(() => {});
+  error.end();
 }

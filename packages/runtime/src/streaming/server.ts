@@ -2,17 +2,18 @@ import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { connect, isIPv6, type Socket } from 'node:net';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { prepareSocket } from './connected-client.ts';
 import { refuseUpgrade } from './http-upgrade.ts';
 import { acceptSpdyPortForward } from './port-forward.ts';
-import type { Session } from './session.ts';
+import type { Outcome, Session } from './session.ts';
 import { acceptSpdyRemote, type RemoteClient } from './spdy-remote.ts';
 import { Tokens } from './tokens.ts';
 import { portForwardProtocols, webSocketPortForward } from './websocket-port-forward.ts';
 import { remoteProtocols, webSocketRemote } from './websocket-remote.ts';
+import { acceptWebSocket } from './websocket-upgrade.ts';
 
 export interface StreamingOptions {
   /** Where to listen; a wildcard is announced as the loopback address of its family. */
@@ -26,19 +27,15 @@ export interface StreamingOptions {
 
 /** How often it is made sure that the port still answers. */
 const checkMs = 10_000;
-const maxMessageBytes = 16 << 20;
+/** What clients get to take their last words. */
+const farewellMs = 500;
 
 /** The HTTP server behind the URLs that Exec, Attach and PortForward hand out. */
 export class StreamingServer implements AsyncDisposable {
   readonly #options: StreamingOptions;
   readonly #tokens = new Tokens<Session>();
   readonly #sockets = new Set<Socket>();
-  readonly #webSockets = new WebSocketServer({
-    noServer: true,
-    maxPayload: maxMessageBytes,
-    perMessageDeflate: false,
-    handleProtocols: (offered: Set<string>) => [...offered].find((one) => isServed(one)) ?? false,
-  });
+  readonly #clients = new Set<RemoteClient>();
   #server: Server | undefined;
   #problem: string | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -156,52 +153,49 @@ export class StreamingServer implements AsyncDisposable {
     if (head.length > 0) socket.unshift(head);
     if (session.kind === 'portforward') return acceptSpdyPortForward(request, socket, session.connect);
     const client = await acceptSpdyRemote(request, socket, session.wants);
-    if (client !== undefined) await serveRemote(client, session);
+    if (client !== undefined) await this.#serveRemote(client, session);
   }
 
   #serveWebSocket(
     request: IncomingMessage,
     { socket, head, session }: { socket: Socket; head: Buffer; session: Session },
   ): void {
-    const offered = [request.headers['sec-websocket-protocol'] ?? []].flat().flatMap((one) => one.split(','));
     const served = session.kind === 'portforward' ? portForwardProtocols : remoteProtocols;
-    if (offered.length > 0 && !offered.some((one) => served.includes(one.trim()))) {
-      refuseUpgrade(socket, 400, `no protocol of ${offered.join(', ')} is served`);
-      return;
-    }
-    this.#webSockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
-      webSocket.on('error', () => {});
-      if (session.kind === 'portforward') webSocketPortForward(webSocket, socket, session);
-      else void serveRemote(webSocketRemote(webSocket, socket, session.wants), session);
+    acceptWebSocket(request, { socket, head, served }, (webSocket, protocol) => {
+      const connection = { webSocket, protocol, socket };
+      if (session.kind === 'portforward') webSocketPortForward(connection, session);
+      else void this.#serveRemote(webSocketRemote(connection, session.wants), session);
     });
   }
 
-  /** Ends all sessions. */
+  async #serveRemote(
+    client: RemoteClient,
+    session: Extract<Session, { kind: 'exec' | 'attach' }>,
+  ): Promise<void> {
+    this.#clients.add(client);
+    let outcome: Outcome;
+    try {
+      outcome = await session.run(client);
+    } catch (error) {
+      outcome = { error: errorText(error) };
+    }
+    // False: it was told already, at the end of the server.
+    if (this.#clients.delete(client)) await client.finish(outcome);
+  }
+
+  /** Ends all sessions. Clients of exec and attach are told, as the loss of a SPDY connection looks like success to them. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    const clients = [...this.#clients];
+    this.#clients.clear();
+    const told = clients.map((client) => client.finish({ error: 'session lost: the runtime is stopping' }));
+    await Promise.race([Promise.all(told), sleep(farewellMs, undefined, { ref: false })]);
     for (const socket of this.#sockets) socket.destroy();
     this.#server?.closeAllConnections();
     await new Promise<void>((resolve) => {
       this.#server?.close(() => resolve());
     });
   }
-}
-
-function isServed(protocol: string): boolean {
-  return remoteProtocols.includes(protocol) || portForwardProtocols.includes(protocol);
-}
-
-async function serveRemote(
-  client: RemoteClient,
-  session: Extract<Session, { kind: 'exec' | 'attach' }>,
-): Promise<void> {
-  let outcome: Awaited<ReturnType<typeof session.run>>;
-  try {
-    outcome = await session.run(client);
-  } catch (error) {
-    outcome = { error: errorText(error) };
-  }
-  await client.finish(outcome);
 }
 
 /** What came of a connection to an address of this machine: nothing, or an error. */

@@ -5,7 +5,7 @@ import { finished } from 'node:stream/promises';
 import { peerHungUp } from '@amphipod/linux';
 import { SpdyConnection } from '../spdy/connection.ts';
 import type { SpdyStream } from '../spdy/stream.ts';
-import { goneSignal, stallWatch } from './connected-client.ts';
+import { goneSignal, releaseSocket, stallWatch } from './connected-client.ts';
 import { refuseUpgrade, switchProtocols } from './http-upgrade.ts';
 import type { Outcome, RemoteStreams, WantedStreams } from './session.ts';
 import { statusJson, statusText } from './status.ts';
@@ -109,6 +109,7 @@ function remoteClient(
       errors.end(protocol === 'v4.channel.k8s.io' ? statusJson(outcome) : statusText(outcome));
       await finished(errors, { readable: false }).catch(() => {});
       connection.close();
+      releaseSocket(socket);
     },
   };
 }

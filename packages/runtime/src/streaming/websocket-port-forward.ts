@@ -5,7 +5,7 @@ import { errorText } from '../errors.ts';
 import { watchHangUp } from './connected-client.ts';
 import { joinStreams } from './join-streams.ts';
 import { servePortForward } from './port-forward.ts';
-import { ChannelSocket } from './websocket-remote.ts';
+import { ChannelSocket, type WebSocketConnection } from './websocket-remote.ts';
 
 /** A SPDY connection in binary messages. */
 export const tunnelProtocol = 'SPDY/3.1+portforward.k8s.io';
@@ -14,15 +14,15 @@ export const portForwardProtocols = [tunnelProtocol, 'v4.channel.k8s.io', 'v4.ba
 
 /** Serves port-forward over an open WebSocket, in whichever protocol was agreed on. */
 export function webSocketPortForward(
-  webSocket: WebSocket,
-  socket: Socket,
+  connection: WebSocketConnection,
   { ports, connect }: { ports: number[]; connect: (port: number) => Promise<Socket> },
 ): void {
-  if (webSocket.protocol === tunnelProtocol) {
+  const { webSocket, protocol, socket } = connection;
+  if (protocol === tunnelProtocol) {
     servePortForward(createWebSocketStream(webSocket), { connect });
     return;
   }
-  const channels = new ChannelSocket(webSocket);
+  const channels = new ChannelSocket(connection);
   const streams = ports.map((port, index) => {
     const stream = channelStream(channels, { channel: 2 * index, webSocket, socket });
     void forward(port, { stream, connect, channels, errorChannel: 2 * index + 1 });

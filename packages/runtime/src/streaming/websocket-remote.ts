@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { WebSocket } from 'ws';
-import { goneSignal, stallWatch, watchHangUp } from './connected-client.ts';
+import { goneSignal, releaseSocket, stallWatch, watchHangUp } from './connected-client.ts';
 import type { WantedStreams } from './session.ts';
 import type { RemoteClient } from './spdy-remote.ts';
 import { statusJson, statusText } from './status.ts';
@@ -21,14 +21,21 @@ const CHANNEL = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4 } as const
 /** v5: `[255, CHANNEL]` ends that channel. */
 const closeSignal = 255;
 
+/** An open WebSocket with what was agreed on and what carries it. */
+export interface WebSocketConnection {
+  webSocket: WebSocket;
+  protocol: string;
+  socket: Socket;
+}
+
 /** A WebSocket whose messages are `[CHANNEL, …data]`, or in the base64 protocols a digit and base64 text. */
 export class ChannelSocket {
   readonly #webSocket: WebSocket;
   readonly #isBase64: boolean;
 
-  constructor(webSocket: WebSocket) {
+  constructor({ webSocket, protocol }: WebSocketConnection) {
     this.#webSocket = webSocket;
-    this.#isBase64 = webSocket.protocol.includes('base64');
+    this.#isBase64 = protocol.includes('base64');
   }
 
   /** Calls `onData` with each message; what is none of the protocol ends the connection. */
@@ -63,8 +70,9 @@ export class ChannelSocket {
 }
 
 /** The client of an exec or attach over an open WebSocket. */
-export function webSocketRemote(webSocket: WebSocket, socket: Socket, wants: WantedStreams): RemoteClient {
-  const channels = new ChannelSocket(webSocket);
+export function webSocketRemote(connection: WebSocketConnection, wants: WantedStreams): RemoteClient {
+  const { webSocket, protocol, socket } = connection;
+  const channels = new ChannelSocket(connection);
   const sizes = new TerminalSizes();
   const stdin = wants.stdin ? stdinOf(webSocket, socket) : undefined;
   const stdout = wants.stdout ? channels.writable(CHANNEL.stdout) : undefined;
@@ -86,11 +94,12 @@ export function webSocketRemote(webSocket: WebSocket, socket: Socket, wants: Wan
     async finish(outcome) {
       const outputs = [stdout, stderr].filter((stream) => stream !== undefined);
       await Promise.allSettled(outputs.map((output) => finished(output.end())));
-      const status = /^v[45]/.test(webSocket.protocol) ? statusJson(outcome) : statusText(outcome);
+      const status = /^v[45]/.test(protocol) ? statusJson(outcome) : statusText(outcome);
       if (status !== '') channels.send(CHANNEL.error, Buffer.from(status));
       // Input that nobody wants any more must not stand before the client's answer.
       stdin?.stream.resume();
       webSocket.close(1000);
+      releaseSocket(socket);
     },
   };
 }

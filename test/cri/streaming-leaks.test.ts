@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ContainerState } from '../../packages/runtime/src/gen/api.ts';
+import { findCrictl } from './support/crictl.ts';
+import {
+  connectionsOf,
+  descriptorsOf,
+  endSessionsAfterEach,
+  killSession,
+  type SessionOptions,
+  startCrictl,
+  type Transport,
+} from './support/crictl-session.ts';
+import { useServer } from './support/fixture.ts';
+import { execText, exited, removePod, runPod, startContainer } from './support/pods.ts';
+import { eventually } from './support/wait.ts';
+
+const program = findCrictl();
+const skip = program === undefined && 'crictl is not installed: scripts/setup.sh test builds it where Go is';
+const MiB = 1 << 20;
+
+describe('what sessions leave behind', { skip }, () => {
+  const fixture = useServer('amphipod');
+  endSessionsAfterEach();
+  const daemon = () => fixture.server.program().pid;
+  const exec = (transport: Transport, args: string[], options: SessionOptions = {}) =>
+    startCrictl(program!, fixture.server, ['exec', '--transport', transport, ...args], options);
+  const withContainer = async (given: object, work: (id: string) => Promise<void>) => {
+    const pod = await runPod(fixture.cri);
+    await work(await startContainer(fixture.cri, pod, { image: fixture.image, ...given }));
+    await removePod(fixture.cri, pod);
+  };
+  /** How many processes in the container have `text` in their command line. */
+  const running = async (id: string, text: string) =>
+    Number(
+      await execText(fixture.cri, id, ['sh', '-c', `ps | grep -c "[${text[0]}]${text.slice(1)}"; true`]),
+    );
+
+  for (const transport of ['spdy', 'websocket'] as const) {
+    test(`${transport}: 40 sessions, eight at a time, every second one killed: nothing`, async () => {
+      await withContainer({}, async (id) => {
+        const rest = () => ({ descriptors: descriptorsOf(daemon()).length, children: childrenOf(daemon()) });
+        await exec(transport, [id, 'true']).result;
+        await sleep(1500);
+        const before = rest();
+        for (let round = 0; round < 5; round++) {
+          const sessions = Array.from({ length: 8 }, (_, i) =>
+            exec(transport, i % 2 === 0 ? ['-i', id, 'sh', '-c', 'echo up; exec cat'] : [id, 'echo', 'up']),
+          );
+          await eventually('the commands', () => sessions.every(({ output }) => output() === 'up\n'));
+          for (const session of sessions) killSession(session);
+          await Promise.all(sessions.map(({ result }) => result));
+        }
+        await eventually('the end of the sessions', () => connectionsOf(daemon()) === 0);
+        await eventually('the end of the commands', async () => (await running(id, 'cat')) === 0);
+        await eventually('the state of before', () => {
+          assert.deepEqual(rest().children, before.children);
+          return rest().descriptors <= before.descriptors + 1;
+        });
+      });
+    });
+
+    test(`${transport}: 100 MiB to a client that reads slowly are not kept in memory`, async () => {
+      await withContainer({}, async (id) => {
+        const before = residentBytes(daemon());
+        const session = exec(transport, [id, 'sh', '-c', 'head -c 104857600 /dev/zero'], { isDeaf: true });
+        let [received, peak] = [0, 0];
+        for await (const chunk of session.child.stdout!) {
+          received += (chunk as Buffer).length;
+          peak = Math.max(peak, residentBytes(daemon()));
+          if (received < 10 * MiB) await sleep(2);
+        }
+        assert.equal(received, 100 * MiB);
+        assert.ok(peak - before < 60 * MiB, `${(peak - before) / MiB} MiB more`);
+      });
+    });
+  }
+
+  test('a monitor whose container ends, and background processes, leave no zombie', async () => {
+    await withContainer({ command: ['sleep', '0.1'] }, async (id) => {
+      await exited(fixture.cri, id);
+    });
+    await withContainer({}, async (id) => {
+      await execText(fixture.cri, id, ['sh', '-c', '(sleep 0.2; exit 3) & exit 0']);
+      await exec('spdy', [id, 'sh', '-c', '(sleep 0.2; exit 3) & exit 0']).result;
+    });
+    await eventually('the end of all', () => childrenOf(daemon()).every((state) => state !== 'Z'));
+  });
+
+  test('the daemon stops in mid-session: its clients are told', async () => {
+    await withContainer({}, async (id) => {
+      const sessions = (['spdy', 'websocket'] as const).map((transport) =>
+        exec(transport, ['-i', id, 'sh', '-c', 'echo up; cat']),
+      );
+      for (const { output } of sessions) await eventually('the command', () => output() === 'up\n');
+      await fixture.server.kill('SIGTERM');
+      for (const { result } of sessions) {
+        const { code, stderr } = await result;
+        assert.notEqual(code, 0);
+        assert.match(stderr, /the runtime is stopping/);
+      }
+      await fixture.server.start();
+    });
+  });
+
+  test('the daemon is killed in mid-session: its commands end, the container does not, and its exit is known later', async () => {
+    const pod = await runPod(fixture.cri);
+    const command = ['sh', '-c', 'trap "exit 9" TERM; while :; do sleep 0.1; done'];
+    const id = await startContainer(fixture.cri, pod, { image: fixture.image, command });
+    const piped = exec('spdy', ['-i', id, 'sh', '-c', 'echo up; cat; : 4711; cat']);
+    const onTerminal = exec('websocket', ['-it', id, 'sh', '-c', 'echo up; sleep 4712'], {
+      terminal: { rows: 24, columns: 80 },
+    });
+    for (const { output } of [piped, onTerminal])
+      await eventually('the command', () => output().includes('up'));
+    await fixture.server.kill('SIGKILL');
+    // What crictl makes of it is its own affair: to its SPDY client a lost connection is success.
+    for (const { result } of [piped, onTerminal]) await result;
+    await fixture.server.start();
+    await eventually('the end of the commands', async () => {
+      return (await running(id, '4711')) + (await running(id, '4712')) === 0;
+    });
+    const { status } = await fixture.cri.containerStatus({ containerId: id });
+    assert.equal(status?.state, ContainerState.CONTAINER_RUNNING);
+    assert.equal((await exec('spdy', [id, 'echo', 'again']).result).stdout.toString(), 'again\n');
+    await fixture.cri.stopContainer({ containerId: id, timeout: 5 });
+    assert.equal((await exited(fixture.cri, id)).exitCode, 9);
+    await removePod(fixture.cri, pod);
+  });
+});
+
+/** The states of a process's children (proc(5), stat): `S`, `Z` … in the order of their pids. */
+function childrenOf(pid: number): string[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')
+    .split(' ')
+    .filter((text) => text !== '')
+    .map((child) => {
+      try {
+        const stat = readFileSync(`/proc/${child}/stat`, 'latin1');
+        return stat[stat.lastIndexOf(')') + 2]!;
+      } catch {
+        return 'gone';
+      }
+    });
+}
+
+function residentBytes(pid: number): number {
+  const [, kib = ''] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
+  return Number(kib) * 1024;
+}
