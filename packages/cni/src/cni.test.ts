@@ -61,3 +61,26 @@ test('in process: the same guards as for a program', async () => {
   );
   assert.equal(old.code, 'incompatible-version');
 });
+
+test('in process: no more comes back than the version of the configuration can say', async () => {
+  using lab = new PluginLab();
+  lab.plugin('ours');
+  const seen: string[] = [];
+  const ips = [{ address: '10.1.2.3/24', interface: 0 }];
+  const ours = {
+    type: 'ours',
+    about: 'a plugin',
+    versions: ['0.2.0'],
+    call(command: string) {
+      seen.push(command);
+      return Promise.resolve({ interfaces: [{ name: 'eth0', sandbox: pod.netns }], ips });
+    },
+  };
+  const cni = lab.cni({ inProcess: { resolve: () => ours } });
+  const list = lab.list({ plugins: [{ type: 'ours' }] }, '0.2.0');
+  assert.deepEqual(await cni.addList(list, pod), { ips: [{ address: '10.1.2.3/24' }] });
+  assert.deepEqual(seen.splice(0), ['ADD']);
+  ips.splice(0, 1, { address: 'nonsense', interface: 0 });
+  assert.match((await rejection(cni.addList(list, { ...pod, containerID: 'c2' }))).message, /nonsense/);
+  assert.deepEqual(seen.slice(0, 2), ['ADD', 'DEL']);
+});

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { duplicateKeys } from './duplicate-keys.ts';
-import { encodeResult } from './encode-result.ts';
 import { CniError, toCniError } from './errors.ts';
-import { allowsOwnNetns, callBound, ownNetnsTest } from './invoke/call-bound.ts';
+import { allowsOwnNetns, callBound, encodeOrUndo, ownNetnsTest } from './invoke/call-bound.ts';
 import { checkVersions } from './invoke/check-versions.ts';
 import { delegateOf } from './invoke/delegate.ts';
 import { createInvoker } from './invoke/invoker.ts';
@@ -94,20 +93,6 @@ export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}):
 
 function isVerb(command: string): command is Verb {
   return verbs.includes(command);
-}
-
-/** What was made goes when its result cannot be said in the configuration's version. */
-async function encodeOrUndo(
-  plugin: BoundPlugin,
-  request: PluginRequest,
-  result: Awaited<ReturnType<BoundPlugin['call']>>,
-): Promise<object> {
-  try {
-    return encodeResult(result, request.config.cniVersion);
-  } catch (error) {
-    await plugin.call('DEL', request);
-    throw error;
-  }
 }
 
 function printJson(io: SkelIo, value: unknown): void {

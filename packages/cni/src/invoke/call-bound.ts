@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { encodeResult } from '../encode-result.ts';
 import { CniError } from '../errors.ts';
 import type { BoundPlugin, CniCommand, PluginRequest } from '../plugin.ts';
 import type { Result } from '../result.ts';
@@ -22,6 +23,20 @@ export async function callBound(
   if (!isChange || !isOwnNetns(request.netns)) return await plugin.call(command, request);
   if (command === 'DEL') await plugin.call(command, { ...request, netns: '' });
   throw new CniError('invalid-netns', "plugin's netns and netns from CNI_NETNS should not be the same");
+}
+
+/** What was made goes when its result cannot be said in the configuration's version. */
+export async function encodeOrUndo(
+  plugin: BoundPlugin,
+  request: PluginRequest,
+  result: Result,
+): Promise<object> {
+  try {
+    return encodeResult(result, request.config.cniVersion);
+  } catch (error) {
+    await plugin.call('DEL', request);
+    throw error;
+  }
 }
 
 /** Tells whether a path leads to the network namespace of this process, which never leaves it for longer than a call. */

@@ -5,7 +5,7 @@ import { isJsonObject, parseJson, stringifyJson } from '../json.ts';
 import type { CniCommand, InProcessPlugins, PluginRequest } from '../plugin.ts';
 import type { Result } from '../result.ts';
 import { newestVersion } from '../versions.ts';
-import { callBound, ownNetnsTest } from './call-bound.ts';
+import { callBound, encodeOrUndo, ownNetnsTest } from './call-bound.ts';
 import { checkVersions } from './check-versions.ts';
 import { delegateOf } from './delegate.ts';
 import { execPlugin } from './exec-plugin.ts';
@@ -63,7 +63,12 @@ export function createInvoker(options: InvokerOptions): Invoker {
         call(delegateType, verb, { ...request, callers }, signal),
       );
       const own = allowOwnNetns ? () => false : isOwnNetns;
-      return await callBound(bound, command, { request: { ...values, delegate, signal }, isOwnNetns: own });
+      const boundRequest = { ...values, delegate, signal };
+      const result = await callBound(bound, command, { request: boundRequest, isOwnNetns: own });
+      const { cniVersion } = request.config;
+      // No more comes back than that version can say, as from a process.
+      if (command !== 'ADD' || cniVersion === newestVersion) return result;
+      return decodeResult(await encodeOrUndo(bound, boundRequest, result), cniVersion);
     }
     const stdout = await execPlugin(file.path, {
       variables: variablesOf(command, request, pluginDirs),

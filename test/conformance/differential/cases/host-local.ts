@@ -18,7 +18,7 @@ const passedOn = {
 export const cases: DifferentialCase[] = [
   {
     name: 'old form: start, end and gateway',
-    versions: ['0.3.1', '0.4.0', '1.0.0'],
+    versions: ['0.2.0', '0.3.1', '0.4.0', '1.0.0'],
     plugins: [
       bridge({
         subnet: '10.99.0.0/24',

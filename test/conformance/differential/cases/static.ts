@@ -16,7 +16,7 @@ export const cases: DifferentialCase[] = [
   {
     name: 'addresses, gateways, routes, dns',
     differs: passedOn,
-    versions: ['0.3.1', '0.4.0', '1.0.0'],
+    versions: ['0.2.0', '0.3.1', '0.4.0', '1.0.0'],
     plugins: [
       bridge({
         addresses: [
