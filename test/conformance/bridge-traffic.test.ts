@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { NetConf, Result } from '@amphipod/cni';
 import { type Subject, subjects } from './lib/subjects.ts';
 import { addresses, call, failureOf, link, links, run, World } from './lib/world.ts';
@@ -30,13 +32,13 @@ const portmap: Config = {
 };
 
 /** Something that answers "hello" on TCP port 80 in a pod. */
-class Server implements Disposable {
+class Server implements AsyncDisposable {
   readonly #process: ChildProcess;
 
   constructor(netns: string) {
     this.#process = spawn(
       'nsenter',
-      [`--net=${netns}`, 'busybox', 'nc', '-lk', '-p', '80', '-e', 'echo', 'hello'],
+      [`--net=${netns}`, 'busybox', 'nc', '-ll', '-p', '80', '-e', 'echo', 'hello'],
       { stdio: 'ignore' },
     );
   }
@@ -44,10 +46,6 @@ class Server implements Disposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#process.kill();
     await once(this.#process, 'exit');
-  }
-
-  [Symbol.dispose](): void {
-    this.#process.kill();
   }
 }
 
@@ -61,18 +59,21 @@ async function connects(netns: string | undefined, target: string, port: number)
     } catch {
       // Refused or timed out.
     }
+    await sleep(200);
   }
   return false;
 }
 
+/** The kernel's br_netfilter translates addresses on the bridge, so that the way back is that through the same port. */
+function filtersBridged(): boolean {
+  const path = '/proc/sys/net/bridge/bridge-nf-call-iptables';
+  return existsSync(path) && readFileSync(path, 'latin1').trim() === '1';
+}
+
 for (const subject of subjects) {
   describe(`traffic over a bridge, ${subject.name}`, () => {
-    for (const [name, mode, isReached] of [
-      ['hairpinMode', { hairpinMode: true }, true],
-      ['promiscMode', { promiscMode: true }, true],
-      ['neither', {}, false],
-    ] as const) {
-      test(`a pod and its own host port: ${name} (NET-03)`, async () => {
+    for (const mode of [{ hairpinMode: true }, { promiscMode: true }, {}]) {
+      test(`a pod and its own host port: ${Object.keys(mode)[0] ?? 'neither mode'} (NET-03)`, async () => {
         using world = new World();
         run('ip', 'link', 'set', 'lo', 'up');
         const [a, b] = [world.netns('a'), world.netns('b')];
@@ -83,6 +84,7 @@ for (const subject of subjects) {
         await using _server = new Server(a);
         assert.ok(await connects(undefined, '10.99.0.2', 80), 'from the host');
         assert.ok(await connects(b, '10.99.0.1', 8080), 'a neighbour, by the host port');
+        const isReached = 'hairpinMode' in mode || !filtersBridged();
         assert.equal(await connects(a, '10.99.0.1', 8080), isReached, 'the pod itself, by its host port');
       });
     }
