@@ -138,11 +138,14 @@ const [inProcess, ...others] = subjects as [Subject, ...Subject[]];
 const reference = others.find(({ isOurs }) => !isOurs)!;
 const executed = others.filter(({ isOurs }) => isOurs);
 
-async function runVersion(
-  context: TestContext,
-  version: string,
-  differential: DifferentialCase,
-): Promise<void> {
+interface Run {
+  differential: DifferentialCase;
+  version: string;
+  /** The plugin's first: by every one of our subjects. The others leave out the one that starts Node.js for each call. */
+  isFirst: boolean;
+}
+
+async function runVersion(context: TestContext, { differential, version, isFirst }: Run): Promise<void> {
   const ours = await runCase(inProcess, version, differential);
   if (hasCheck(version)) assert.equal(ours.check, 'good');
   if (differential.referenceLacks === undefined) {
@@ -150,16 +153,21 @@ async function runVersion(
   } else {
     context.diagnostic(`ours alone: the reference here lacks ${differential.referenceLacks}`);
   }
-  for (const subject of executed) compare(await runCase(subject, version, differential), ours);
+  for (const subject of executed) {
+    if (isFirst || !subject.startsNode) compare(await runCase(subject, version, differential), ours);
+  }
 }
 
 for (const [plugin, cases] of await loadCases()) {
   describe(`${plugin}: ours and the reference do the same`, () => {
-    for (const differential of cases) {
+    for (const [number, differential] of cases.entries()) {
       const { name, versions = ['1.0.0'] } = differential;
       const skip = lacks(differential);
       for (const version of versions) {
-        test(`${name}, ${version}`, { skip }, (context) => runVersion(context, version, differential));
+        const isFirst = number === 0 && version === versions[0];
+        test(`${name}, ${version}`, { skip }, (context) =>
+          runVersion(context, { differential, version, isFirst }),
+        );
       }
     }
   });

@@ -11,6 +11,8 @@ export interface Subject {
   cniVersion: string;
   isOurs: boolean;
   isExecutable: boolean;
+  /** Each call of a plugin starts Node.js. */
+  startsNode: boolean;
   invoker: Invoker;
   /** What its programs get beside the CNI_* variables. */
   env: NodeJS.ProcessEnv;
@@ -33,6 +35,7 @@ export const subjects: Subject[] = [
     inProcess,
     env,
     isExecutable: false,
+    startsNode: false,
     invoker: createInvoker({ ...ours, inProcess, ownGroup: true }),
   },
   {
@@ -40,6 +43,7 @@ export const subjects: Subject[] = [
     ...serverless,
     env,
     isExecutable: true,
+    startsNode: true,
     invoker: createInvoker({ ...serverless, ownGroup: true }),
   },
   {
@@ -47,6 +51,7 @@ export const subjects: Subject[] = [
     ...server,
     env: serverOnly,
     isExecutable: true,
+    startsNode: false,
     invoker: createInvoker({ ...server, env: serverOnly, ownGroup: true }),
   },
   {
@@ -54,6 +59,7 @@ export const subjects: Subject[] = [
     ...reference,
     env,
     isExecutable: true,
+    startsNode: false,
     invoker: createInvoker({ ...reference, ownGroup: true }),
   },
 ];
