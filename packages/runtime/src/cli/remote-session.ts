@@ -28,7 +28,7 @@ export async function remoteSession(url: string, options: RemoteSessionOptions):
   const { stdin, stdout, stderr, terminal, tty } = options;
   const open = (streamtype: string) => connection.open({ streamtype });
   const errors = open('error');
-  const status = textOf(errors.end());
+  const status = statusOf(errors.end());
   const input = stdin && open('stdin');
   const outputs = [
     copyOutput(open('stdout'), stdout),
@@ -43,7 +43,9 @@ export async function remoteSession(url: string, options: RemoteSessionOptions):
     input.once('close', () => stdin.unpipe(input).pause());
   }
   try {
-    const [text] = await Promise.all([status, ...outputs]);
+    // containerd ends the connection with the status and no stream on its own: what came before the status is all there is.
+    const [text, ...ends] = await Promise.all([status, ...outputs]);
+    if (text === '' && ends.includes('lost')) throw new CliError('connection lost');
     return exitCodeOf(text);
   } finally {
     if (stdin !== undefined && input !== undefined) stdin.unpipe(input).pause();
@@ -52,21 +54,39 @@ export async function remoteSession(url: string, options: RemoteSessionOptions):
   }
 }
 
-async function copyOutput(from: SpdyStream, to: Writable): Promise<void> {
+async function copyOutput(from: SpdyStream, to: Writable): Promise<'whole' | 'lost'> {
   from.end();
   from.pipe(to, { end: false });
-  await finished(from, { writable: false }).catch(connectionLost);
+  return await endOf(from);
 }
 
-async function textOf(stream: Readable): Promise<string> {
+/** @throws CliError when the connection is lost before a status came */
+async function statusOf(stream: Readable): Promise<string> {
   const chunks: Buffer[] = [];
   stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-  await finished(stream, { writable: false }).catch(connectionLost);
-  return Buffer.concat(chunks).toString('utf8');
+  const end = await endOf(stream);
+  const text = Buffer.concat(chunks).toString('utf8');
+  if (end === 'lost' && !isJson(text)) throw new CliError('connection lost');
+  return text;
 }
 
-function connectionLost(cause: unknown): never {
-  throw new CliError('connection lost', { cause });
+/** How the remote side ended a stream: by saying so, or with the connection. */
+async function endOf(stream: Readable): Promise<'whole' | 'lost'> {
+  try {
+    await finished(stream, { writable: false });
+    return 'whole';
+  } catch {
+    return 'lost';
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 interface Status {
