@@ -109,7 +109,7 @@ for (const subject of subjects) {
       await call(subject, 'DEL', { type: 'portmap' }, { netns: '/dummy', prevResult });
     });
 
-    test('refuses to be called alone, and bad ports', async () => {
+    test('refuses to be called alone, and bad ports (NET-13)', async () => {
       const alone = await failureOf(call(subject, 'ADD', portConfig([tcp8080]), { netns: '/dummy' }));
       assert.match(alone.message, /must be called as chained plugin/);
       const prevResult: Result = { ips: [{ address: '10.99.0.2/24' }] };
@@ -246,7 +246,7 @@ test('ports lead to the first address of each family of the interface that ADD i
 
 function throughEveryWay(subject: Subject, more: { backend?: string }): void {
   const name = JSON.stringify(more);
-  test(`TCP through every way, DEL closes it: ${name}`, async (t) => {
+  test(`TCP through every way, loopback too, DEL closes it (NET-13): ${name}`, async (t) => {
     using world = new World();
     t.after(() => stopServers(world));
     const { netns, prevResult } = await podWithServer(subject, world, 'poda');
@@ -335,7 +335,7 @@ function oursOnly(subject: Subject): void {
     assert.equal(fetchFrom(netns, 'http://127.0.0.1:7777/'), undefined);
   });
 
-  test('an unknown protocol is named with its place', { skip }, async () => {
+  test('an unknown protocol is named with its place (NET-13)', { skip }, async () => {
     const prevResult: Result = { ips: [{ address: '10.99.0.2/24' }] };
     const unknown = await failureOf(
       call(subject, 'ADD', portConfig([{ ...tcp8080, protocol: 'icmp' }]), { netns: '/dummy', prevResult }),

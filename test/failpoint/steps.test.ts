@@ -54,7 +54,7 @@ for (const [pidName, pid] of [
         await assertLeft(fixture.server, nothing, 'after the removal');
       });
 
-      test(`${step}: killed there, nothing without an owner after the restart`, async () => {
+      test(`${step}: killed there, nothing without an owner after the restart (CNI-19)`, async () => {
         const nothing = await leftovers(fixture.server);
         const pod = life();
         await pod.before(callOf(step));
