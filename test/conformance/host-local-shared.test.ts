@@ -5,13 +5,13 @@ import { mkdirSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Subject, subjects } from './lib/subjects.ts';
+import { allSubjects, type Subject } from './lib/subjects.ts';
 import { call, failureOf, run, World } from './lib/world.ts';
 
-const inProcess = subjects.find(({ isExecutable }) => !isExecutable)!;
-const executed = subjects.filter(({ isOurs, isExecutable }) => isOurs && isExecutable);
+const inProcess = allSubjects.find(({ isExecutable }) => !isExecutable)!;
+const executed = allSubjects.filter(({ isOurs, isExecutable }) => isOurs && isExecutable);
 const [withoutServer] = executed as [Subject, ...Subject[]];
-const reference = subjects.find(({ isOurs }) => !isOurs)!;
+const reference = allSubjects.find(({ isOurs }) => !isOurs)!;
 
 type Config = Parameters<typeof call>[2];
 

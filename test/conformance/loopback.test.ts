@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { subjects } from './lib/subjects.ts';
+import { allSubjects } from './lib/subjects.ts';
 import { call, failureOf, link, run, World } from './lib/world.ts';
 
-for (const subject of subjects) {
+for (const subject of allSubjects) {
   describe(`loopback, ${subject.name}`, () => {
     test('ADD, CHECK, DEL', async () => {
       using world = new World();

@@ -4,7 +4,7 @@ import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { pluginBinDir } from '@amphipod/plugins';
-import { type Subject, subjects } from './lib/subjects.ts';
+import { allSubjects, type Subject } from './lib/subjects.ts';
 import { World } from './lib/world.ts';
 
 interface Answer {
@@ -172,7 +172,7 @@ const cases: Case[] = [
   },
 ];
 
-for (const subject of subjects.filter(({ isExecutable }) => isExecutable)) {
+for (const subject of allSubjects.filter(({ isExecutable }) => isExecutable)) {
   describe(`protocol, ${subject.name}`, () => {
     for (const { what, variables, config, code, msg, details, oursOnly } of cases) {
       test(what, {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { type Attachment, type Cni, createCni, parseJson, parseNetworkConfigList } from '@amphipod/cni';
 import { lacksLinkKind, lacksVlanFiltering } from '../lib/requirements.ts';
-import { type Subject, subjects } from '../lib/subjects.ts';
+import { allSubjects, type Subject } from '../lib/subjects.ts';
 import { World } from '../lib/world.ts';
 import type { DifferentialCase } from './case.ts';
 import { differences } from './differences.ts';
@@ -16,7 +16,7 @@ import { mask, observe, readSysctls } from './observe.ts';
 
 type Parts = Record<string, unknown>;
 
-/** Undoes what a plugin sets for the whole namespace, which all subjects share. */
+/** Undoes what a plugin sets for the whole namespace, which all allSubjects share. */
 function keepSysctls(): Disposable {
   const before = readSysctls();
   return {
@@ -134,14 +134,14 @@ async function loadCases(): Promise<Map<string, DifferentialCase[]>> {
   return found;
 }
 
-const [inProcess, ...others] = subjects as [Subject, ...Subject[]];
+const [inProcess, ...others] = allSubjects as [Subject, ...Subject[]];
 const reference = others.find(({ isOurs }) => !isOurs)!;
 const executed = others.filter(({ isOurs }) => isOurs);
 
 interface Run {
   differential: DifferentialCase;
   version: string;
-  /** The plugin's first: by every one of our subjects. The others leave out the one that starts Node.js for each call. */
+  /** The plugin's first: by every one of our allSubjects. The others leave out the one that starts Node.js for each call. */
   isFirst: boolean;
 }
 
