@@ -20,7 +20,6 @@ const addresses = ['10.99.0.2/32', 'fd00:99::2/128'];
 const pod = (containerID: string) => ({ containerID, netns: '/dummy', prevResult });
 const BUS_SOCKET = '/run/dbus/system_bus_socket';
 const [inProcess] = subjects;
-/** The start of Node.js for each call would tell nothing more. */
 
 for (const subject of subjects) {
   test(`firewalld, ${subject.name}: the addresses are sources of the zone until DEL`, async () => {
