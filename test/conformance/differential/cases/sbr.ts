@@ -94,7 +94,6 @@ export const cases: DifferentialCase[] = [
     differs: {
       ...differs,
       noprefixroute$: "ptp gives the pod's addresses no route to take away again",
-      arp_notify$: 'neighbours are told of a new address',
     },
   },
   { name: 'table', plugins: [v4, { ...sbr, table: 7000 }], referenceLacks: '"table" (1.3)' },
