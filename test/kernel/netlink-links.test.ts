@@ -164,6 +164,7 @@ test('a tap is made as asked for, once, and stays', () => {
     code: 'EINVAL',
   });
   assert.equal(linkFind(conn, 't2'), undefined);
+  for (const name of ['', 'a\0b', 'longer-than-15-b']) assert.equal(linkFind(conn, name), undefined);
   assert.throws(() => tapCreate('a-name-of-16-byte'), RangeError);
 });
 

@@ -17,10 +17,9 @@ function quote(nameOrIndex: string | number): string {
 
 /** `ip link show NAME`: the link, or undefined when there is none of that name or index. @throws NetlinkError */
 export function linkFind(conn: Rtnl, nameOrIndex: string | number): Link | undefined {
-  // The kernel takes no longer name and index 0 means "by name", so neither can be there.
+  // Index 0 means "by name", so it cannot be there.
   const isName = typeof nameOrIndex === 'string';
-  if (isName ? Buffer.byteLength(nameOrIndex) > NAME_BYTES || nameOrIndex === '' : nameOrIndex <= 0)
-    return undefined;
+  if (isName ? !canBeName(nameOrIndex) : nameOrIndex <= 0) return undefined;
   const message = new MessageWriter(64).message(RTM.GETLINK, NLM_F.REQUEST);
   const header = message.header(16);
   if (!isName) header.writeInt32LE(nameOrIndex, 4);
@@ -33,6 +32,11 @@ export function linkFind(conn: Rtnl, nameOrIndex: string | number): Link | undef
     if (error instanceof NetlinkError && error.errno === ERRNO.ENODEV) return undefined;
     throw error;
   }
+}
+
+/** The kernel takes no longer name, and one with a zero byte cannot be said. */
+function canBeName(text: string): boolean {
+  return text !== '' && !text.includes('\0') && Buffer.byteLength(text) <= NAME_BYTES;
 }
 
 /** `ip link show NAME`. @throws NetlinkError ENODEV when there is none */
