@@ -25,6 +25,7 @@ for (const subject of subjects) {
   // containerd 1.6 serves SPDY only.
   const transports: Transport[] = subject === 'amphipod' ? ['spdy', 'websocket'] : ['spdy'];
   describe(`crictl exec with ${subject}`, { skip }, () => {
+    const onlyOurs = subject === 'containerd' && 'containerd 1.6 fails this case';
     const fixture = useServer(subject);
     endSessionsAfterEach();
     const withContainer = async (given: object, work: (id: string) => Promise<void>) => {
@@ -76,7 +77,9 @@ for (const subject of subjects) {
         });
       });
 
-      test(`${transport}: a terminal of the client's size, changed later too (EXE-07)`, async () => {
+      test(`${transport}: a terminal of the client's size, changed later too (EXE-07)`, {
+        skip: onlyOurs,
+      }, async () => {
         await withContainer({}, async (id) => {
           const terminal = { rows: 50, columns: 200 };
           const script =
@@ -107,7 +110,9 @@ for (const subject of subjects) {
         });
       });
 
-      test(`${transport}: a client that vanishes: SIGHUP with a terminal, end of input without (EXE-06)`, async () => {
+      test(`${transport}: a client that vanishes: SIGHUP with a terminal, end of input without (EXE-06)`, {
+        skip: onlyOurs,
+      }, async () => {
         await withContainer({}, async (id) => {
           const running = async (what: string) =>
             (
