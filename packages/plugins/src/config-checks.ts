@@ -65,7 +65,7 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
   },
   dhcp: {
     isIpam: true,
-    read: ({ config, args }) => readDhcp(config, args),
+    read: readDhcp,
     keys: {
       ...keysOf('daemonSocketPath priority'),
       request: keysOf('option skipDefault'),

@@ -1,4 +1,4 @@
-import { CniError, isJsonObject, isRawNumber, type JsonObject, type PluginRequest } from '@amphipod/cni';
+import type { PluginRequest } from '@amphipod/cni';
 import { type Cidr, networkOf, tryParseCidr } from '@amphipod/netlink';
 import { type KeyReader, readKeys } from '../lib/read-keys.ts';
 
@@ -32,14 +32,9 @@ const MAX_RATE = 2 ** 64;
  * @throws CniError invalid-network-config
  */
 export function readConfig({ config }: Pick<PluginRequest, 'config'>): BandwidthConfig {
-  const own = wholeNumbers(config);
-  const runtimeConfig = isJsonObject(config.runtimeConfig) ? config.runtimeConfig : {};
-  readKeys(config).object('runtimeConfig');
-  readKeys(runtimeConfig, 'runtimeConfig.').object('bandwidth');
-  const fromRuntime = isJsonObject(runtimeConfig.bandwidth) ? wholeNumbers(runtimeConfig.bandwidth) : {};
-  const static_ = readKeys(own);
-  const dynamic = readKeys(fromRuntime, 'runtimeConfig.bandwidth.');
-  const isStatic = Object.keys(own).some((name) =>
+  const static_ = readKeys(config);
+  const dynamic = static_.object('runtimeConfig')?.object('bandwidth') ?? readKeys({});
+  const isStatic = Object.keys(config).some((name) =>
     rateKeys.some((key) => key.toLowerCase() === name.toLowerCase()),
   );
   const rates = isStatic ? static_ : dynamic;
@@ -50,49 +45,40 @@ export function readConfig({ config }: Pick<PluginRequest, 'config'>): Bandwidth
   };
 }
 
-/** Numbers too large to be exact are exact enough here. */
-function wholeNumbers(object: JsonObject): JsonObject {
-  return Object.fromEntries(
-    Object.entries(object).map(([key, value]) => [
-      key,
-      isRawNumber(value) && /^\d+$/.test(value.rawJSON) ? Number(value.rawJSON) : value,
-    ]),
-  );
-}
-
 /** Rate and burst are in bits; what is less than a byte is cut off, as in the reference. */
 function readLimit(keys: KeyReader, rateKey: string, burstKey: string): RateLimit | undefined {
   const rate = keys.integer(rateKey, 0, MAX_RATE) ?? 0;
   const burst = keys.integer(burstKey, 0, MAX_RATE) ?? 0;
-  if (burst === 0 && rate !== 0) throw invalid('if rate is set, burst must also be set');
-  if (rate === 0 && burst !== 0) throw invalid('if burst is set, rate must also be set');
-  if (Math.trunc(burst / 8) >= MAX_U32) throw invalid('burst cannot be more than 4GB');
+  if (burst === 0 && rate !== 0) keys.refuse(rateKey, 'if rate is set, burst must also be set');
+  if (rate === 0 && burst !== 0) keys.refuse(burstKey, 'if burst is set, rate must also be set');
+  if (Math.trunc(burst / 8) >= MAX_U32) keys.refuse(burstKey, 'burst cannot be more than 4GB');
   if (rate === 0) return undefined;
-  if (rate < 8) throw invalid(`invalid rate: ${rate}`);
-  if (burst < 8) throw invalid(`invalid burst: ${burst}`);
+  if (rate < 8) keys.refuse(rateKey, `invalid rate: ${rate}`);
+  if (burst < 8) keys.refuse(burstKey, `invalid burst: ${burst}`);
   return { bytesPerSecond: Math.trunc(rate / 8), burstBytes: Math.trunc(burst / 8) };
 }
 
 function readSubnets(static_: KeyReader, dynamic: KeyReader): ShapedSubnets {
-  const unshaped = dynamic.strings('unshapedSubnets') ?? static_.strings('unshapedSubnets') ?? [];
-  const shaped = dynamic.strings('shapedSubnets') ?? static_.strings('shapedSubnets') ?? [];
-  if (unshaped.length > 0 && shaped.length > 0) {
-    throw invalid(
+  const find = (key: string) => {
+    const keys = dynamic.strings(key) === undefined ? static_ : dynamic;
+    const texts = keys.strings(key) ?? [];
+    return { texts, parse: () => texts.map((text) => readSubnet(text, keys, key)) };
+  };
+  const unshaped = find('unshapedSubnets');
+  const shaped = find('shapedSubnets');
+  if (unshaped.texts.length > 0 && shaped.texts.length > 0) {
+    return static_.refuse(
+      'shapedSubnets',
       'unshapedSubnets and shapedSubnets cannot be both specified, one of them should be discarded',
     );
   }
-  if (unshaped.length > 0) return { kind: 'allBut', subnets: unshaped.map(readSubnet) };
-  return { kind: shaped.length > 0 ? 'only' : 'all', subnets: shaped.map(readSubnet) };
+  if (unshaped.texts.length > 0) return { kind: 'allBut', subnets: unshaped.parse() };
+  return { kind: shaped.texts.length > 0 ? 'only' : 'all', subnets: shaped.parse() };
 }
 
-function readSubnet(text: string): Cidr {
+function readSubnet(text: string, keys: KeyReader, key: string): Cidr {
   const cidr = tryParseCidr(text);
-  if (cidr === undefined) {
-    throw invalid(`bad subnet ${JSON.stringify(text)} provided, details invalid CIDR address: ${text}`);
-  }
-  return networkOf(cidr);
-}
-
-function invalid(message: string): CniError {
-  return new CniError('invalid-network-config', message);
+  return cidr === undefined
+    ? keys.refuse(key, `bad subnet ${JSON.stringify(text)} provided, details invalid CIDR address: ${text}`)
+    : networkOf(cidr);
 }

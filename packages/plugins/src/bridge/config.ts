@@ -1,7 +1,8 @@
-import { CniError, type Dns, decodeDns, isJsonObject, type PluginRequest } from '@amphipod/cni';
+import { type Dns, decodeDns, isJsonObject, type PluginRequest } from '@amphipod/cni';
+import { MAX_VETH_MTU } from '../lib/host-veth.ts';
 import { type IpMasq, readIpMasq } from '../lib/ip-masq.ts';
 import { readIpamType } from '../lib/ipam.ts';
-import { readKeys } from '../lib/read-keys.ts';
+import { keyFinder, readKeys } from '../lib/read-keys.ts';
 import { wantedMac } from '../lib/wanted-mac.ts';
 import { type PortVlans, readVlans } from './read-vlans.ts';
 
@@ -31,8 +32,6 @@ export interface BridgeConfig {
   dns: Dns | undefined;
 }
 
-const MAX_MTU = 65_535;
-
 /** Reads what ADD and CHECK need. @throws CniError invalid-network-config */
 export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): BridgeConfig {
   const { config } = request;
@@ -41,12 +40,15 @@ export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): Bri
   const hairpin = keys.boolean('hairpinMode') ?? false;
   const promisc = keys.boolean('promiscMode') ?? false;
   if (hairpin && promisc) {
-    throw invalid('cannot set hairpin mode and promiscuous mode at the same time');
+    return keys.refuse('promiscMode', 'cannot set hairpin mode and promiscuous mode at the same time');
   }
   const ipamType = readIpamType(request);
   const disableContainerInterface = keys.boolean('disableContainerInterface') ?? false;
   if (disableContainerInterface && ipamType !== undefined) {
-    throw invalid('cannot use IPAM when DisableContainerInterface flag is set');
+    return keys.refuse(
+      'disableContainerInterface',
+      'cannot use IPAM when DisableContainerInterface flag is set',
+    );
   }
   return {
     bridge: keys.string('bridge') || 'cni0',
@@ -54,7 +56,7 @@ export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): Bri
     isDefaultGateway,
     forceAddress: keys.boolean('forceAddress') ?? false,
     ipMasq: readIpMasq(keys),
-    mtu: keys.integer('mtu', 0, MAX_MTU) || undefined,
+    mtu: keys.integer('mtu', 0, MAX_VETH_MTU) || undefined,
     hairpin,
     promisc,
     isolated: keys.boolean('portIsolation') ?? false,
@@ -68,11 +70,7 @@ export function readConfig(request: Pick<PluginRequest, 'config' | 'args'>): Bri
   };
 }
 
-function invalid(message: string): CniError {
-  return new CniError('invalid-network-config', message);
-}
-
 /** True for a configuration with MAC spoof checks; never fails, for DEL. */
 export function wantsMacSpoofCheck({ config }: Pick<PluginRequest, 'config'>): boolean {
-  return isJsonObject(config) && config.macspoofchk === true;
+  return isJsonObject(config) && keyFinder(config)('macspoofchk') === true;
 }

@@ -9,13 +9,13 @@ function read(config: Record<string, unknown>) {
   return readVlans(readKeys(config));
 }
 
-function messageOf(config: Record<string, unknown>): string {
+function errorOf(config: Record<string, unknown>): CniError {
   try {
     read(config);
   } catch (error) {
     assert.ok(error instanceof CniError);
     assert.equal(error.number, 7);
-    return error.msg;
+    return error;
   }
   throw new Error('it was accepted');
 }
@@ -58,22 +58,37 @@ test('a trunk: ranges and single VLANs, in order, each once', () => {
   assert.deepEqual(read({ vlanTrunk: [] }), { vlanId: undefined, trunk: [], preserveDefault: false });
 });
 
-test('mistakes, in the words of the reference', () => {
-  const cases: [Record<string, unknown>, string][] = [
-    [{ vlan: -1 }, 'invalid VLAN ID -1 (must be between 0 and 4094)'],
-    [{ vlan: 4095 }, 'invalid VLAN ID 4095 (must be between 0 and 4094)'],
-    [{ vlanTrunk: [{ minID: 0, maxID: 5 }] }, 'incorrect trunk minID parameter'],
-    [{ vlanTrunk: [{ minID: 5, maxID: 4095 }] }, 'incorrect trunk maxID parameter'],
-    [{ vlanTrunk: [{ minID: 5, maxID: 4 }] }, 'minID is greater than maxID in trunk parameter'],
-    [{ vlanTrunk: [{ id: 0 }] }, 'incorrect trunk id parameter'],
-    [{ vlanTrunk: [{ id: 4095 }] }, 'incorrect trunk id parameter'],
-    [{ vlanTrunk: [{ minID: 5 }] }, 'minID and maxID should be configured simultaneously, maxID is missing'],
-    [{ vlanTrunk: [{ maxID: 5 }] }, 'minID and maxID should be configured simultaneously, minID is missing'],
+test('mistakes, in the words of the reference, and where they are', () => {
+  const cases: [Record<string, unknown>, message: string, key: string][] = [
+    [{ vlan: -1 }, 'invalid VLAN ID -1 (must be between 0 and 4094)', 'vlan'],
+    [{ vlan: 4095 }, 'invalid VLAN ID 4095 (must be between 0 and 4094)', 'vlan'],
+    [{ vlanTrunk: [{ minID: 0, maxID: 5 }] }, 'incorrect trunk minID parameter', 'vlanTrunk[0].minID'],
+    [{ vlanTrunk: [{ minID: 5, maxID: 4095 }] }, 'incorrect trunk maxID parameter', 'vlanTrunk[0].maxID'],
+    [
+      { vlanTrunk: [{ minID: 5, maxID: 4 }] },
+      'minID is greater than maxID in trunk parameter',
+      'vlanTrunk[0].minID',
+    ],
+    [{ vlanTrunk: [{ id: 0 }] }, 'incorrect trunk id parameter', 'vlanTrunk[0].id'],
+    [{ vlanTrunk: [{ id: 4095 }] }, 'incorrect trunk id parameter', 'vlanTrunk[0].id'],
+    [
+      { vlanTrunk: [{ minID: 5 }] },
+      'minID and maxID should be configured simultaneously, maxID is missing',
+      'vlanTrunk[0].maxID',
+    ],
+    [
+      { vlanTrunk: [{ maxID: 5 }] },
+      'minID and maxID should be configured simultaneously, minID is missing',
+      'vlanTrunk[0].minID',
+    ],
   ];
-  for (const [config, message] of cases) assert.equal(messageOf(config), message);
-  assert.match(messageOf({ vlan: 1.5 }), /key "vlan": got 1\.5/);
-  assert.match(messageOf({ vlanTrunk: [{ id: 'x' }] }), /key "vlanTrunk\[0\]\.id": got "x"/);
-  assert.match(messageOf({ vlanTrunk: [null] }), /key "vlanTrunk": .*want a list of objects/);
+  for (const [config, message, key] of cases) {
+    const { msg, key: at } = errorOf(config);
+    assert.deepEqual([msg, at], [message, key]);
+  }
+  assert.match(errorOf({ vlan: 1.5 }).msg, /key "vlan": got 1\.5/);
+  assert.match(errorOf({ vlanTrunk: [{ id: 'x' }] }).msg, /key "vlanTrunk\[0\]\.id": got "x"/);
+  assert.match(errorOf({ vlanTrunk: [null] }).msg, /key "vlanTrunk": .*want a list of objects/);
 });
 
 test('the ranges of a trunk cover just the VLANs that were asked for', () => {

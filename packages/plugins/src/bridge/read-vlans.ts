@@ -1,4 +1,3 @@
-import { CniError } from '@amphipod/cni';
 import type { KeyReader } from '../lib/read-keys.ts';
 
 const MAX_VLAN_ID = 4094;
@@ -24,7 +23,7 @@ export interface PortVlans {
 export function readVlans(keys: KeyReader): PortVlans | undefined {
   const vlanId = keys.integer('vlan', ...ANY_INTEGER) ?? 0;
   if (vlanId < 0 || vlanId > MAX_VLAN_ID) {
-    throw invalid(`invalid VLAN ID ${vlanId} (must be between 0 and ${MAX_VLAN_ID})`);
+    return keys.refuse('vlan', `invalid VLAN ID ${vlanId} (must be between 0 and ${MAX_VLAN_ID})`);
   }
   const trunk = keys.objects('vlanTrunk');
   const preserveDefault = keys.boolean('preserveDefaultVlan') ?? false;
@@ -41,24 +40,24 @@ function readTrunkItem(item: KeyReader): VlanRange[] {
   const [minId, maxId, id] = ['minID', 'maxID', 'id'].map((key) => item.integer(key, ...ANY_INTEGER));
   if ((minId === undefined) !== (maxId === undefined)) {
     const missing = minId === undefined ? 'minID' : 'maxID';
-    throw invalid(`minID and maxID should be configured simultaneously, ${missing} is missing`);
+    return item.refuse(missing, `minID and maxID should be configured simultaneously, ${missing} is missing`);
   }
   const ranges: VlanRange[] = [];
   if (minId !== undefined && maxId !== undefined) {
-    requireVlanId('minID', minId);
-    requireVlanId('maxID', maxId);
-    if (maxId < minId) throw invalid('minID is greater than maxID in trunk parameter');
+    requireVlanId(item, 'minID', minId);
+    requireVlanId(item, 'maxID', maxId);
+    if (maxId < minId) item.refuse('minID', 'minID is greater than maxID in trunk parameter');
     ranges.push({ first: minId, last: maxId });
   }
   if (id !== undefined) {
-    requireVlanId('id', id);
+    requireVlanId(item, 'id', id);
     ranges.push({ first: id, last: id });
   }
   return ranges;
 }
 
-function requireVlanId(key: string, value: number): void {
-  if (value <= 0 || value > MAX_VLAN_ID) throw invalid(`incorrect trunk ${key} parameter`);
+function requireVlanId(item: KeyReader, key: string, value: number): void {
+  if (value <= 0 || value > MAX_VLAN_ID) item.refuse(key, `incorrect trunk ${key} parameter`);
 }
 
 function merge(ranges: VlanRange[]): VlanRange[] {
@@ -69,8 +68,4 @@ function merge(ranges: VlanRange[]): VlanRange[] {
     else merged.push({ first, last });
   }
   return merged;
-}
-
-function invalid(message: string): CniError {
-  return new CniError('invalid-network-config', message);
 }

@@ -1,5 +1,6 @@
-import { CniError, type NetConf } from '@amphipod/cni';
-import { type KeyReader, readKeys } from '../lib/read-keys.ts';
+import { CniError, type PluginRequest } from '@amphipod/cni';
+import { requireIpam } from '../lib/ipam.ts';
+import type { KeyReader } from '../lib/read-keys.ts';
 import { OPTION } from './message.ts';
 
 export interface DhcpConfig {
@@ -27,9 +28,8 @@ const optionNames: Readonly<Record<string, number>> = {
 };
 
 /** Reads the `ipam` section. @throws CniError invalid-network-config */
-export function readConfig(config: NetConf, args: string): DhcpConfig {
-  const ipam = readKeys(config).object('ipam');
-  if (ipam === undefined) throw new CniError('invalid-network-config', "IPAM config missing 'ipam' key");
+export function readConfig({ config, args }: Pick<PluginRequest, 'config' | 'args'>): DhcpConfig {
+  const ipam = requireIpam({ config });
   return {
     network: config.name,
     socketPath: ipam.string('daemonSocketPath') || DEFAULT_SOCKET_PATH,
@@ -53,10 +53,7 @@ function readProvide(ipam: KeyReader, args: string): DhcpConfig['provide'] {
     const text = given.get(option.string('fromArg') ?? '') ?? option.string('value') ?? '';
     const value = Buffer.from(text);
     if (value.length > MAX_OPTION_BYTES) {
-      throw new CniError(
-        'invalid-network-config',
-        `value too long for option ${JSON.stringify(name)}: ${JSON.stringify(text)}`,
-      );
+      option.refuse('value', `value too long for option ${JSON.stringify(name)}: ${JSON.stringify(text)}`);
     }
     return value.length === 0 ? [] : [{ code, value }];
   });

@@ -40,7 +40,7 @@ export class DhcpDaemon {
   }
 
   async #allocate(args: CmdArgs, signal: AbortSignal): Promise<RpcAnswer> {
-    const config = readConfig(parseNetConf(args), args.args);
+    const config = readConfig({ config: parseNetConf(args), args: args.args });
     const key = clientIdOf({ ...args, network: config.network });
     return await this.#exclusively(key, signal, async (whole) => {
       const record = await this.#existingOrNew(args, config, whole);

@@ -40,7 +40,7 @@ export const dhcp: Plugin<unknown> = {
   },
 
   async status({ config, signal }) {
-    const { socketPath } = readConfig(config, '');
+    const { socketPath } = readConfig({ config, args: '' });
     try {
       await pingDaemon(socketPath, signal);
     } catch (cause) {
@@ -50,7 +50,7 @@ export const dhcp: Plugin<unknown> = {
   },
 
   async gc(request) {
-    const { socketPath, network } = readConfig(request.config, '');
+    const { socketPath, network } = readConfig({ ...request, args: '' });
     const { validAttachments = [] } = request;
     const attempts = new Attempts();
     // What a daemon of this project holds; the reference's tells nobody.
@@ -66,7 +66,7 @@ export const dhcp: Plugin<unknown> = {
 
 async function allocate(request: PluginRequest): Promise<Result> {
   // The daemon reads it again; a mistake shall be named by its key.
-  const { socketPath } = readConfig(request.config, request.args);
+  const { socketPath } = readConfig(request);
   return decodeResultBody(await call(socketPath, 'DHCP.Allocate', request));
 }
 
@@ -74,7 +74,7 @@ type LeaseHolder = Pick<PluginRequest, 'containerID' | 'netns' | 'ifName'>;
 
 /** Without a daemon what one has left is given back from here, and the next one does not go on with it. */
 async function release(request: PluginRequest, holder: LeaseHolder): Promise<void> {
-  const { socketPath, network } = readConfig(request.config, '');
+  const { socketPath, network } = readConfig({ ...request, args: '' });
   try {
     await call(socketPath, 'DHCP.Release', { ...request, ...pick(holder) });
   } catch (error) {

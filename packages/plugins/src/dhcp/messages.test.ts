@@ -153,10 +153,10 @@ test('times of a lease', () => {
 
 test('configuration', () => {
   const read = (ipam: object, args = '') =>
-    readConfig(
-      { cniVersion: '1.0.0', name: 'n', type: 'bridge', ipam: { type: 'dhcp', ...ipam } } as NetConf,
+    readConfig({
+      config: { cniVersion: '1.0.0', name: 'n', type: 'bridge', ipam: { type: 'dhcp', ...ipam } } as NetConf,
       args,
-    );
+    });
   assert.deepEqual(read({}), {
     network: 'n',
     socketPath: '/run/cni/dhcp.sock',

@@ -1,12 +1,13 @@
 import {
   CniError,
-  isJsonObject,
   type NetConf,
   type PluginRequest,
   parseArgs,
   type ResultRoute,
+  toCniError,
 } from '@amphipod/cni';
 import { type IpAddress, tryParseCidr, tryParseIp } from '@amphipod/netlink';
+import { requireIpam } from '../lib/ipam.ts';
 import { type KeyReader, readKeys } from '../lib/read-keys.ts';
 import { readRoutes } from '../lib/read-routes.ts';
 import { refuseManyAddresses } from '../lib/refuse-many-addresses.ts';
@@ -35,15 +36,12 @@ const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
 
 /** Reads the `ipam` section and what the runtime asks for. @throws CniError invalid-network-config */
 export function readConfig({ config, args }: Pick<PluginRequest, 'config' | 'args'>): HostLocalConfig {
-  const ipam = readIpam(config);
-  const runtimeConfig = readKeys(
-    isJsonObject(config.runtimeConfig) ? config.runtimeConfig : {},
-    'runtimeConfig.',
-  );
+  const ipam = requireIpam({ config });
+  const runtimeConfig = readKeys(config).object('runtimeConfig');
   const rangeSets = [
-    ...readRangeSets(runtimeConfig, 'ipRanges', config),
+    ...readRangeSets(runtimeConfig, 'ipRanges'),
     ...oldStyleRange(ipam),
-    ...readRangeSets(ipam, 'ranges', config),
+    ...readRangeSets(ipam, 'ranges'),
   ];
   checkRangeSets(rangeSets, config.cniVersion);
   return {
@@ -58,32 +56,15 @@ export function readConfig({ config, args }: Pick<PluginRequest, 'config' | 'arg
 
 /** Where the reservations are; all that DEL needs. @throws CniError invalid-network-config */
 export function readDataDir(config: NetConf): string {
-  return readIpam(config).string('dataDir') || DEFAULT_DATA_DIR;
-}
-
-function readIpam(config: NetConf): KeyReader {
-  const ipam = readKeys(config).object('ipam');
-  if (ipam === undefined) throw new CniError('invalid-network-config', "IPAM config missing 'ipam' key");
-  return ipam;
+  return requireIpam({ config }).string('dataDir') || DEFAULT_DATA_DIR;
 }
 
 function oldStyleRange(ipam: KeyReader): RangeSet[] {
   return ipam.string('subnet') ? [[readRange(ipam)]] : [];
 }
 
-function readRangeSets(reader: KeyReader, key: string, config: NetConf): RangeSet[] {
-  const section = key === 'ranges' ? config.ipam : config.runtimeConfig;
-  const sets = section?.[key];
-  if (sets === undefined || sets === null) return [];
-  if (!Array.isArray(sets)) return reader.fail(key, 'a list of lists of ranges');
-  return sets.map((set: unknown, i) => {
-    if (!Array.isArray(set) || !set.every(isJsonObject)) return reader.fail(key, 'a list of lists of ranges');
-    return set.map((range, j) =>
-      readRange(
-        readKeys(range, `${key === 'ranges' ? 'ipam.ranges' : 'runtimeConfig.ipRanges'}[${i}][${j}].`),
-      ),
-    );
-  });
+function readRangeSets(reader: KeyReader | undefined, key: string): RangeSet[] {
+  return reader?.objectLists(key, 'ranges')?.map((set) => set.map(readRange)) ?? [];
 }
 
 function readRange(reader: KeyReader): IpRange {
@@ -97,12 +78,17 @@ function readRange(reader: KeyReader): IpRange {
   const start = address('rangeStart');
   const end = address('rangeEnd');
   const gateway = address('gateway');
-  return completeRange({
-    subnet,
-    ...(start !== undefined && { start }),
-    ...(end !== undefined && { end }),
-    ...(gateway !== undefined && { gateway }),
-  });
+  try {
+    return completeRange({
+      subnet,
+      ...(start !== undefined && { start }),
+      ...(end !== undefined && { end }),
+      ...(gateway !== undefined && { gateway }),
+    });
+  } catch (error) {
+    const { key = 'subnet', msg } = toCniError(error);
+    return reader.refuse(key, msg);
+  }
 }
 
 function checkRangeSets(sets: readonly RangeSet[], cniVersion: string): void {
@@ -128,10 +114,10 @@ function checkRangeSets(sets: readonly RangeSet[], cniVersion: string): void {
 }
 
 /** Later sources add to earlier ones: CNI_ARGS `IP=`, `args.cni.ips`, `runtimeConfig.ips`. */
-function readRequested(config: NetConf, args: string, runtimeConfig: KeyReader): IpAddress[] {
+function readRequested(config: NetConf, args: string, runtimeConfig: KeyReader | undefined): IpAddress[] {
   const fromArgs = (parseArgs(args, ['IP']).IP || undefined)?.split(',') ?? [];
   const cniArgs = readKeys(config).object('args')?.object('cni');
-  const texts = [...fromArgs, ...(cniArgs?.strings('ips') ?? []), ...(runtimeConfig.strings('ips') ?? [])];
+  const texts = [...fromArgs, ...(cniArgs?.strings('ips') ?? []), ...(runtimeConfig?.strings('ips') ?? [])];
   const seen = new Map<string, IpAddress>();
   for (const text of texts) {
     const ip = tryParseIp(text) ?? tryParseCidr(text)?.ip;

@@ -26,7 +26,7 @@ export interface IpRange {
 /** Ranges that stand for one another: an attachment gets one address of each set. */
 export type RangeSet = readonly IpRange[];
 
-/** Fills in what is not given. @throws CniError invalid-network-config with the reference's words */
+/** Fills in what is not given. @throws CniError invalid-network-config with the range's key and the reference's words */
 export function completeRange({
   subnet,
   start,
@@ -37,11 +37,12 @@ export function completeRange({
   const { family } = subnet.ip;
   // Network, broadcast and gateway leave nothing of smaller ones.
   if (subnet.prefix > ipBits(family) - 2) {
-    throw invalid(`Network ${formatCidr(subnet)} too small to allocate from`);
+    throw invalid(`Network ${formatCidr(subnet)} too small to allocate from`, 'subnet');
   }
   if (network.ip.value !== subnet.ip.value) {
     throw invalid(
       `Network has host bits set. For a subnet mask of length ${subnet.prefix} the network address is ${formatIp(network.ip)}`,
+      'subnet',
     );
   }
   const first = nextIp(network.ip)!;
@@ -49,10 +50,10 @@ export function completeRange({
   const isInside = (ip: IpAddress) => contains(network, ip);
   const range = { subnet, start: start ?? first, end: end ?? last, gateway: gateway ?? first };
   if (!isInside(range.start)) {
-    throw invalid(`RangeStart ${formatIp(range.start)} not in network ${formatCidr(subnet)}`);
+    throw invalid(`RangeStart ${formatIp(range.start)} not in network ${formatCidr(subnet)}`, 'rangeStart');
   }
   if (!isInside(range.end) || compareIp(range.end, range.start) < 0) {
-    throw invalid(`RangeEnd ${formatIp(range.end)} not in network ${formatCidr(subnet)}`);
+    throw invalid(`RangeEnd ${formatIp(range.end)} not in network ${formatCidr(subnet)}`, 'rangeEnd');
   }
   return range;
 }
@@ -125,6 +126,6 @@ function following(set: RangeSet, index: number, ip: IpAddress): { index: number
   return { index: next, ip: set[next]!.start };
 }
 
-function invalid(message: string): CniError {
-  return new CniError('invalid-network-config', message);
+function invalid(message: string, key?: string): CniError {
+  return new CniError('invalid-network-config', message, key === undefined ? {} : { key });
 }

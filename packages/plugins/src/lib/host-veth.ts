@@ -16,6 +16,8 @@ import { type Owner, ownerTag } from './owner.ts';
 import { randomMac } from './random-mac.ts';
 import { trySysctl } from './settings.ts';
 
+/** ETH_MAX_MTU. */
+export const MAX_VETH_MTU = 65_535;
 /** Names are 32 bits of a hash; this many owners may share one. */
 const NAME_TRIES = 8;
 /**

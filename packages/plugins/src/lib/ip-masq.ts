@@ -1,4 +1,4 @@
-import { CniError, isJsonObject, type PluginRequest } from '@amphipod/cni';
+import { isJsonObject, type PluginRequest } from '@amphipod/cni';
 import { type Cidr, type Nft, nftFindChain } from '@amphipod/netlink';
 import type { PluginHost } from './host.ts';
 import { hasLegacyTable, iptablesChainName } from './iptables.ts';
@@ -10,7 +10,7 @@ import {
 } from './iptables-masquerade.ts';
 import { addMasquerade, hasMasquerade, removeMasquerade, removeStaleMasquerade } from './masquerade.ts';
 import type { Owner } from './owner.ts';
-import type { KeyReader } from './read-keys.ts';
+import { type KeyReader, keyFinder } from './read-keys.ts';
 
 /** What `ipMasq` and `ipMasqBackend` ask for. The functions below do nothing where it is undefined: no masquerading. */
 export interface IpMasq {
@@ -20,21 +20,23 @@ export interface IpMasq {
 }
 
 /** Reads the keys for ADD and CHECK. @throws CniError invalid-network-config */
-export function readIpMasq(keys: Pick<KeyReader, 'boolean' | 'string'>): IpMasq | undefined {
+export function readIpMasq(keys: KeyReader): IpMasq | undefined {
   const backend = keys.string('ipMasqBackend') || undefined;
   const isWanted = keys.boolean('ipMasq') ?? false;
   if (backend !== undefined && backend !== 'nftables' && backend !== 'iptables') {
-    throw new CniError('invalid-network-config', `unknown ipmasq backend ${JSON.stringify(backend)}`);
+    return keys.refuse('ipMasqBackend', `unknown ipmasq backend ${JSON.stringify(backend)}`);
   }
   return isWanted ? { backend: backend ?? 'nftables', isExplicit: backend !== undefined } : undefined;
 }
 
 /** The same for DEL and GC: never fails, and takes a value that ADD refuses for none. */
 export function findIpMasq({ config }: Pick<PluginRequest, 'config'>): IpMasq | undefined {
-  if (!isJsonObject(config) || config.ipMasq !== true) return undefined;
-  const { ipMasqBackend } = config;
-  const isExplicit = ipMasqBackend === 'nftables' || ipMasqBackend === 'iptables';
-  return { backend: isExplicit ? ipMasqBackend : 'nftables', isExplicit };
+  if (!isJsonObject(config)) return undefined;
+  const find = keyFinder(config);
+  if (find('ipMasq') !== true) return undefined;
+  const backend = find('ipMasqBackend');
+  const isExplicit = backend === 'nftables' || backend === 'iptables';
+  return { backend: isExplicit ? backend : 'nftables', isExplicit };
 }
 
 /** Gives what a pod sends out of its networks the address of the machine. To be undone with {@link removeIpMasq}. */

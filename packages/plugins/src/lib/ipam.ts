@@ -1,10 +1,16 @@
 import { CniError, type PluginRequest, type Result } from '@amphipod/cni';
 import type { UndoStack } from '@amphipod/linux';
-import { readKeys } from './read-keys.ts';
+import { type KeyReader, readKeys } from './read-keys.ts';
 
 /** The type of the IPAM plugin; undefined without one. @throws CniError invalid-network-config */
 export function readIpamType({ config }: Pick<PluginRequest, 'config'>): string | undefined {
   return readKeys(config).object('ipam')?.string('type') || undefined;
+}
+
+/** The section `ipam`, for an IPAM plugin. @throws CniError invalid-network-config without one */
+export function requireIpam({ config }: Pick<PluginRequest, 'config'>): KeyReader {
+  const keys = readKeys(config);
+  return keys.object('ipam') ?? keys.refuse('ipam', "IPAM config missing 'ipam' key");
 }
 
 /** Addresses from the IPAM plugin; undoing releases them, also what a failed ADD of it left. @throws CniError its own, or when it gives none */

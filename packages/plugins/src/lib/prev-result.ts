@@ -1,5 +1,5 @@
 import type { PluginRequest } from '@amphipod/cni';
-import { type Cidr, tryParseCidr } from '@amphipod/netlink';
+import { type Cidr, isMac, tryParseCidr } from '@amphipod/netlink';
 
 type Request = Pick<PluginRequest, 'prevResult' | 'ifName'>;
 
@@ -18,5 +18,5 @@ export function podMac({ prevResult, ifName }: Request): string | undefined {
   const mac = prevResult?.interfaces?.find(
     ({ name, sandbox }) => name === ifName && sandbox !== undefined,
   )?.mac;
-  return mac !== undefined && /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac) ? mac.toLowerCase() : undefined;
+  return mac !== undefined && isMac(mac) ? mac.toLowerCase() : undefined;
 }

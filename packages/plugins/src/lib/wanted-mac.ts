@@ -1,4 +1,5 @@
 import { CniError, type PluginRequest, parseArgs } from '@amphipod/cni';
+import { isMac } from '@amphipod/netlink';
 import { readKeys } from './read-keys.ts';
 
 /**
@@ -12,17 +13,21 @@ export function wantedMac(
   const keys = readKeys(config);
   // Others in CNI_ARGS are not this plugin's business unless there is a MAC among them.
   const fromArgs = args.includes('MAC=') ? parseArgs(args, ['MAC']).MAC : undefined;
-  const mac =
-    keys.object('runtimeConfig')?.string('mac') ||
-    keys.object('args')?.object('cni')?.string('mac') ||
-    fromArgs ||
-    (hasKey ? keys.string('mac') : undefined) ||
-    undefined;
-  if (mac !== undefined && !/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(mac)) {
+  const sources = [
+    { key: 'runtimeConfig.mac', mac: keys.object('runtimeConfig')?.string('mac') },
+    { key: 'args.cni.mac', mac: keys.object('args')?.object('cni')?.string('mac') },
+    { mac: fromArgs },
+    { key: 'mac', mac: hasKey ? keys.string('mac') : undefined },
+  ];
+  const found = sources.find(({ mac }) => mac);
+  if (found?.mac === undefined) return undefined;
+  const { mac, ...key } = found;
+  if (!isMac(mac)) {
     throw new CniError(
       'invalid-network-config',
       `mac ${JSON.stringify(mac)}: not a hardware address such as "c2:11:22:33:44:55"`,
+      key,
     );
   }
-  return mac?.toLowerCase();
+  return mac.toLowerCase();
 }

@@ -1,4 +1,5 @@
-import { CniError, type Dns, decodeDns, type PluginRequest } from '@amphipod/cni';
+import { type Dns, decodeDns, type PluginRequest } from '@amphipod/cni';
+import { MAX_VETH_MTU } from '../lib/host-veth.ts';
 import { type IpMasq, readIpMasq } from '../lib/ip-masq.ts';
 import { readIpamType } from '../lib/ipam.ts';
 import { readKeys } from '../lib/read-keys.ts';
@@ -11,25 +12,17 @@ export interface PtpConfig {
   dns: Dns | undefined;
 }
 
-const MAX_MTU = 65_535;
-
 /** Reads what ADD and CHECK need. @throws CniError invalid-network-config */
 export function readConfig(request: Pick<PluginRequest, 'config'>): PtpConfig {
   const { config } = request;
   const keys = readKeys(config);
   const ipamType = readIpamType(request);
   if (ipamType === undefined) {
-    throw new CniError(
-      'invalid-network-config',
-      'key "ipam.type": missing, want the name of an IPAM plugin',
-      {
-        key: 'ipam.type',
-      },
-    );
+    return keys.refuse('ipam.type', 'key "ipam.type": missing, want the name of an IPAM plugin');
   }
   return {
     ipMasq: readIpMasq(keys),
-    mtu: keys.integer('mtu', 0, MAX_MTU) || undefined,
+    mtu: keys.integer('mtu', 0, MAX_VETH_MTU) || undefined,
     ipamType,
     dns: decodeDns(config.dns),
   };

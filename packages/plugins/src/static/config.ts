@@ -1,13 +1,13 @@
 import {
   CniError,
   type Dns,
-  isJsonObject,
   type NetConf,
   type PluginRequest,
   parseArgs,
   type ResultRoute,
 } from '@amphipod/cni';
 import { type Cidr, contains, type IpAddress, tryParseCidr, tryParseIp } from '@amphipod/netlink';
+import { requireIpam } from '../lib/ipam.ts';
 import { type KeyReader, readKeys } from '../lib/read-keys.ts';
 import { readRoutes } from '../lib/read-routes.ts';
 import { refuseManyAddresses } from '../lib/refuse-many-addresses.ts';
@@ -25,8 +25,7 @@ export interface StaticConfig {
 
 /** Reads the `ipam` section and what the runtime asks for. @throws CniError with the reference's words */
 export function readConfig({ config, args }: Pick<PluginRequest, 'config' | 'args'>): StaticConfig {
-  const ipam = readKeys(config).object('ipam');
-  if (ipam === undefined) throw new CniError('invalid-network-config', "IPAM config missing 'ipam' key");
+  const ipam = requireIpam({ config });
   // The reference checks every source, also those that another one replaces.
   const configured = withArgs((ipam.objects('addresses') ?? []).map(readAddress), args);
   const addresses = askedFor(config) ?? configured;
@@ -68,14 +67,12 @@ function splitList(text: string): string[] {
 
 /** `runtimeConfig.ips`, else `args.cni.ips`, in the place of the configured ones. */
 function askedFor(config: NetConf): StaticAddress[] | undefined {
-  const runtimeConfig = readKeys(
-    isJsonObject(config.runtimeConfig) ? config.runtimeConfig : {},
-    'runtimeConfig.',
-  );
-  const cniArgs = readKeys(config).object('args')?.object('cni');
-  const sources = [runtimeConfig.strings('ips') ?? [], cniArgs?.strings('ips') ?? []];
-  const lists = sources.map((texts) =>
-    texts.map((text) => ({ address: parseAddress(text, "an entry in the 'ips' field is NOT in") })),
+  const keys = readKeys(config);
+  const sources = [keys.object('runtimeConfig'), keys.object('args')?.object('cni')];
+  const lists = sources.map((source) =>
+    (source?.strings('ips') ?? []).map((text) => ({
+      address: parseAddress(text, "an entry in the 'ips' field is NOT in"),
+    })),
   );
   return lists.find((list) => list.length > 0);
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { AttachmentId } from '@amphipod/cni';
 import { isJsonObject } from '@amphipod/cni';
 import { isCode, type UndoStack } from '@amphipod/linux';
+import { isMac } from '@amphipod/netlink';
 import type { LinkSettings } from './link-settings.ts';
 
 /** The settings of a link before ADD, and whose they are. */
@@ -69,9 +70,7 @@ export function readBackup(path: string): KeptBackup | undefined {
   const isString = (value: unknown): value is string => typeof value === 'string' && value !== '';
   const isBoolean = (value: unknown): value is boolean => typeof value === 'boolean';
   const isNumber = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0;
-  const isMac = (value: unknown): value is string =>
-    isString(value) && /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(value);
-  const mac = typed('mac', isMac);
+  const mac = typed('mac', (value): value is string => isString(value) && isMac(value));
   const mtu = typed('mtu', isNumber);
   const promisc = typed('promisc', isBoolean);
   const allMulti = typed('allmulti', isBoolean);

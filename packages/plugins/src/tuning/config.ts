@@ -1,5 +1,5 @@
-import { CniError, isJsonObject, type JsonObject, type PluginRequest, parseArgs } from '@amphipod/cni';
-import { readKeys } from '../lib/read-keys.ts';
+import { CniError, type PluginRequest, parseArgs } from '@amphipod/cni';
+import { keyFinder, readKeys } from '../lib/read-keys.ts';
 import type { LinkSettings } from './link-settings.ts';
 
 export interface TuningConfig {
@@ -33,7 +33,10 @@ export function readConfig(request: Pick<PluginRequest, 'config' | 'args' | 'dup
   const allMulti = cniArgs?.boolean('allmulti') ?? keys.boolean('allmulti');
   const txQueueLength = cniArgs?.integer('txQLen', 0, MAX_INT) ?? keys.integer('txQLen', 0, MAX_INT);
   return {
-    sysctls: readSysctls(config),
+    // Those of `args` override.
+    sysctls: [
+      ...new Map([...(keys.stringMembers('sysctl') ?? []), ...(cniArgs?.stringMembers('sysctl') ?? [])]),
+    ],
     link: {
       ...(macText !== undefined && { mac: readMac(macText) }),
       ...(promisc && { promisc }),
@@ -48,7 +51,7 @@ export function readConfig(request: Pick<PluginRequest, 'config' | 'args' | 'dup
 
 /** The directory alone, for DEL and GC, which do their work whatever else is wrong. */
 export function readDataDir({ config }: Pick<PluginRequest, 'config'>): string {
-  const dataDir = lookUp(config, 'dataDir');
+  const dataDir = keyFinder(config)('dataDir');
   return typeof dataDir === 'string' && dataDir !== '' ? dataDir : DEFAULT_DATA_DIR;
 }
 
@@ -56,34 +59,6 @@ function refuseDuplicates({ duplicateKeys }: Pick<PluginRequest, 'duplicateKeys'
   const isSysctl = ([first, ...rest]: readonly string[]) =>
     first?.toLowerCase() === 'sysctl' && rest.length === 1;
   if (duplicateKeys?.().some(isSysctl)) throw invalid('duplicated sysctl keys are not allowed');
-}
-
-/** `args.cni.sysctl` adds to `sysctl` and overrides it. */
-function readSysctls(config: JsonObject): TuningConfig['sysctls'] {
-  const args = lookUp(config, 'args');
-  const cniArgs = isJsonObject(args) ? lookUp(args, 'cni') : undefined;
-  const merged = new Map(readStrings(config, 'sysctl', ''));
-  if (isJsonObject(cniArgs)) {
-    for (const [key, value] of readStrings(cniArgs, 'sysctl', 'args.cni.')) merged.set(key, value);
-  }
-  return [...merged];
-}
-
-function readStrings(object: JsonObject, key: string, where: string): [string, string][] {
-  readKeys(object, where).object(key);
-  const value = lookUp(object, key);
-  if (!isJsonObject(value)) return [];
-  const inner = readKeys(value, `${where}${key}.`);
-  return Object.entries(value).map(([name, text]) =>
-    typeof text === 'string' ? [name, text] : inner.fail(name, 'a string'),
-  );
-}
-
-/** Without regard to case where there is no exact match, as `readKeys` does it. */
-function lookUp(object: JsonObject, key: string): unknown {
-  if (key in object) return object[key];
-  const lower = key.toLowerCase();
-  return Object.entries(object).find(([name]) => name.toLowerCase() === lower)?.[1];
 }
 
 /** `c2:11:22:33:44:55`, also from `c2-11-22-33-44-55` and `c211.2233.4455`. */
