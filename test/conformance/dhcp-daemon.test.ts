@@ -139,6 +139,25 @@ test('a server that gave the address away says NAK: the interface goes down', as
   assert.ok(!link('eth0', netns)!.flags.includes('UP'));
 });
 
+test('a renewal that makes the lease one without end', async () => {
+  await using scene = new Scene();
+  const { server } = scene;
+  const times = ['--dhcp-option=option:T1,3', '--dhcp-option=option:T2,60'];
+  await server.start(...times);
+  await scene.startDaemon('-timeout=500ms');
+  const netns = server.pod();
+  const ip = await scene.add('a', netns);
+  await server.stop();
+  await server.start(...times, `--dhcp-host=${link('eth0', netns)!.address},${ip},infinite`);
+  await server.logged(`DHCPACK(eth0) ${ip}`);
+  const [file] = scene.files;
+  const expiresAt = () =>
+    JSON.parse(readFileSync(join(`${scene.socketPath}.leases`, file!), 'utf8')).expiresAt;
+  for (let i = 0; i < 250 && expiresAt() !== null; i++) await sleep(20);
+  assert.equal(expiresAt(), null);
+  assert.equal(await scene.add('a', netns), ip, 'the daemon lives');
+});
+
 test('an interface that is gone: its lease is forgotten', async () => {
   await using scene = new Scene();
   const { server } = scene;

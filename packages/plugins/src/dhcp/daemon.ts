@@ -2,7 +2,14 @@ import { type NetConf, parseJson } from '@amphipod/cni';
 import { acquireLease, type ClientOptions } from './acquire-lease.ts';
 import { type DhcpConfig, readConfig } from './config.ts';
 import { Lease } from './lease.ts';
-import { clientIdOf, type LeaseRecord, readLeases, removeLease, writeLease } from './lease-record.ts';
+import {
+  clientIdOf,
+  describeExpiry,
+  type LeaseRecord,
+  readLeases,
+  removeLease,
+  writeLease,
+} from './lease-record.ts';
 import { leaseResult } from './lease-result.ts';
 import { type CmdArgs, emptyBody, encodeResultBody, resultBody } from './rpc-messages.ts';
 import type { RpcAnswer, RpcMethod } from './rpc-server.ts';
@@ -66,7 +73,7 @@ export class DhcpDaemon {
       await this.#drop(lease);
       throw error;
     }
-    log(`${key}: lease acquired, expiration is ${describeTime(record.expiresAt)}`);
+    log(`${key}: lease acquired, expiration is ${describeExpiry(record)}`);
     return record;
   }
 
@@ -89,12 +96,20 @@ export class DhcpDaemon {
   }
 
   #keep(record: LeaseRecord): Lease {
-    const { leaseDir } = this.#options;
+    const { leaseDir, log } = this.#options;
+    // Only the daemon after this one needs the file: a full disk ends no lease.
+    const tryFile = (change: (dir: string, record: LeaseRecord) => void, now: LeaseRecord) => {
+      try {
+        change(leaseDir, now);
+      } catch (error) {
+        log(`${clientIdOf(now)}: failed to keep lease: ${(error as Error).message}`);
+      }
+    };
     const lease = new Lease(record, this.#options, {
-      changed: (now) => writeLease(leaseDir, now),
+      changed: (now) => tryFile(writeLease, now),
       ended: (last) => {
         this.#leases.delete(clientIdOf(last));
-        removeLease(leaseDir, last);
+        tryFile(removeLease, last);
       },
     });
     this.#leases.set(clientIdOf(record), lease);
@@ -126,8 +141,4 @@ function parseNetConf({ stdinData }: CmdArgs): NetConf {
   } catch (cause) {
     throw new Error(`error parsing netconf: ${(cause as Error).message}`, { cause });
   }
-}
-
-function describeTime(at: number): string {
-  return at === Infinity ? 'never' : new Date(at).toISOString();
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatIp, parseIp } from '@amphipod/netlink';
@@ -48,13 +48,18 @@ export function leaseTimes(
   return { renewAt: at(renew), rebindAt: at(rebind), expiresAt: at(lease) };
 }
 
+/** `2026-01-31T12:00:00.000Z`, or `never`. */
+export function describeExpiry({ expiresAt }: Pick<LeaseRecord, 'expiresAt'>): string {
+  return expiresAt === Infinity ? 'never' : new Date(expiresAt).toISOString();
+}
+
 /** Where a daemon with this socket keeps its leases. */
 export function leaseDir(socketPath: string): string {
   return `${socketPath}.leases`;
 }
 
 function pathOf(dir: string, record: Parameters<typeof clientIdOf>[0]): string {
-  return join(dir, createHash('sha256').update(clientIdOf(record)).digest('hex').slice(0, 32));
+  return join(dir, hash('sha256', clientIdOf(record)).slice(0, 32));
 }
 
 export function writeLease(dir: string, record: LeaseRecord): void {

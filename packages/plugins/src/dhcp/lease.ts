@@ -3,7 +3,7 @@ import { compareIp, formatIp } from '@amphipod/netlink';
 import type { ClientOptions } from './acquire-lease.ts';
 import { extendLease, type Grant, requestAddress } from './client.ts';
 import { everyServer } from './exchange.ts';
-import { type LeaseRecord, leaseTimes } from './lease-record.ts';
+import { describeExpiry, type LeaseRecord, leaseTimes } from './lease-record.ts';
 import { type PodLink, reopenPodLink } from './pod-link.ts';
 import { sendRelease } from './send-release.ts';
 
@@ -74,7 +74,7 @@ export class Lease {
       if (typeof outcome === 'object') {
         this.#record = { ...this.#record, grant: outcome, ...leaseTimes(outcome, Date.now()) };
         this.#events.changed(this.#record);
-        this.#log(`lease renewed, expiration is ${new Date(this.#record.expiresAt).toISOString()}`);
+        this.#log(`lease renewed, expiration is ${describeExpiry(this.#record)}`);
         next = this.#record.renewAt;
       } else if (outcome === 'refused' || Date.now() >= this.#record.expiresAt) {
         this.#setDown();

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { readConfig } from './config.ts';
 
 import { decodeDatagram, encodeDatagram } from './datagram.ts';
-import { clientIdOf, leaseTimes } from './lease-record.ts';
+import { clientIdOf, describeExpiry, leaseTimes } from './lease-record.ts';
 import { leaseResult } from './lease-result.ts';
 import { type DhcpMessage, decodeReply, encodeMessage, messageType, OPTION } from './message.ts';
 import { parseDuration } from './parse-duration.ts';
@@ -149,6 +149,8 @@ test('times of a lease', () => {
     ),
     { renewAt: 10_000, rebindAt: 10_000, expiresAt: 10_000 },
   );
+  assert.equal(describeExpiry({ expiresAt: Infinity }), 'never');
+  assert.equal(describeExpiry({ expiresAt: 0 }), '1970-01-01T00:00:00.000Z');
 });
 
 test('configuration', () => {
