@@ -63,9 +63,12 @@ function includes({ vlanId, lastVlanId }: BridgeVlan, id: number): boolean {
   return vlanId <= id && id <= (lastVlanId ?? vlanId);
 }
 
+/** Whether a port, or the bridge itself, carries this VLAN. */
+export function hasVlan(rtnl: Rtnl, ifIndex: number, vlanId: number): boolean {
+  return bridgeVlanList(rtnl, ifIndex).some((vlan) => includes(vlan, vlanId));
+}
+
 /** Whether some port of the bridge carries this VLAN. */
 export function isVlanUsed(rtnl: Rtnl, bridgeIndex: number, vlanId: number): boolean {
-  return linkList(rtnl, { masterIndex: bridgeIndex }).some(({ ifIndex }) =>
-    bridgeVlanList(rtnl, ifIndex).some((vlan) => includes(vlan, vlanId)),
-  );
+  return linkList(rtnl, { masterIndex: bridgeIndex }).some(({ ifIndex }) => hasVlan(rtnl, ifIndex, vlanId));
 }

@@ -3,7 +3,6 @@ import { isCode, type UndoStack } from '@amphipod/linux';
 import {
   bridgeVlanAdd,
   bridgeVlanDel,
-  bridgeVlanList,
   type Link,
   linkAdd,
   linkDel,
@@ -13,7 +12,7 @@ import {
 } from '@amphipod/netlink';
 import { trySysctl } from '../lib/settings.ts';
 import { pinMac } from './gateway.ts';
-import { isVlanUsed } from './port-vlans.ts';
+import { hasVlan, isVlanUsed } from './port-vlans.ts';
 
 const NAME_BYTES = 15;
 
@@ -54,9 +53,7 @@ interface VlanInterface {
 
 function createVlanInterface(rtnl: Rtnl, { name, bridge, vlanId }: VlanInterface, undo: UndoStack): Link {
   let isMade = false;
-  const carried = bridgeVlanList(rtnl, bridge.ifIndex).some(
-    (vlan) => vlan.vlanId <= vlanId && vlanId <= (vlan.lastVlanId ?? vlan.vlanId),
-  );
+  const carried = hasVlan(rtnl, bridge.ifIndex, vlanId);
   undo.defer(`remove vlan interface ${name}`, async () => {
     if (!isMade || isVlanUsed(rtnl, bridge.ifIndex, vlanId)) return;
     await linkDel(rtnl, name);
