@@ -2,8 +2,8 @@ import { CniError, type PluginRequest, type ResultIp, toCniError } from '@amphip
 import type { UndoStack } from '@amphipod/linux';
 import { compareIp, formatIp, type IpAddress } from '@amphipod/netlink';
 import type { HostLocalConfig } from './config.ts';
-import { findFree } from './find-free.ts';
-import { formatRangeSet, type IpRange, type RangeSet, rangeFor } from './range.ts';
+import { type FreeAddress, findFree } from './find-free.ts';
+import { formatRangeSet, type RangeSet, rangeFor } from './range.ts';
 import { ownerTexts, type Reservations } from './reservations.ts';
 
 interface Wanted {
@@ -45,7 +45,7 @@ function allocateOne(reservations: Reservations, undo: UndoStack, wanted: Wanted
   refuseSecond(reservations, wanted);
   const { ip, range } =
     wanted.requested === undefined
-      ? nextFree(reservations, wanted)
+      ? findFree(reservations, wanted, 'internal')
       : takeRequested(reservations, wanted, wanted.requested);
   const [owner] = ownerTexts(wanted.containerID, wanted.ifName);
   undo.defer(`release ${formatIp(ip)}`, () => {
@@ -56,11 +56,7 @@ function allocateOne(reservations: Reservations, undo: UndoStack, wanted: Wanted
   return { address: `${formatIp(ip)}/${range.subnet.prefix}`, gateway: formatIp(range.gateway) };
 }
 
-function takeRequested(
-  reservations: Reservations,
-  { set }: Wanted,
-  ip: IpAddress,
-): { ip: IpAddress; range: IpRange } {
+function takeRequested(reservations: Reservations, { set }: Wanted, ip: IpAddress): FreeAddress {
   const range = rangeFor(set, ip)!;
   if (compareIp(ip, range.gateway) === 0) {
     throw new CniError('internal', `requested ip ${formatIp(ip)} is subnet's gateway`);
@@ -72,14 +68,6 @@ function takeRequested(
     );
   }
   return { ip, range };
-}
-
-function nextFree(reservations: Reservations, { set, setIndex }: Wanted): { ip: IpAddress; range: IpRange } {
-  const found = findFree(reservations, set, setIndex);
-  if (found.ip !== undefined) return found;
-  throw new CniError('internal', `no IP addresses available in range set: ${formatRangeSet(set)}`, {
-    details: `${found.used} addresses of it are in use`,
-  });
 }
 
 /** One address of a set is enough for an attachment: a second ADD is an error (field case CNI-03). */

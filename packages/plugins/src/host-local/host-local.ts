@@ -6,7 +6,6 @@ import { allocate } from './allocate.ts';
 import { readConfig, readDataDir } from './config.ts';
 import { findFree } from './find-free.ts';
 import { lockNetwork } from './lock-network.ts';
-import { formatRangeSet } from './range.ts';
 import { ownerTexts, Reservations } from './reservations.ts';
 import { readResolvConf } from './resolv-conf.ts';
 
@@ -55,15 +54,8 @@ export const hostLocal: Plugin<unknown> = {
   async status(request) {
     const { dataDir, network, rangeSets } = readConfig(request);
     await locked(join(dataDir, network), request.signal, (reservations) => {
-      for (const [i, set] of rangeSets.entries()) {
-        const found = findFree(reservations, set, i);
-        if (found.ip !== undefined) continue;
-        throw new CniError(
-          'plugin-not-available',
-          `no IP addresses available in range set: ${formatRangeSet(set)}`,
-          { details: `${found.used} addresses of it are in use` },
-        );
-      }
+      for (const [setIndex, set] of rangeSets.entries())
+        findFree(reservations, { set, setIndex }, 'plugin-not-available');
     });
   },
 

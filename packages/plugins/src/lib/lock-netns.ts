@@ -1,24 +1,10 @@
-import { CniError } from '@amphipod/cni';
-import { FileLock } from '@amphipod/linux';
-
-const WAIT_MS = 15_000;
+import type { FileLock } from '@amphipod/linux';
+import { lockInTime } from './lock-in-time.ts';
 
 /**
  * Takes the lock on a network namespace that the reference's sbr takes too: for plugins that look for a free routing table there.
  * @throws CniError try-again-later when that takes too long
  */
 export async function lockNetns(netns: string, signal: AbortSignal): Promise<FileLock> {
-  const lock = FileLock.try(netns, { existing: true });
-  if (lock !== undefined) return lock;
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(WAIT_MS)]);
-  try {
-    return await FileLock.acquire(netns, { existing: true, signal: limited });
-  } catch (cause) {
-    if (signal.aborted || !limited.aborted) throw cause;
-    throw new CniError(
-      'try-again-later',
-      `lock netns ${JSON.stringify(netns)}: still held after ${WAIT_MS} ms`,
-      { cause },
-    );
-  }
+  return await lockInTime(netns, { existing: true }, { what: `netns ${JSON.stringify(netns)}`, signal });
 }
