@@ -226,6 +226,22 @@ function newerKeys(subject: Subject): void {
     await call(subject, 'STATUS', named);
   });
 
+  test('a late DEL leaves the interface that another plugin made for the new owner', async () => {
+    using world = new World();
+    makeMaster('m0');
+    const netns = world.netns('a');
+    const plugins = [
+      { type: 'macvlan', master: 'm0' },
+      { type: 'bridge', bridge: 'tb0' },
+    ];
+    for (const [mine, theirs] of [plugins, plugins.toReversed()]) {
+      await call(subject, 'ADD', theirs!, { containerID: 'new', netns });
+      await call(subject, 'DEL', mine!, { containerID: 'old', netns });
+      assert.ok(link('eth0', netns) !== undefined, `DEL of ${mine!.type} removed that of ${theirs!.type}`);
+      await call(subject, 'DEL', theirs!, { containerID: 'new', netns });
+    }
+  });
+
   test('bcqueuelen', async () => {
     using world = new World();
     makeMaster('m0');

@@ -14,14 +14,14 @@ import { moveOut, renameStray } from './move.ts';
 export async function del(request: PluginRequest, host: PluginHost): Promise<void> {
   await releaseAfter(request, async () => {
     using pod = openPodIfThere(host, request.netns);
-    if (pod === undefined || !giveBack(pod, request))
+    if (pod === undefined || !giveBack(host, pod, request))
       nameStrays(host, (tag) => tag === ownerTag(ownerOf(request)));
   });
 }
 
 /** False when the pod has no such device. */
-function giveBack(pod: Pod, request: PluginRequest): boolean {
-  const link = findAttached(pod, request);
+function giveBack(host: PluginHost, pod: Pod, request: PluginRequest): boolean {
+  const link = findAttached(host, pod, request);
   if (link === undefined) return false;
   const hostName = hostNameOf(link, request);
   // Nobody knows its name; it returns by itself when the namespace ends.

@@ -3,8 +3,7 @@ import { type Link, linkDel, linkFind } from '@amphipod/netlink';
 import { Attempts } from './attempts.ts';
 import { openPodIfThere, type PluginHost, type Pod } from './host.ts';
 import { ipamCall, readIpamType } from './ipam.ts';
-import { isOwnTag, ownerTag } from './owner.ts';
-import { ownerOf } from './owner-of.ts';
+import { isAnothers } from './is-anothers.ts';
 
 /**
  * DEL of a plugin whose link is all in the pod. A namespace, a link or an IPAM plugin that is not there is fine: the kernel
@@ -13,17 +12,15 @@ import { ownerOf } from './owner-of.ts';
 export async function detachLink(request: PluginRequest, host: PluginHost): Promise<void> {
   await releaseAfter(request, async () => {
     using pod = openPodIfThere(host, request.netns);
-    const link = pod && findAttached(pod, request);
+    const link = pod && findAttached(host, pod, request);
     if (pod !== undefined && link !== undefined) await linkDel(pod.rtnl, link.ifIndex);
   });
 }
 
 /** The request's link in the pod; undefined also when the namespace has a new owner. */
-export function findAttached(pod: Pod, request: PluginRequest): Link | undefined {
+export function findAttached(host: PluginHost, pod: Pod, request: PluginRequest): Link | undefined {
   const link = linkFind(pod.rtnl, request.ifName);
-  if (link === undefined) return undefined;
-  const isAnothers = isOwnTag(link.alias) && !link.alias!.startsWith(ownerTag(ownerOf(request)));
-  return isAnothers ? undefined : link;
+  return link === undefined || isAnothers(host, request, link) ? undefined : link;
 }
 
 /** Gives the addresses back once nothing uses them any more: when `remove` fails they stay reserved. */

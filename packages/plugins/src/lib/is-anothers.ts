@@ -6,7 +6,7 @@ import { ownerOf } from './owner-of.ts';
 
 /** True when a link in the pod is known to be another attachment's: the namespace has a new owner. */
 export function isAnothers({ rtnl }: PluginHost, request: PluginRequest, link: Link): boolean {
-  const tag = link.alias ?? aliasOfHostEnd(rtnl, link);
+  const tag = isOwnTag(link.alias) ? link.alias : aliasOfHostEnd(rtnl, link);
   // What host-device moved has more than the tag in its alias.
   return isOwnTag(tag) && !tag!.startsWith(ownerTag(ownerOf(request)));
 }

@@ -1,8 +1,9 @@
 import type { PluginRequest } from '@amphipod/cni';
 import { linkDel, linkFind, linkList } from '@amphipod/netlink';
+import { findAttached } from './detach-link.ts';
 import { openPodIfThere, type PluginHost } from './host.ts';
 import { findHostVeth } from './host-veth.ts';
-import { isOwnTag, isStaleTag } from './owner.ts';
+import { isStaleTag } from './owner.ts';
 import { ownerOf } from './owner-of.ts';
 
 /** Removes the pair that an ADD of this owner made. Gives its host end's name; undefined when it was not there. */
@@ -13,17 +14,11 @@ export async function removeVeth(request: PluginRequest, host: PluginHost): Prom
 }
 
 /** The interface of an ADD by the reference plugins, which leave no alias. */
-async function removeForeignVeth(
-  { netns, ifName }: PluginRequest,
-  host: PluginHost,
-): Promise<string | undefined> {
-  using pod = openPodIfThere(host, netns);
-  if (pod === undefined) return undefined;
-  const link = linkFind(pod.rtnl, ifName);
-  if (link === undefined) return undefined;
+async function removeForeignVeth(request: PluginRequest, host: PluginHost): Promise<string | undefined> {
+  using pod = openPodIfThere(host, request.netns);
+  const link = pod && findAttached(host, pod, request);
+  if (pod === undefined || link === undefined) return undefined;
   const hostEnd = link.peerIndex === undefined ? undefined : linkFind(host.rtnl, link.peerIndex);
-  // The namespace has a new owner.
-  if (isOwnTag(hostEnd?.alias)) return undefined;
   return (await linkDel(pod.rtnl, link.ifIndex)) ? (hostEnd?.name ?? '') : undefined;
 }
 
