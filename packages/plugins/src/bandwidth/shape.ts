@@ -24,7 +24,7 @@ export const ROOT = tcHandle(1);
 export const SHAPED_CLASS = 0x30;
 export const UNSHAPED_CLASS = 1;
 /** Of the class without a limit: 800 Gbit/s. */
-export const UNSHAPED_BYTES_PER_SECOND = 100_000_000_000;
+const UNSHAPED_BYTES_PER_SECOND = 100_000_000_000;
 
 /** One end of the shaping: the link whose outgoing packets wait, and which of their addresses is the other machine's. */
 export interface ShapedLink {

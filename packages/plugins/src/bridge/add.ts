@@ -13,7 +13,7 @@ import {
 import { configureInterface } from '../lib/configure-interface.ts';
 import type { PluginHost, Pod } from '../lib/host.ts';
 import { createVeth, type VethPair } from '../lib/host-veth.ts';
-import { addIpMasq, removeIpMasq } from '../lib/ip-masq.ts';
+import { addIpMasq } from '../lib/ip-masq.ts';
 import { ipamAdd } from '../lib/ipam.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { untilUp } from '../lib/until-up.ts';
@@ -126,12 +126,8 @@ async function addAddresses(setting: Setting): Promise<Result> {
     ifName: request.ifName,
     enableDad: config.enableDad,
   });
-  if (config.ipMasq !== undefined) {
-    const owner = ownerOf(request);
-    const addresses = (result.ips ?? []).map(({ address }) => parseCidr(address));
-    undo.defer('remove masquerading', () => removeIpMasq(host, config.ipMasq, owner, []));
-    await addIpMasq(host, config.ipMasq, owner, addresses);
-  }
+  const addresses = (result.ips ?? []).map(({ address }) => parseCidr(address));
+  await addIpMasq(host, config.ipMasq, { owner: ownerOf(request), addresses, undo });
   return result;
 }
 

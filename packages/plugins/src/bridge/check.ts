@@ -1,14 +1,15 @@
 import type { PluginRequest, Result, ResultInterface } from '@amphipod/cni';
-import { addrList, formatCidr, type Link, linkFind, parseCidr } from '@amphipod/netlink';
+import { type Link, linkFind, parseCidr } from '@amphipod/netlink';
 import {
   checkFailure,
+  checkGateways,
   checkHostEnd,
   checkPodInterface,
   findPodInterface,
   requirePrevResult,
 } from '../lib/check-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
-import { hasIpMasq } from '../lib/ip-masq.ts';
+import { checkIpMasq } from '../lib/ip-masq.ts';
 import { ipamCall } from '../lib/ipam.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { type BridgeConfig, readConfig } from './config.ts';
@@ -28,9 +29,10 @@ export async function check(request: PluginRequest, host: PluginHost): Promise<v
   const podLink = checkPodInterface(pod, result, podInterface);
   const hostEnd = checkHostEnd(host.rtnl, podLink, result);
   checkPort(host, hostEnd, bridge, config);
-  if (config.isGateway && config.ipamType !== undefined) checkGateways(host, bridge, config, result);
+  if (config.isGateway && config.ipamType !== undefined) checkGateway(host, bridge, config, result);
   if (config.macSpoofCheck) checkMacSpoofCheck(request, host, hostEnd, podInterface);
-  await checkMasquerade(request, host, { ipMasq: config.ipMasq, result });
+  const addresses = (result.ips ?? []).map(({ address }) => parseCidr(address));
+  await checkIpMasq(host, config.ipMasq, ownerOf(request), addresses);
 }
 
 function checkBridge(host: PluginHost, { bridge: name, promisc, vlans }: BridgeConfig): Link {
@@ -64,16 +66,13 @@ function checkPort(
   if (fault !== undefined) throw checkFailure(`host interface ${port.name} ${fault}`);
 }
 
-function checkGateways(host: PluginHost, bridge: Link, { vlans }: BridgeConfig, result: Result): void {
+function checkGateway(host: PluginHost, bridge: Link, { vlans }: BridgeConfig, result: Result): void {
   const vlanId = vlans?.vlanId;
   const name = vlanId === undefined ? bridge.name : vlanInterfaceName(bridge.name, vlanId);
   const link = vlanId === undefined ? bridge : linkFind(host.rtnl, name);
   if (link === undefined) throw checkFailure(`vlan interface ${name} not found`);
   if (!link.flags.up) throw checkFailure(`vlan interface ${name} is down`);
-  const present = new Set(addrList(host.rtnl, { ifIndex: link.ifIndex }).map(({ cidr }) => formatCidr(cidr)));
-  for (const gateway of gatewaysOf(result).map(formatCidr)) {
-    if (!present.has(gateway)) throw checkFailure(`gateway address ${gateway} of ${name} not found`);
-  }
+  checkGateways(host.rtnl, link, gatewaysOf(result));
 }
 
 function checkMacSpoofCheck(
@@ -84,17 +83,5 @@ function checkMacSpoofCheck(
 ): void {
   if (!hasMacSpoofCheck(nft, ownerOf(request), { name, mac: mac.toLowerCase() })) {
     throw checkFailure(`MAC spoof check of ${mac} on ${name} not found`);
-  }
-}
-
-async function checkMasquerade(
-  request: PluginRequest,
-  host: PluginHost,
-  { ipMasq, result }: Pick<BridgeConfig, 'ipMasq'> & { result: Result },
-): Promise<void> {
-  for (const { address } of result.ips ?? []) {
-    if (!(await hasIpMasq(host, ipMasq, ownerOf(request), parseCidr(address)))) {
-      throw checkFailure(`masquerade rule for ${address} not found`);
-    }
   }
 }

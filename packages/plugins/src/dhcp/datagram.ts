@@ -2,7 +2,7 @@ import type { BpfInstruction } from '@amphipod/linux';
 import { type IpAddress, ipToBytes } from '@amphipod/netlink';
 
 export const SERVER_PORT = 67;
-export const CLIENT_PORT = 68;
+const CLIENT_PORT = 68;
 const UDP = 17;
 const IP_HEADER_BYTES = 20;
 const UDP_HEADER_BYTES = 8;

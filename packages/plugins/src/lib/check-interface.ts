@@ -1,6 +1,7 @@
 import { CniError, type PluginRequest, type Result, type ResultInterface } from '@amphipod/cni';
 import {
   addrList,
+  type Cidr,
   formatCidr,
   type Link,
   linkFind,
@@ -64,8 +65,24 @@ export function checkHostEnd(rtnl: Rtnl, podLink: Link, { interfaces = [] }: Res
   return hostEnd;
 }
 
+/** The gateways' addresses on the host's link that is to have them. */
+export function checkGateways(
+  rtnl: Rtnl,
+  { ifIndex, name }: Pick<Link, 'ifIndex' | 'name'>,
+  gateways: readonly Cidr[],
+): void {
+  const present = addressesOf(rtnl, ifIndex);
+  for (const gateway of gateways.map(formatCidr)) {
+    if (!present.has(gateway)) throw checkFailure(`gateway address ${gateway} of ${name} not found`);
+  }
+}
+
+function addressesOf(rtnl: Rtnl, ifIndex: number): Set<string> {
+  return new Set(addrList(rtnl, { ifIndex }).map(({ cidr }) => formatCidr(cidr)));
+}
+
 function checkAddresses(pod: Pod, { ips = [], interfaces = [] }: Result, { ifIndex, name }: Link): void {
-  const present = new Set(addrList(pod.rtnl, { ifIndex }).map(({ cidr }) => formatCidr(cidr)));
+  const present = addressesOf(pod.rtnl, ifIndex);
   for (const { address, interface: index } of ips) {
     if (index !== undefined && interfaces[index]?.name !== name) continue;
     if (!present.has(formatCidr(parseCidr(address)))) {

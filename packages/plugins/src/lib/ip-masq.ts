@@ -1,5 +1,7 @@
 import { isJsonObject, type PluginRequest } from '@amphipod/cni';
-import { type Cidr, type Nft, nftFindChain } from '@amphipod/netlink';
+import type { UndoStack } from '@amphipod/linux';
+import { type Cidr, formatCidr, type Nft, nftFindChain } from '@amphipod/netlink';
+import { checkFailure } from './check-interface.ts';
 import type { PluginHost } from './host.ts';
 import { hasLegacyTable, iptablesChainName } from './iptables.ts';
 import {
@@ -39,16 +41,16 @@ export function findIpMasq({ config }: Pick<PluginRequest, 'config'>): IpMasq | 
   return { backend: isExplicit ? backend : 'nftables', isExplicit };
 }
 
-/** Gives what a pod sends out of its networks the address of the machine. To be undone with {@link removeIpMasq}. */
+/** Gives what a pod sends out of its networks the address of the machine; `undo` takes that back. */
 export async function addIpMasq(
-  { nft }: PluginHost,
+  host: PluginHost,
   masq: IpMasq | undefined,
-  owner: Owner,
-  addresses: readonly Cidr[],
+  { owner, addresses, undo }: { owner: Owner; addresses: readonly Cidr[]; undo: UndoStack },
 ): Promise<void> {
   if (masq === undefined || addresses.length === 0) return;
+  undo.defer('remove masquerading', () => removeIpMasq(host, masq, owner, []));
   if (masq.backend === 'iptables') await addIptablesMasquerade(owner, addresses);
-  else addMasquerade(nft, owner, addresses);
+  else addMasquerade(host.nft, owner, addresses);
 }
 
 /**
@@ -79,16 +81,21 @@ function hasReferenceChain(conn: Nft, { network, containerID }: Owner): boolean 
   );
 }
 
-/** True when the masquerading of this address is there. */
-export async function hasIpMasq(
+/** @throws CniError plugin-specific when the masquerading of one of the addresses is not there */
+export async function checkIpMasq(
   { nft }: PluginHost,
   masq: IpMasq | undefined,
   owner: Owner,
-  address: Cidr,
-): Promise<boolean> {
-  if (masq === undefined) return true;
-  if (masq.backend === 'iptables') return await hasIptablesMasquerade(owner, address);
-  return hasMasquerade(nft, owner, address);
+  addresses: readonly Cidr[],
+): Promise<void> {
+  if (masq === undefined) return;
+  for (const address of addresses) {
+    const isThere =
+      masq.backend === 'iptables'
+        ? await hasIptablesMasquerade(owner, address)
+        : hasMasquerade(nft, owner, address);
+    if (!isThere) throw checkFailure(`masquerade rule for ${formatCidr(address)} not found`);
+  }
 }
 
 /** Takes out what belongs to the network and to none of the valid attachments. */

@@ -5,7 +5,7 @@ import { isCode } from '@amphipod/linux';
 import type { IpFamily } from '@amphipod/netlink';
 import { type ProgramEnd, runProgram } from './run-program.ts';
 
-export type IptablesTable = 'nat' | 'filter';
+type IptablesTable = 'nat' | 'filter';
 
 /** A table of one family: `iptables -t nat`, `ip6tables -t filter`. */
 export interface IptablesRef {

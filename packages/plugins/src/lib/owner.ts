@@ -23,7 +23,7 @@ export function ownerTag({ network, containerID, ifName }: Owner): string {
 }
 
 /** What the tags of a network's attachments begin with. */
-export function networkTag(network: string): string {
+function networkTag(network: string): string {
   return `${PREFIX} ${network} `;
 }
 

@@ -3,7 +3,7 @@ import { addrAddRequest, routeAddRequest } from '@amphipod/netlink';
 import { configureInterface } from '../lib/configure-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
 import { createVeth, type VethPair } from '../lib/host-veth.ts';
-import { addIpMasq, removeIpMasq } from '../lib/ip-masq.ts';
+import { addIpMasq } from '../lib/ip-masq.ts';
 import { ipamAdd } from '../lib/ipam.ts';
 import { ensureLinkLocal } from '../lib/link-local.ts';
 import { ownerOf } from '../lib/owner-of.ts';
@@ -33,8 +33,7 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
       connectedRoutes: podRoutes(addresses),
     });
     await untilUp(host.rtnl, veth.host, 'host interface');
-    undo.defer('remove masquerading', () => removeIpMasq(host, ipMasq, owner, []));
-    await addIpMasq(host, ipMasq, owner, cidrs);
+    await addIpMasq(host, ipMasq, { owner, addresses: cidrs, undo });
     return describe(request, veth, { ...result, ...(dns !== undefined && { dns }) });
   });
 }

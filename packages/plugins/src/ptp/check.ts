@@ -1,8 +1,14 @@
 import { CniError, type PluginRequest } from '@amphipod/cni';
-import { addrList, type Cidr, formatCidr, type Rtnl, routeList } from '@amphipod/netlink';
-import { checkFailure, checkHostEnd, checkPodInterface, findPodInterface } from '../lib/check-interface.ts';
+import { type Cidr, formatCidr, type Rtnl, routeList } from '@amphipod/netlink';
+import {
+  checkFailure,
+  checkGateways,
+  checkHostEnd,
+  checkPodInterface,
+  findPodInterface,
+} from '../lib/check-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
-import { hasIpMasq } from '../lib/ip-masq.ts';
+import { checkIpMasq } from '../lib/ip-masq.ts';
 import { ipamCall } from '../lib/ipam.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { readConfig } from './config.ts';
@@ -26,11 +32,12 @@ export async function check(request: PluginRequest, host: PluginHost): Promise<v
   checkRoutes(pod.rtnl, inPod, podRoutes(addresses));
   checkRoutes(host.rtnl, hostEnd, addresses.map(hostRoute));
   checkGateways(host.rtnl, hostEnd, gatewaysOf(addresses));
-  for (const { address } of addresses) {
-    if (!(await hasIpMasq(host, ipMasq, ownerOf(request), address))) {
-      throw checkFailure(`masquerade rule for ${formatCidr(address)} not found`);
-    }
-  }
+  await checkIpMasq(
+    host,
+    ipMasq,
+    ownerOf(request),
+    addresses.map(({ address }) => address),
+  );
 }
 
 interface Place {
@@ -50,12 +57,5 @@ function checkRoutes(rtnl: Rtnl, { ifIndex, name, table }: Place, wanted: readon
     if (dst !== undefined && !present.has(formatCidr(dst))) {
       throw checkFailure(`Expected Route ${formatCidr(dst)} of interface ${name} not found in routing table`);
     }
-  }
-}
-
-function checkGateways(rtnl: Rtnl, { ifIndex, name }: Place, gateways: readonly Cidr[]): void {
-  const present = new Set(addrList(rtnl, { ifIndex }).map(({ cidr }) => formatCidr(cidr)));
-  for (const gateway of gateways.map(formatCidr)) {
-    if (!present.has(gateway)) throw checkFailure(`gateway address ${gateway} of ${name} not found`);
   }
 }
