@@ -8,7 +8,7 @@ import { servePortForward } from './port-forward.ts';
 import { ChannelSocket, type WebSocketConnection } from './websocket-remote.ts';
 
 /** A SPDY connection in binary messages. */
-export const tunnelProtocol = 'SPDY/3.1+portforward.k8s.io';
+const tunnelProtocol = 'SPDY/3.1+portforward.k8s.io';
 /** Two channels for each port of the request: `2n` data, `2n + 1` error. */
 export const portForwardProtocols = [tunnelProtocol, 'v4.channel.k8s.io', 'v4.base64.channel.k8s.io'];
 

@@ -3,9 +3,8 @@ import { Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { WebSocket } from 'ws';
 import { goneSignal, releaseSocket, stallWatch, watchHangUp } from './connected-client.ts';
-import type { WantedStreams } from './session.ts';
-import type { RemoteClient } from './spdy-remote.ts';
-import { statusJson, statusText } from './status.ts';
+import type { RemoteClient, WantedStreams } from './session.ts';
+import { outcomeText } from './status.ts';
 import { TerminalSizes } from './terminal-sizes.ts';
 
 /** Subprotocols of exec and attach; a client that names none gets the same as `channel.k8s.io`. */
@@ -94,7 +93,7 @@ export function webSocketRemote(connection: WebSocketConnection, wants: WantedSt
     async finish(outcome) {
       const outputs = [stdout, stderr].filter((stream) => stream !== undefined);
       await Promise.allSettled(outputs.map((output) => finished(output.end())));
-      const status = /^v[45]/.test(protocol) ? statusJson(outcome) : statusText(outcome);
+      const status = outcomeText(outcome, protocol);
       if (status !== '') channels.send(CHANNEL.error, Buffer.from(status));
       // Input that nobody wants any more must not stand before the client's answer.
       stdin?.stream.resume();
