@@ -58,15 +58,24 @@ test('there is an executable for every plugin, and no other', () => {
     assert.equal(readIdentity(readFileSync(join(pluginBinDir, type)))?.name, type);
 });
 
-test('every plugin has its keys in the table for validation, and so has every page', () => {
-  for (const type of builtinPluginTypes) {
-    const check = configChecks[type];
-    assert.ok(check !== undefined, `${type} is not in config-checks.ts`);
+test('the table for validation and the pages have the same keys', () => {
+  assert.deepEqual(Object.keys(configChecks).sort(), [...builtinPluginTypes].sort());
+  for (const [type, { keys }] of Object.entries(configChecks)) {
     const page = readFileSync(new URL(`../../../docs/plugins/${type}.md`, import.meta.url), 'utf8');
-    const known = new Set(namesIn({ ...commonKeys, ...check.keys }));
-    const section = page.split(/^## /m).find((part) => part.startsWith('Keys')) ?? '';
-    for (const [, key = ''] of section.matchAll(/^\| `([A-Za-z]+)`/gm))
-      assert.ok(known.has(key), `${type}: key ${key} of docs/plugins/${type}.md is not in config-checks.ts`);
+    const section = page.split(/^## /m).find((part) => part.startsWith('Keys'));
+    if (section === undefined) {
+      assert.deepEqual(keys, {}, `docs/plugins/${type}.md has no section "Keys"`);
+      continue;
+    }
+    const known = new Set(namesIn({ ...commonKeys, ...keys }));
+    for (const [, cell = ''] of section.matchAll(/^\| (`.*?) \|/gm))
+      for (const [, key = ''] of cell.matchAll(/(?:^|, )`([A-Za-z0-9]+)`/g))
+        assert.ok(
+          known.has(key),
+          `${type}: key ${key} of docs/plugins/${type}.md is not in config-checks.ts`,
+        );
+    for (const key of Object.keys(keys))
+      assert.ok(section.includes(`\`${key}\``), `${type}: key ${key} is not in docs/plugins/${type}.md`);
   }
 });
 
