@@ -1,6 +1,5 @@
 import { defineCommand } from './command.ts';
-import { runningContainer } from './exec.ts';
-import { LocalTerminal } from './local-terminal.ts';
+import { findRunningContainer } from './find-container.ts';
 import { remoteSession } from './remote-session.ts';
 
 export const command = defineCommand({
@@ -17,24 +16,11 @@ export const command = defineCommand({
 Examples:
   amphipod attach web
   amphipod attach -it shell`,
-  async run([reference = ''], { interactive = false, tty = false }, { client, stdout, stderr }) {
-    const cri = await client();
-    const containerId = await runningContainer(cri, reference);
-    const { url } = await cri.runtime.attach({
-      containerId,
-      stdin: interactive,
-      tty,
-      stdout: true,
-      stderr: !tty,
-    });
-    // Ours again when the session has ended: hence the await below.
-    using terminal = tty ? LocalTerminal.open(process.stdin, process.stdout) : undefined;
-    return await remoteSession(url, {
-      ...(interactive && { stdin: process.stdin }),
-      stdout,
-      ...(!tty && { stderr }),
-      terminal,
-      tty,
-    });
+  async run([reference = ''], { interactive = false, tty = false }, context) {
+    const cri = await context.client();
+    const containerId = await findRunningContainer(cri, reference);
+    const wants = { stdin: interactive, stdout: true, stderr: !tty, tty };
+    const { url } = await cri.runtime.attach({ containerId, ...wants });
+    return await remoteSession(url, wants, context);
   },
 });

@@ -1,10 +1,7 @@
-import { ContainerState } from '../gen/api.ts';
 import type { CriClient } from './client.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { CliError, CriCallError, startFailureExitCode, UsageError } from './errors.ts';
-import { findContainer } from './find-container.ts';
-import { LocalTerminal } from './local-terminal.ts';
-import { containerState } from './pods.ts';
+import { findRunningContainer } from './find-container.ts';
 import { remoteSession } from './remote-session.ts';
 
 export const command = defineCommand({
@@ -18,7 +15,7 @@ export const command = defineCommand({
     tty: { type: 'boolean', short: 't', help: 'give the command a terminal' },
     timeout: { type: 'string', value: 'SECONDS', help: 'kill the command after so long' },
   },
-  details: `With --timeout the output appears when the command has ended; of each stream the first 16 MiB.
+  details: `With --timeout the output appears when the command has ended; the first 16 MiB of it.
 
 Examples:
   amphipod exec web ls -l /
@@ -32,24 +29,19 @@ Examples:
     if (!Number.isInteger(timeout) || timeout < 0)
       throw new UsageError(`--timeout "${options.timeout}" is not a number`);
     const cri = await context.client();
-    const containerId = await runningContainer(cri, reference);
+    const containerId = await findRunningContainer(cri, reference);
     try {
       if (options.timeout !== undefined)
         return await execSync(cri, { containerId, cmd, timeout: BigInt(timeout) }, context);
-      return await execStreaming(cri, { containerId, cmd, stdin: interactive, tty }, context);
+      const wants = { stdin: interactive, stdout: true, stderr: !tty, tty };
+      const { url } = await cri.runtime.exec({ containerId, cmd, ...wants });
+      return await remoteSession(url, wants, context);
     } catch (error) {
       if (!(error instanceof CriCallError)) throw error;
       throw new CliError(error.message, { exitCode: startFailureExitCode(error.message), cause: error });
     }
   },
 });
-
-/** The id of the running container that the user means. @throws CliError */
-export async function runningContainer(cri: CriClient, reference: string): Promise<string> {
-  const { container } = await findContainer(cri, reference, { preferRunning: true });
-  if (container.state === ContainerState.CONTAINER_RUNNING) return container.id;
-  throw new CliError(`container "${reference}" is not running: it is ${containerState(container.state)}`);
-}
 
 async function execSync(
   cri: CriClient,
@@ -61,22 +53,4 @@ async function execSync(
   stdout.write(result.stdout);
   stderr.write(result.stderr);
   return result.exitCode;
-}
-
-async function execStreaming(
-  cri: CriClient,
-  request: { containerId: string; cmd: string[]; stdin: boolean; tty: boolean },
-  { stdout, stderr }: CommandContext,
-): Promise<number> {
-  const { stdin, tty } = request;
-  const { url } = await cri.runtime.exec({ ...request, stdout: true, stderr: !tty });
-  // Ours again when the session has ended: hence the await below.
-  using terminal = tty ? LocalTerminal.open(process.stdin, process.stdout) : undefined;
-  return await remoteSession(url, {
-    ...(stdin && { stdin: process.stdin }),
-    stdout,
-    ...(!tty && { stderr }),
-    terminal,
-    tty,
-  });
 }

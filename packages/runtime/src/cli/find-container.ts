@@ -2,7 +2,7 @@ import { ContainerState } from '../gen/api.ts';
 import type { CriClient } from './client.ts';
 import { CliError } from './errors.ts';
 import { shortId } from './output.ts';
-import { type ContainerOfPod, listContainers } from './pods.ts';
+import { type ContainerOfPod, containerState, listContainers } from './pods.ts';
 
 export interface FindOptions {
   /** When a name means several containers and one of them runs, it is that one. */
@@ -19,6 +19,13 @@ export async function findContainer(
   options: FindOptions = {},
 ): Promise<ContainerOfPod> {
   return pickContainer(await listContainers(client), reference, options);
+}
+
+/** The id of the running container that the user means. @throws CliError */
+export async function findRunningContainer(client: CriClient, reference: string): Promise<string> {
+  const { container } = await findContainer(client, reference, { preferRunning: true });
+  if (container.state === ContainerState.CONTAINER_RUNNING) return container.id;
+  throw new CliError(`container "${reference}" is not running: it is ${containerState(container.state)}`);
 }
 
 /** {@link findContainer} in a list that is already there. */

@@ -1,10 +1,5 @@
 import type { WriteStream } from 'node:tty';
-import { rawTerminal } from '@amphipod/linux';
-
-export interface Size {
-  rows: number;
-  columns: number;
-}
+import { rawTerminal, type TerminalSize } from '@amphipod/linux';
 
 /** Our own terminal while a remote one is shown on it: raw, so that every key goes there. */
 export class LocalTerminal implements Disposable {
@@ -24,7 +19,7 @@ export class LocalTerminal implements Disposable {
   }
 
   /** Calls `onSize` with the size now and whenever it changes (SIGWINCH). */
-  follow(onSize: (size: Size) => void): void {
+  follow(onSize: (size: TerminalSize) => void): void {
     this.#onResize = () => onSize({ rows: this.#output.rows, columns: this.#output.columns });
     this.#output.on('resize', this.#onResize);
     this.#onResize();

@@ -9,7 +9,7 @@ import { openSpdy } from './spdy-client.ts';
 const protocols = ['portforward.k8s.io'];
 
 /** A port of ours (0: any free one) for a port of the pod. */
-export interface ForwardedPort {
+interface ForwardedPort {
   local: number;
   remote: number;
 }
@@ -33,7 +33,7 @@ Examples:
     const cri = await client();
     const podSandboxId = await findPod(cri, reference);
     const { url } = await cri.runtime.portForward({ podSandboxId, port: ports.map(({ remote }) => remote) });
-    const { connection } = await openSpdy(url, protocols);
+    const connection = await openSpdy(url, protocols);
     const say = (text: string) => stderr.write(`amphipod: port-forward: ${text}\n`);
     const servers: Server[] = [];
     let requestId = 0;
@@ -58,7 +58,7 @@ Examples:
 });
 
 /** Reads `LOCAL:REMOTE`, `:REMOTE` or `PORT`, which means the same port here. @throws UsageError */
-export function parseForwardedPort(text: string): ForwardedPort {
+function parseForwardedPort(text: string): ForwardedPort {
   const [, colon, local = '', remote = ''] = /^((\d*):)?(\d+)$/.exec(text) ?? [];
   const port = { local: Number(colon === undefined ? remote : local), remote: Number(remote) };
   if (remote !== '' && port.remote >= 1 && port.remote <= 65_535 && port.local <= 65_535) return port;

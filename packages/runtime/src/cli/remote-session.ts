@@ -2,16 +2,15 @@ import type { Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { SpdyStream } from '../spdy/stream.ts';
 import { CliError, startFailureExitCode } from './errors.ts';
-import type { LocalTerminal } from './local-terminal.ts';
+import { LocalTerminal } from './local-terminal.ts';
 import { openSpdy } from './spdy-client.ts';
 
+/** What the Exec or Attach asked for, besides its output. */
 export interface RemoteSessionOptions {
-  stdin?: Readable | undefined;
-  stdout: Writable;
-  /** Absent with a terminal, which has one output. */
-  stderr?: Writable | undefined;
-  /** Follows the size of our terminal, where the remote one is to. */
-  terminal?: LocalTerminal | undefined;
+  stdin: boolean;
+  /** A terminal has one output, stdout. */
+  stderr: boolean;
+  /** Our terminal, where we have one, shows the remote one. */
   tty: boolean;
 }
 
@@ -23,32 +22,33 @@ const protocols = ['v4.channel.k8s.io'];
  * @returns the exit code
  * @throws CliError when the command cannot be started, or the connection is lost
  */
-export async function remoteSession(url: string, options: RemoteSessionOptions): Promise<number> {
-  const { connection } = await openSpdy(url, protocols);
-  const { stdin, stdout, stderr, terminal, tty } = options;
+export async function remoteSession(
+  url: string,
+  wants: RemoteSessionOptions,
+  { stdout, stderr }: { stdout: Writable; stderr: Writable },
+): Promise<number> {
+  using terminal = wants.tty ? LocalTerminal.open(process.stdin, process.stdout) : undefined;
+  const connection = await openSpdy(url, protocols);
   const open = (streamtype: string) => connection.open({ streamtype });
-  const errors = open('error');
-  const status = statusOf(errors.end());
-  const input = stdin && open('stdin');
-  const outputs = [
-    copyOutput(open('stdout'), stdout),
-    ...(stderr ? [copyOutput(open('stderr'), stderr)] : []),
-  ];
-  const sizes = tty ? open('resize') : undefined;
+  const status = readStatus(open('error').end());
+  const input = wants.stdin ? open('stdin') : undefined;
+  const outputs = [copyOutput(open('stdout'), stdout)];
+  if (wants.stderr) outputs.push(copyOutput(open('stderr'), stderr));
+  const sizes = wants.tty ? open('resize') : undefined;
   terminal?.follow(({ rows, columns }) =>
     sizes?.write(Buffer.from(JSON.stringify({ Width: columns, Height: rows }))),
   );
-  if (stdin !== undefined && input !== undefined) {
-    stdin.pipe(input);
-    input.once('close', () => stdin.unpipe(input).pause());
-  }
+  const releaseInput = () => {
+    if (input !== undefined) process.stdin.unpipe(input).pause();
+  };
+  if (input !== undefined) process.stdin.pipe(input.once('close', releaseInput));
   try {
     // containerd ends the connection with the status and no stream on its own: what came before the status is all there is.
-    const [text, ...ends] = await Promise.all([status, ...outputs]);
-    if (text === '' && ends.includes('lost')) throw new CliError('connection lost');
-    return exitCodeOf(text);
+    const [end, ...ends] = await Promise.all([status, ...outputs]);
+    if (end === undefined && ends.includes('lost')) throw new CliError('connection lost');
+    return end === undefined ? 0 : exitCodeOf(end);
   } finally {
-    if (stdin !== undefined && input !== undefined) stdin.unpipe(input).pause();
+    releaseInput();
     connection.close();
     await connection.closed;
   }
@@ -60,14 +60,28 @@ async function copyOutput(from: SpdyStream, to: Writable): Promise<'whole' | 'lo
   return await endOf(from);
 }
 
-/** @throws CliError when the connection is lost before a status came */
-async function statusOf(stream: Readable): Promise<string> {
+interface Status {
+  status?: string;
+  reason?: string;
+  message?: string;
+  details?: { causes?: { reason?: string; message?: string }[] };
+}
+
+/**
+ * Reads the metav1.Status that ends a v4 session, undefined when there is none; other words become its message.
+ * @throws CliError when the connection is lost before it came
+ */
+async function readStatus(stream: Readable): Promise<Status | undefined> {
   const chunks: Buffer[] = [];
   stream.on('data', (chunk: Buffer) => chunks.push(chunk));
   const end = await endOf(stream);
   const text = Buffer.concat(chunks).toString('utf8');
-  if (end === 'lost' && !isJson(text)) throw new CliError('connection lost');
-  return text;
+  try {
+    return JSON.parse(text) as Status;
+  } catch {
+    if (end === 'lost') throw new CliError('connection lost');
+    return text === '' ? undefined : { message: text.trim() };
+  }
 }
 
 /** How the remote side ended a stream: by saying so, or with the connection. */
@@ -80,34 +94,10 @@ async function endOf(stream: Readable): Promise<'whole' | 'lost'> {
   }
 }
 
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-interface Status {
-  status?: string;
-  reason?: string;
-  message?: string;
-  details?: { causes?: { reason?: string; message?: string }[] };
-}
-
-/** Reads the metav1.Status that ends a v4 session. */
-function exitCodeOf(text: string): number {
-  if (text === '') return 0;
-  let status: Status;
-  try {
-    status = JSON.parse(text) as Status;
-  } catch {
-    throw new CliError(text.trim());
-  }
-  if (status.status === 'Success') return 0;
-  const code = status.details?.causes?.find(({ reason }) => reason === 'ExitCode')?.message;
-  if (status.reason === 'NonZeroExitCode' && code !== undefined) return Number(code);
-  const message = status.message ?? text;
+function exitCodeOf(end: Status): number {
+  const { status, reason, message = JSON.stringify(end), details } = end;
+  if (status === 'Success') return 0;
+  const code = details?.causes?.find((cause) => cause.reason === 'ExitCode')?.message;
+  if (reason === 'NonZeroExitCode' && code !== undefined) return Number(code);
   throw new CliError(message, { exitCode: startFailureExitCode(message) });
 }

@@ -4,17 +4,11 @@ import type { Socket } from 'node:net';
 import { SpdyConnection } from '../spdy/connection.ts';
 import { CliError } from './errors.ts';
 
-/** A SPDY connection to a streaming server, and the protocol that it chose. */
-export interface SpdyClient {
-  connection: SpdyConnection;
-  protocol: string;
-}
-
 /**
  * Opens a URL of Exec, Attach or PortForward: SPDY, because every runtime speaks it (containerd 1.6 no WebSocket).
  * @throws CliError with the server's words
  */
-export async function openSpdy(url: string, protocols: readonly string[]): Promise<SpdyClient> {
+export async function openSpdy(url: string, protocols: readonly string[]): Promise<SpdyConnection> {
   const request = (url.startsWith('https:') ? httpsRequest : httpRequest)(url, {
     method: 'POST',
     headers: {
@@ -24,13 +18,12 @@ export async function openSpdy(url: string, protocols: readonly string[]): Promi
       'Content-Length': 0,
     },
   });
-  const { promise, resolve, reject } = Promise.withResolvers<SpdyClient>();
-  request.on('upgrade', (response: IncomingMessage, socket: Socket, head: Buffer) => {
+  const { promise, resolve, reject } = Promise.withResolvers<SpdyConnection>();
+  request.on('upgrade', (_response: IncomingMessage, socket: Socket, head: Buffer) => {
     if (head.length > 0) socket.unshift(head);
     socket.setNoDelay(true);
     socket.setTimeout(0);
-    const connection = new SpdyConnection(socket, { role: 'client', onStream: () => false });
-    resolve({ connection, protocol: `${response.headers['x-stream-protocol-version'] ?? ''}` });
+    resolve(new SpdyConnection(socket, { role: 'client', onStream: () => false }));
   });
   request.on('response', (response) => {
     response.setEncoding('utf8').once('data', (text: string) => {

@@ -1,11 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { execProcess } from '../containers/exec-process.ts';
 import { containerPaths } from '../containers/paths.ts';
 import { CriError } from '../errors.ts';
 import type { ExecSyncRequest, ExecSyncResponse } from '../gen/api.ts';
 import { execSync as runExec } from '../oci/exec.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
-import type { OciSpec } from '../oci/spec.ts';
 import type { Handler } from './call.ts';
 import { getRunningContainer } from './lookup.ts';
 
@@ -18,11 +16,9 @@ export const execSync: Handler<ExecSyncRequest, ExecSyncResponse> = async (
   if (cmd.length === 0) throw new CriError('invalid-argument', 'cmd: empty');
   const container = getRunningContainer(context, containerId);
   const paths = containerPaths(context.config, container.id);
-  // As the container's own process, but for the command.
-  const { process } = JSON.parse(readFileSync(paths.spec, 'utf8')) as OciSpec;
   return runExec(runtimeFor(context.runtimes, container.runtimeHandler), container.id, {
-    process: { ...process, args: cmd, terminal: false },
-    scratch: `${paths.bundle}/exec-${randomBytes(6).toString('hex')}`,
+    process: execProcess(paths.spec, { cmd, tty: false }),
+    directory: paths.bundle,
     timeoutMs: Number(timeout) * 1000,
     signal,
   });

@@ -1,6 +1,8 @@
+import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
 import type { PortForwardRequest, PortForwardResponse } from '../gen/api.ts';
 import { sandboxPaths } from '../pods/paths.ts';
+import type { Sandbox } from '../store/records.ts';
 import { connectInPod } from '../streaming/connect-in-pod.ts';
 import type { Handler } from './call.ts';
 import { getSandbox } from './lookup.ts';
@@ -26,7 +28,7 @@ export const portForward: Handler<PortForwardRequest, PortForwardResponse> = (
   return { url };
 };
 
-function getReadySandbox(...[context, id]: Parameters<typeof getSandbox>) {
+function getReadySandbox(context: RuntimeContext, id: string): Sandbox {
   const sandbox = getSandbox(context, id);
   if (sandbox.state === 'ready') return sandbox;
   throw new CriError('failed-precondition', `sandbox ${sandbox.id}: is not ready`);

@@ -48,16 +48,22 @@ export function readDaemonConfig(flags: DaemonFlags): DaemonConfig {
   for (const [key, value] of Object.entries(fromFile))
     set(config, { source: file ?? defaultConfigFile, key, value });
   for (const [flag, value] of fromFlags) {
-    set(config, { source: `--${flag}`, key: flag.replaceAll('-', '_'), value: flagValue(flag, value) });
+    const key = flag.replaceAll('-', '_');
+    set(config, { source: `--${flag}`, key, value: flagValue(key, value) });
   }
-  if ((config.streamTlsCert === '') !== (config.streamTlsKey === ''))
-    throw new CriError('invalid-argument', 'config: stream_tls_cert and stream_tls_key need each other');
+  const { streamTlsCert: cert, streamTlsKey: key } = config;
+  if ((cert === '') !== (key === '')) {
+    const settings = `stream_tls_cert = "${cert}", stream_tls_key = "${key}"`;
+    throw new CriError('invalid-argument', `config: ${settings}: need each other`);
+  }
   return Object.freeze(config) as unknown as DaemonConfig;
 }
 
-/** Flags are text; numbers among them become such where they look like it. */
-function flagValue(flag: string, value: string | boolean | undefined) {
-  return ['stream-port', 'cni-timeout-ms'].includes(flag) && /^\d+$/.test(`${value}`) ? Number(value) : value;
+/** Flags are text; where the setting is a number, what looks like one becomes one. */
+function flagValue(key: string, value: string | boolean | undefined) {
+  const field = keys[key];
+  const isNumber = field !== undefined && typeof defaults[field] === 'number';
+  return isNumber && /^\d+$/.test(`${value}`) ? Number(value) : value;
 }
 
 function readFile(file: string, required: boolean): Record<string, unknown> {

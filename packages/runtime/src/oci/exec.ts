@@ -1,8 +1,9 @@
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { isCode, killQuietly, pipe, processTree, type SpawnedProcess, spawnProcess } from '@amphipod/linux';
+import { killQuietly, pipe, processTree, type SpawnedProcess, spawnProcess } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
-import { runtimeMessage } from './conmon.ts';
+import { ExecFiles } from './exec-files.ts';
+import { outputEnd } from './output-end.ts';
 import type { OciRuntime } from './runtimes.ts';
 import type { OciProcess } from './spec.ts';
 
@@ -25,8 +26,8 @@ export interface ExecResult {
 
 export interface ExecOptions {
   process: OciProcess;
-  /** Path prefix for the files of this exec; they are removed at the end. */
-  scratch: string;
+  /** For the files of this exec; they are removed at the end. */
+  directory: string;
   /** 0: no limit. */
   timeoutMs: number;
   signal: AbortSignal;
@@ -42,46 +43,36 @@ export async function execSync(
   containerId: string,
   options: ExecOptions,
 ): Promise<ExecResult> {
-  const { scratch, timeoutMs, signal } = options;
-  const files = { process: `${scratch}.json`, pid: `${scratch}.pid`, log: `${scratch}.log` };
-  writeFileSync(files.process, JSON.stringify(options.process));
-  try {
-    const child = startExec(
-      runtime,
-      ['--root', runtime.root, '--log', files.log, '--log-format', 'json'].concat([
-        ...['exec', '--process', files.process, '--pid-file', files.pid, containerId],
-      ]),
+  const { directory, timeoutMs, signal } = options;
+  using files = new ExecFiles(directory, options.process);
+  const child = startExec(runtime, files.args(runtime, containerId));
+  let stopped: CriError | undefined;
+  const stop = (reason: CriError) => {
+    stopped ??= reason;
+    const pid = files.pid();
+    // The command first: its children would be adopted by the container's init and live on.
+    if (pid !== undefined) for (const member of processTree(pid)) killQuietly(member, 'SIGKILL');
+    killQuietly(child.pid, 'SIGKILL');
+  };
+  const timer =
+    timeoutMs > 0 &&
+    setTimeout(
+      () => stop(new CriError('deadline-exceeded', `exec in ${containerId}: timeout of ${timeoutMs} ms`)),
+      timeoutMs,
     );
-    let stopped: CriError | undefined;
-    const stop = (reason: CriError) => {
-      stopped ??= reason;
-      const pid = readPid(files.pid);
-      // The command first: its children would be adopted by the container's init and live on.
-      if (pid !== undefined) for (const member of processTree(pid)) killQuietly(member, 'SIGKILL');
-      killQuietly(child.pid, 'SIGKILL');
-    };
-    const timer =
-      timeoutMs > 0 &&
-      setTimeout(
-        () => stop(new CriError('deadline-exceeded', `exec in ${containerId}: timeout of ${timeoutMs} ms`)),
-        timeoutMs,
-      );
-    const onAbort = () => stop(new CriError('cancelled', `exec in ${containerId}: cancelled`));
-    signal.addEventListener('abort', onAbort);
-    try {
-      const result = await collect(child);
-      if (stopped !== undefined) throw stopped;
-      if (readPid(files.pid) === undefined) {
-        const text = runtimeMessage(readText(files.log)) || result.stderr.toString('utf8').trim();
-        throw new CriError('failed-precondition', `exec in ${containerId}: ${text}`);
-      }
-      return result;
-    } finally {
-      if (timer !== false) clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
+  const onAbort = () => stop(new CriError('cancelled', `exec in ${containerId}: cancelled`));
+  signal.addEventListener('abort', onAbort);
+  try {
+    const result = await collect(child);
+    if (stopped !== undefined) throw stopped;
+    if (files.pid() === undefined) {
+      const text = files.failure() || result.stderr.toString('utf8').trim();
+      throw new CriError('failed-precondition', `exec in ${containerId}: ${text}`);
     }
+    return result;
   } finally {
-    for (const file of Object.values(files)) rmSync(file, { force: true });
+    if (timer !== false) clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
   }
 }
 
@@ -120,55 +111,26 @@ async function collect({ exited, stdout, stderr }: ExecProcess): Promise<ExecRes
 class CappedOutput {
   readonly #stream: Socket;
   readonly #chunks: Buffer[] = [];
-  #lastDataAt = 0;
-  #ended = false;
 
   /** @param fd read end of the pipe; closed at the end */
   constructor(fd: number, budget: Budget) {
     const stream = new Socket({ fd, readable: true, writable: false });
     this.#stream = stream;
     stream.on('data', (chunk: Buffer) => {
-      this.#lastDataAt = performance.now();
       if (budget.bytes === 0) return;
       const kept = chunk.subarray(0, budget.bytes);
       budget.bytes -= kept.length;
       this.#chunks.push(kept);
     });
-    stream.on('close', () => {
-      this.#ended = true;
-    });
   }
 
-  /** Waits for the end of the stream, or for 100 ms of silence after the command ended. */
+  /** To be called when the command has ended. */
   async drained(): Promise<void> {
-    this.#lastDataAt = performance.now();
-    while (!this.#ended && performance.now() - this.#lastDataAt < 100) {
-      await new Promise((resolve) => {
-        const timer = setTimeout(resolve, 20);
-        this.#stream.once('close', () => {
-          clearTimeout(timer);
-          resolve(undefined);
-        });
-      });
-    }
+    await outputEnd(this.#stream);
     this.#stream.destroy();
   }
 
   take(): Buffer {
     return Buffer.concat(this.#chunks);
-  }
-}
-
-function readPid(file: string): number | undefined {
-  const pid = Number.parseInt(readText(file), 10);
-  return pid > 0 ? pid : undefined;
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return '';
-    throw error;
   }
 }

@@ -62,9 +62,11 @@ export class ExitDirectory implements Disposable {
     const waiters = this.#waiters.get(id) ?? new Set();
     this.#waiters.set(id, waiters.add(resolve));
     const timer = setTimeout(resolve, timeoutMs);
-    signal?.addEventListener('abort', () => resolve());
+    const onAbort = () => resolve();
+    signal?.addEventListener('abort', onAbort);
     await promise;
     clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
     waiters.delete(resolve);
     if (waiters.size === 0 && this.#waiters.get(id) === waiters) this.#waiters.delete(id);
   }

@@ -1,14 +1,14 @@
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { adoptChild, ConsoleSocket, isCode, pipe, spawnProcess, type TerminalSize } from '@amphipod/linux';
+import { closeSync, openSync } from 'node:fs';
+import { adoptChild, ConsoleSocket, pipe, spawnProcess, type TerminalSize } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
-import { runtimeMessage } from './conmon.ts';
+import { ExecFiles } from './exec-files.ts';
 import type { OciRuntime } from './runtimes.ts';
 import type { OciProcess } from './spec.ts';
 
 export interface StartExecOptions {
   process: OciProcess;
-  /** Path prefix for the files of this start; they are gone when it returns. */
-  scratch: string;
+  /** For the files of this start; they are gone when it returns. */
+  directory: string;
   /** Which streams are wanted; the others are /dev/null. With a terminal there is only the terminal. */
   streams: { stdin: boolean; stdout: boolean; stderr: boolean };
   /** Of the terminal, where `process.terminal` asks for one. */
@@ -17,8 +17,6 @@ export interface StartExecOptions {
 
 /** A command that runs in a container. The descriptors are the caller's to close. */
 export interface StartedExec {
-  /** In the daemon's PID namespace. */
-  pid: number;
   /** Resolves to the exit code, 128 + signal for one that a signal ended. */
   exited: Promise<number>;
   /** Master of the terminal; the other three are absent then. */
@@ -37,86 +35,50 @@ export interface StartedExec {
 export async function startExec(
   runtime: OciRuntime,
   containerId: string,
-  { process: ociProcess, scratch, streams, size }: StartExecOptions,
+  { process: ociProcess, directory, streams, size }: StartExecOptions,
 ): Promise<StartedExec> {
-  const files = { process: `${scratch}.json`, pid: `${scratch}.pid`, log: `${scratch}.log` };
   const consoleSize = size && { consoleSize: { height: size.rows, width: size.columns } };
-  writeFileSync(files.process, JSON.stringify({ ...ociProcess, ...consoleSize }));
-  using stack = new DisposableStack();
-  stack.defer(() => {
-    for (const file of Object.values(files)) rmSync(file, { force: true });
-  });
-  const terminal = ociProcess.terminal ? stack.use(new ConsoleSocket(`${scratch}.tty`)) : undefined;
-  using ours = new Descriptors();
-  using theirs = new Descriptors();
+  using files = new ExecFiles(directory, { ...ociProcess, ...consoleSize });
+  using terminal = ociProcess.terminal ? new ConsoleSocket(files.terminal) : undefined;
+  using ours = new DisposableStack();
+  using theirs = new DisposableStack();
   const fds = openStreams(terminal === undefined ? streams : undefined, { ours, theirs });
-  const child = spawnProcess(
-    runtime.path,
-    ['--root', runtime.root, '--log', files.log, '--log-format', 'json'].concat([
-      ...['exec', '--detach', '--process', files.process, '--pid-file', files.pid],
-      ...(terminal === undefined ? [] : ['--console-socket', terminal.path]),
-      containerId,
-    ]),
-    { env: { PATH: process.env.PATH ?? '' }, fds: fds.theirs },
-  );
-  theirs[Symbol.dispose]();
+  const options = ['--detach', ...(terminal === undefined ? [] : ['--console-socket', terminal.path])];
+  const child = spawnProcess(runtime.path, files.args(runtime, containerId, options), {
+    env: { PATH: process.env.PATH ?? '' },
+    fds: fds.theirs,
+  });
+  theirs.dispose();
   const exitCode = await child.exited;
-  const pid = Number.parseInt(readText(files.pid), 10);
-  if (exitCode !== 0 || !(pid > 0)) {
-    const text = runtimeMessage(readText(files.log)).replace(/^exec failed: /, '');
+  const pid = files.pid();
+  if (exitCode !== 0 || pid === undefined) {
+    const text = files.failure().replace(/^exec failed: /, '');
     throw new CriError('failed-precondition', `exec in ${containerId}: ${text || `exit ${exitCode}`}`);
   }
   const exited = adoptChild(pid);
   if (terminal === undefined) {
-    ours.keep();
-    return { pid, exited, ...fds.ours };
+    ours.move();
+    return { exited, ...fds.ours };
   }
   const master = terminal.take();
   if (master === undefined)
     throw new CriError('internal', `exec in ${containerId}: ${runtime.name} sent no terminal`);
-  return { pid, exited, terminal: master };
+  return { exited, terminal: master };
 }
 
 /** Pipes for the wanted streams, /dev/null for the others; undefined: for all. */
 function openStreams(
   streams: StartExecOptions['streams'] | undefined,
-  { ours, theirs }: { ours: Descriptors; theirs: Descriptors },
+  { ours, theirs }: { ours: DisposableStack; theirs: DisposableStack },
 ) {
-  const nothing = theirs.add(openSync('/dev/null', 'r+'));
+  const nothing = theirs.adopt(openSync('/dev/null', 'r+'), closeSync);
   const ends: Pick<StartedExec, 'stdin' | 'stdout' | 'stderr'> = {};
   const child = (['stdin', 'stdout', 'stderr'] as const).map((name) => {
     if (!streams?.[name]) return nothing;
     const { read, write } = pipe();
     const [mine, yours] = name === 'stdin' ? [write, read] : [read, write];
-    ends[name] = ours.add(mine);
-    return theirs.add(yours);
+    ends[name] = ours.adopt(mine, closeSync);
+    return theirs.adopt(yours, closeSync);
   });
   return { ours: ends, theirs: child };
-}
-
-/** Descriptors that are closed together, unless they are kept. */
-class Descriptors implements Disposable {
-  #fds: number[] = [];
-
-  add(fd: number): number {
-    this.#fds.push(fd);
-    return fd;
-  }
-
-  keep(): void {
-    this.#fds = [];
-  }
-
-  [Symbol.dispose](): void {
-    for (const fd of this.#fds.splice(0)) closeSync(fd);
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return '';
-    throw error;
-  }
 }

@@ -1,8 +1,9 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { isCode, MS, mount, unmount } from '@amphipod/linux';
+import { MS, mount, unmount } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import type { DNSConfig } from '../gen/api.ts';
+import { readText } from '../read-text.ts';
 import type { Sandbox } from '../store/records.ts';
 import { hostnameOf } from './namespaces.ts';
 import { sandboxPaths } from './paths.ts';
@@ -14,7 +15,7 @@ export function createSandboxFiles(context: RuntimeContext, sandbox: Sandbox): v
   mkdirSync(paths.dir, { recursive: true, mode: 0o711 });
   writeFileSync(paths.resolvConf, resolvConf(config.dnsConfig));
   writeFileSync(paths.hostname, `${namespaces.network === 'pod' ? hostnameOf(sandbox) : hostname()}\n`);
-  writeFileSync(paths.hosts, readHost('/etc/hosts'));
+  writeFileSync(paths.hosts, readText('/etc/hosts'));
   if (namespaces.ipc === 'pod') {
     mkdirSync(paths.shm);
     mount(paths.shm, {
@@ -36,18 +37,9 @@ export function removeSandboxFiles(context: RuntimeContext, sandboxId: string): 
 
 /** Unset: as the node's. Set: just what it says, also when that is nothing (api.proto, DNSConfig). */
 function resolvConf(dns: DNSConfig | undefined): string {
-  if (dns === undefined) return readHost('/etc/resolv.conf');
+  if (dns === undefined) return readText('/etc/resolv.conf');
   const lines = dns.servers.map((server) => `nameserver ${server}`);
   if (dns.searches.length > 0) lines.unshift(`search ${dns.searches.join(' ')}`);
   if (dns.options.length > 0) lines.push(`options ${dns.options.join(' ')}`);
   return lines.map((line) => `${line}\n`).join('');
-}
-
-function readHost(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return '';
-    throw error;
-  }
 }

@@ -1,3 +1,5 @@
+import { lengthPrefixed } from './length-prefixed.ts';
+
 const words =
   `options head post put delete trace accept accept-charset accept-encoding accept-language accept-ranges age
 allow authorization cache-control connection content-base content-encoding content-language content-length
@@ -18,15 +20,9 @@ const tail = [
 
 /** The bytes that SPDY/3 presets both compressors of headers with (draft-mbelshe-httpbis-spdy-00, section 2.6.10.1). */
 export const headerDictionary: Buffer = Buffer.concat([
-  ...[...words, ...moreWords].flatMap((word) => [uint32(word.length), Buffer.from(word)]),
+  ...[...words, ...moreWords].map(lengthPrefixed),
   Buffer.from(tail),
 ]);
 
 /** Adler-32 of {@link headerDictionary}: how a zlib stream names its dictionary (RFC 1950). */
 export const headerDictionaryId = 0xe3c6a7c2;
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}

@@ -11,7 +11,7 @@ export const FRAME = {
 } as const;
 
 /** Status codes of RST_STREAM (section 2.6.3). */
-export const RST = { PROTOCOL_ERROR: 1, INVALID_STREAM: 2, REFUSED_STREAM: 3, CANCEL: 5 } as const;
+export const RST = { REFUSED_STREAM: 3, CANCEL: 5 } as const;
 
 export const FLAG_FIN = 1;
 export const SETTINGS_INITIAL_WINDOW_SIZE = 7;

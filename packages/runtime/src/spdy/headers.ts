@@ -1,5 +1,6 @@
 import { createInflate, type Inflate, constants as zlib } from 'node:zlib';
 import { headerDictionary, headerDictionaryId } from './dictionary.ts';
+import { lengthPrefixed, uint32 } from './length-prefixed.ts';
 
 /** Names in lower case, each with its values. */
 export type Headers = Record<string, string>;
@@ -104,15 +105,4 @@ function storedBlock(bytes: Buffer): Buffer {
   head.writeUInt16LE(bytes.length, 1);
   head.writeUInt16LE(~bytes.length & 0xffff, 3);
   return Buffer.concat([head, bytes]);
-}
-
-function lengthPrefixed(text: string): Buffer {
-  const bytes = Buffer.from(text);
-  return Buffer.concat([uint32(bytes.length), bytes]);
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
 }

@@ -13,8 +13,6 @@ import type { Outcome, RemoteStreams } from './session.ts';
 const conmonPipe = { stdout: 2, stderr: 3 } as const;
 /** Of what is sent to conmon; it takes 32 KiB a packet. */
 const inputBytes = 16 * 1024;
-/** conmon waits for who is attached, and the container for conmon: a client that takes nothing for so long is let go. */
-const stallMs = 2000;
 
 /**
  * Connects a client to the streams of a running container, through the socket of its conmon. Ends with the container or
@@ -56,20 +54,16 @@ export async function attachClient(
 }
 
 function copyOutput(monitor: Socket, { stdout, stderr, endWhenStalled }: RemoteStreams): void {
-  let stalled: NodeJS.Timeout | undefined;
   const goOn = () => {
-    if (stdout?.writableNeedDrain || stderr?.writableNeedDrain) return;
-    clearTimeout(stalled);
-    stalled = undefined;
-    monitor.resume();
+    if (!stdout?.writableNeedDrain && !stderr?.writableNeedDrain) monitor.resume();
   };
   for (const sink of [stdout, stderr]) sink?.on('drain', goOn).on('close', goOn);
-  monitor.once('close', () => clearTimeout(stalled));
   monitor.on('data', (packet: Buffer) => {
     const sink = packet[0] === conmonPipe.stderr ? stderr : stdout;
     if (sink === undefined || sink.destroyed || sink.write(packet.subarray(1))) return;
     monitor.pause();
-    stalled ??= setTimeout(endWhenStalled, stallMs / 2);
+    // conmon waits for who is attached, and the container for conmon.
+    endWhenStalled();
   });
 }
 

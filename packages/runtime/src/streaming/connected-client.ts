@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { peerHungUp, unsentBytes } from '@amphipod/linux';
 
 /** A client may say nothing for this long, as a shell that is left open. */
-export const idleTimeoutMs = 4 * 3600 * 1000;
+const idleTimeoutMs = 4 * 3600 * 1000;
 const stallMs = 2000;
 const keepAliveMs = 30_000;
 

@@ -1,12 +1,11 @@
-import { randomBytes } from 'node:crypto';
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { readAvailable, resizeTerminal, terminalStream } from '@amphipod/linux';
+import { type ExecRequest, execProcess } from '../containers/exec-process.ts';
 import { containerPaths } from '../containers/paths.ts';
 import type { RuntimeContext } from '../context.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
-import type { OciProcess, OciSpec } from '../oci/spec.ts';
 import { type StartedExec, startExec } from '../oci/start-exec.ts';
 import type { Container } from '../store/records.ts';
 import { containerEnded } from './container-ended.ts';
@@ -17,11 +16,6 @@ import type { Outcome, RemoteStreams } from './session.ts';
 const firstSizeMs = 100;
 /** What a terminal makes of Ctrl-D: the end of the input. */
 const endOfTransmission = Buffer.from([4]);
-
-export interface ExecRequest {
-  cmd: string[];
-  tty: boolean;
-}
 
 /**
  * Runs a command in a container for a client. All of its output is handed over when this resolves. A client that goes
@@ -36,10 +30,9 @@ export async function execForClient(
   // Before the start: a program asks for the size when it begins, and would not hear of one that comes just then.
   const size = request.tty ? await streams.sizes.first(firstSizeMs) : undefined;
   const paths = containerPaths(context.config, container.id);
-  const { process } = JSON.parse(readFileSync(paths.spec, 'utf8')) as OciSpec;
   const exec = await startExec(runtimeFor(context.runtimes, container.runtimeHandler), container.id, {
-    process: execProcess(process, request),
-    scratch: `${paths.bundle}/exec-${randomBytes(6).toString('hex')}`,
+    process: execProcess(paths.spec, request),
+    directory: paths.bundle,
     streams: {
       stdin: streams.stdin !== undefined,
       stdout: streams.stdout !== undefined,
@@ -50,13 +43,6 @@ export async function execForClient(
   void containerEnded(context, container, streams.gone).then(() => streams.endWhenStalled());
   const serve = exec.terminal === undefined ? serveWithPipes : serveWithTerminal;
   return { exitCode: await serve(exec, streams) };
-}
-
-/** As the container's own process, but for the command and its terminal. */
-function execProcess(process: OciProcess, { cmd, tty }: ExecRequest): OciProcess {
-  const hasTerm = process.env.some((entry) => entry.startsWith('TERM='));
-  const env = tty && !hasTerm ? [...process.env, 'TERM=xterm'] : process.env;
-  return { ...process, args: cmd, terminal: tty, env };
 }
 
 async function serveWithPipes(exec: StartedExec, streams: RemoteStreams): Promise<number> {

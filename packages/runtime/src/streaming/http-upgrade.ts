@@ -1,6 +1,11 @@
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 
+/** The protocols that a header of the client names, in its order. */
+export function offeredProtocols(header: string | string[] | undefined): string[] {
+  return [header ?? []].flat().flatMap((value) => value.split(',').map((name) => name.trim()));
+}
+
 /** Answers an upgrade with 101; from here on the socket belongs to the new protocol. */
 export function switchProtocols(socket: Duplex, headers: Record<string, string>): void {
   socket.write(head(101, { Connection: 'Upgrade', ...headers }));

@@ -8,7 +8,7 @@ import type { SpdyStream } from '../spdy/stream.ts';
 import { joinStreams } from './join-streams.ts';
 import { negotiate } from './spdy-remote.ts';
 
-export const portForwardProtocol = 'portforward.k8s.io';
+const portForwardProtocol = 'portforward.k8s.io';
 /** How long a client may leave a pair of streams incomplete. */
 const pairTimeoutMs = 30_000;
 

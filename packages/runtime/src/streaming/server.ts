@@ -8,8 +8,8 @@ import type { Log } from '../log.ts';
 import { prepareSocket } from './connected-client.ts';
 import { refuseUpgrade } from './http-upgrade.ts';
 import { acceptSpdyPortForward } from './port-forward.ts';
-import type { Outcome, Session } from './session.ts';
-import { acceptSpdyRemote, type RemoteClient } from './spdy-remote.ts';
+import type { Outcome, RemoteClient, Session } from './session.ts';
+import { acceptSpdyRemote } from './spdy-remote.ts';
 import { Tokens } from './tokens.ts';
 import { portForwardProtocols, webSocketPortForward } from './websocket-port-forward.ts';
 import { remoteProtocols, webSocketRemote } from './websocket-remote.ts';
@@ -77,8 +77,8 @@ export class StreamingServer implements AsyncDisposable {
     return address === '::' ? '::1' : address;
   }
 
-  async #listen(port = this.#options.port): Promise<void> {
-    const { address, tls } = this.#options;
+  async #listen(): Promise<void> {
+    const { address, port, tls } = this.#options;
     let server: Server;
     try {
       server =
@@ -124,7 +124,7 @@ export class StreamingServer implements AsyncDisposable {
     }
     this.#server?.close();
     try {
-      // A fixed port only: clients hold URLs for a minute, so a free one is as good.
+      // Where any free port will do it may be another one: URLs that are out lead nowhere already.
       await this.#listen();
       this.#options.log.info('streaming is back', { origin: this.origin });
     } catch (error) {

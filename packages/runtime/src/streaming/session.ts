@@ -25,6 +25,12 @@ export interface RemoteStreams {
   endWhenStalled(): void;
 }
 
+/** A client whose streams are all open. */
+export interface RemoteClient extends RemoteStreams {
+  /** Ends the outputs, reports the outcome when the client has them all, and closes. */
+  finish(outcome: Outcome): Promise<void>;
+}
+
 /** What one token opens. */
 export type Session =
   | {

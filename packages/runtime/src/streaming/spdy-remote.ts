@@ -6,20 +6,14 @@ import { peerHungUp } from '@amphipod/linux';
 import { SpdyConnection } from '../spdy/connection.ts';
 import type { SpdyStream } from '../spdy/stream.ts';
 import { goneSignal, releaseSocket, stallWatch } from './connected-client.ts';
-import { refuseUpgrade, switchProtocols } from './http-upgrade.ts';
-import type { Outcome, RemoteStreams, WantedStreams } from './session.ts';
-import { statusJson, statusText } from './status.ts';
+import { offeredProtocols, refuseUpgrade, switchProtocols } from './http-upgrade.ts';
+import type { RemoteClient, WantedStreams } from './session.ts';
+import { outcomeText } from './status.ts';
 import { TerminalSizes } from './terminal-sizes.ts';
 
 const protocols = ['v4', 'v3', 'v2', ''].map((version) => `${version && `${version}.`}channel.k8s.io`);
 /** How long a client may take to open its streams. */
 const creationTimeoutMs = 30_000;
-
-/** A client whose streams are all open. */
-export interface RemoteClient extends RemoteStreams {
-  /** Ends the outputs, reports the outcome when the client has them all, and closes. */
-  finish(outcome: Outcome): Promise<void>;
-}
 
 /**
  * Answers a SPDY/3.1 upgrade of exec or attach and waits for the client's streams: `error`, those that it wants, and
@@ -68,10 +62,7 @@ export function negotiate(
   socket: Duplex,
   served: readonly string[],
 ): string | undefined {
-  const offered = [request.headers['x-stream-protocol-version'] ?? []]
-    .flat()
-    .flatMap((value) => value.split(','))
-    .map((value) => value.trim());
+  const offered = offeredProtocols(request.headers['x-stream-protocol-version']);
   if (offered.length === 0) {
     refuseUpgrade(socket, 400, 'X-Stream-Protocol-Version: missing');
     return undefined;
@@ -106,7 +97,7 @@ function remoteClient(
     async finish(outcome) {
       // A client takes the end of its outputs for the sign to look at the outcome.
       await Promise.allSettled(outputs.map((output) => finished(output.end(), { readable: false })));
-      errors.end(protocol === 'v4.channel.k8s.io' ? statusJson(outcome) : statusText(outcome));
+      errors.end(outcomeText(outcome, protocol));
       await finished(errors, { readable: false }).catch(() => {});
       connection.close();
       releaseSocket(socket);

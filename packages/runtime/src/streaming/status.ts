@@ -1,7 +1,8 @@
 import type { Outcome } from './session.ts';
 
-/** The outcome as the error stream of `v4.channel.k8s.io` and later carries it: a metav1.Status as JSON. */
-export function statusJson(outcome: Outcome): string {
+/** The outcome as the error stream carries it: from `v4.channel.k8s.io` on a metav1.Status as JSON, before that words. */
+export function outcomeText(outcome: Outcome, protocol: string): string {
+  if (!/^v[45]\./.test(protocol)) return wordsFor(outcome);
   return JSON.stringify({ metadata: {}, ...statusOf(outcome) });
 }
 
@@ -13,13 +14,13 @@ function statusOf(outcome: Outcome): Record<string, unknown> {
   return {
     status: 'Failure',
     reason: 'NonZeroExitCode',
-    message: statusText(outcome),
+    message: wordsFor(outcome),
     details: { causes: [{ reason: 'ExitCode', message: `${outcome.exitCode}` }] },
   };
 }
 
-/** The outcome for older protocols: words for people, nothing for success. */
-export function statusText(outcome: Outcome): string {
+/** Nothing for success. */
+function wordsFor(outcome: Outcome): string {
   if ('error' in outcome) return outcome.error;
   return outcome.exitCode === 0 ? '' : `command terminated with non-zero exit code: ${outcome.exitCode}`;
 }

@@ -35,13 +35,13 @@ export class TerminalSizes {
   /** The first size; undefined when none has come after `timeoutMs`. A size that came earlier counts. */
   async first(timeoutMs: number): Promise<TerminalSize | undefined> {
     if (this.#latest !== undefined) return this.#latest;
-    const { promise, resolve } = Promise.withResolvers<TerminalSize | undefined>();
-    const timer = setTimeout(() => resolve(undefined), timeoutMs);
-    this.listen(resolve);
-    const size = await promise;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, timeoutMs);
+    this.listen(() => resolve());
+    await promise;
     clearTimeout(timer);
     this.listen(undefined);
-    return this.#latest ?? size;
+    return this.#latest;
   }
 }
 

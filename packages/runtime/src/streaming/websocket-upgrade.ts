@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { refuseUpgrade } from './http-upgrade.ts';
+import { offeredProtocols, refuseUpgrade } from './http-upgrade.ts';
 
 const maxMessageBytes = 16 << 20;
 
@@ -14,10 +14,7 @@ export function acceptWebSocket(
   { socket, head, served }: { socket: Socket; head: Buffer; served: readonly string[] },
   onOpen: (webSocket: WebSocket, protocol: string) => void,
 ): void {
-  const offered = [request.headers['sec-websocket-protocol'] ?? []]
-    .flat()
-    .flatMap((value) => value.split(','))
-    .map((value) => value.trim());
+  const offered = offeredProtocols(request.headers['sec-websocket-protocol']);
   const protocol = offered.find((one) => served.includes(one));
   if (offered.length > 0 && protocol === undefined) {
     refuseUpgrade(socket, 400, `no protocol of ${offered.join(', ')} is served`);

@@ -7,12 +7,17 @@ import { networkOptions } from './network-options.ts';
 
 const CONTAINER_ID_BYTES = 10;
 
-/** Which attachment: options of `add`, `del` and `check`. */
-export const attachmentOptions = {
+/** What plugins are told of an attachment, wherever it is made. */
+export const argumentOptions = {
   ifname: { type: 'string', value: 'NAME', help: 'interface in the namespace (CNI_IFNAME; eth0)' },
-  'container-id': { type: 'string', value: 'ID', help: 'made from the path of the namespace otherwise' },
   args: { type: 'string', value: 'K=V[;K=V]', help: 'arguments for the plugins (CNI_ARGS)' },
   'cap-args': { type: 'string', value: 'JSON', help: 'arguments by capability, an object (CAP_ARGS)' },
+} as const satisfies OptionSpecs;
+
+/** Which attachment: options of `add`, `del` and `check`. */
+export const attachmentOptions = {
+  ...argumentOptions,
+  'container-id': { type: 'string', value: 'ID', help: 'made from the path of the namespace otherwise' },
   ...networkOptions,
 } as const satisfies OptionSpecs;
 

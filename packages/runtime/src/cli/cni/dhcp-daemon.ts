@@ -1,4 +1,5 @@
 import { type DhcpDaemonOptions, parseDuration, runDhcpDaemon } from '@amphipod/plugins';
+import { untilSignal, warmThreadPool } from '../../daemon/process.ts';
 import { defineCommand, type OptionValues } from '../command.ts';
 import { CliError, UsageError } from '../errors.ts';
 
@@ -26,7 +27,6 @@ the next daemon goes on with them.
 Example:
   amphipod cni dhcp-daemon --timeout 5s --resendtimeout 1m`,
   async run(_operands, values, { stderr }) {
-    const { untilSignal, warmThreadPool } = await import('../../daemon/process.ts');
     await warmThreadPool();
     const stop = new AbortController();
     void untilSignal().then(() => stop.abort());

@@ -8,7 +8,7 @@ import {
 } from '@amphipod/cni';
 import { defineCommand, outputOption } from '../command.ts';
 import { outputFormat, printJson } from '../output.ts';
-import { readAttachment } from './attachment-options.ts';
+import { argumentOptions, readAttachment } from './attachment-options.ts';
 import { explainNetwork } from './explanation/explain-network.ts';
 import { formatExplanation } from './explanation/format-explanation.ts';
 import { asCnitool, placeOptions, readPlaces } from './network-options.ts';
@@ -20,9 +20,7 @@ export const command = defineCommand({
   arity: [1, 1],
   isLocal: true,
   options: {
-    ifname: { type: 'string', value: 'NAME', help: 'interface in the namespace (CNI_IFNAME; eth0)' },
-    args: { type: 'string', value: 'K=V[;K=V]', help: 'arguments for the plugins (CNI_ARGS)' },
-    'cap-args': { type: 'string', value: 'JSON', help: 'arguments by capability, an object (CAP_ARGS)' },
+    ...argumentOptions,
     ...placeOptions,
     ...outputOption,
   },

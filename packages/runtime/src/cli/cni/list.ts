@@ -1,8 +1,14 @@
-import { createCni, findPlugin, loadNetworkConfigLists } from '@amphipod/cni';
+import {
+  type Cni,
+  createCni,
+  findPlugin,
+  type InProcessPlugins,
+  loadNetworkConfigLists,
+} from '@amphipod/cni';
 import { builtinPlugins, builtinPluginTypes } from '@amphipod/plugins';
 import { defineCommand, outputOption } from '../command.ts';
 import { outputFormat, printJson, printTable } from '../output.ts';
-import { placeOptions, readPlaces } from './network-options.ts';
+import { DEFAULT_CACHE_DIR, placeOptions, readPlaces } from './network-options.ts';
 
 export const command = defineCommand({
   name: 'cni list',
@@ -17,8 +23,8 @@ Example:
   amphipod cni list`,
   async run(_operands, options, { env, stdout, stderr }) {
     const format = outputFormat(options.output);
-    const places = readPlaces(options, env);
-    const { lists, errors } = loadNetworkConfigLists(places.confDir);
+    const { confDir, pluginDirs } = readPlaces(options, env);
+    const { lists, errors } = loadNetworkConfigLists(confDir);
     const networks = lists.map(({ name, cniVersion, plugins, file }) => ({
       name,
       cniVersion,
@@ -26,7 +32,10 @@ Example:
       file: file ?? '',
     }));
     const types = [...new Set([...networks.flatMap((network) => network.plugins), ...builtinPluginTypes])];
-    const plugins = await Promise.all(types.sort().map((type) => describePlugin(type, places.pluginDirs)));
+    const inProcess = builtinPlugins();
+    const cni = createCni({ pluginDirs, cacheDir: DEFAULT_CACHE_DIR, inProcess });
+    const where = { pluginDirs, inProcess, cni };
+    const plugins = await Promise.all(types.sort().map((type) => describePlugin(type, where)));
     for (const { message } of errors) stderr.write(`warning: ${message}\n`);
     if (format === 'json') printJson(stdout, { networks, plugins });
     else {
@@ -57,9 +66,10 @@ interface ListedPlugin {
   file: string | undefined;
 }
 
-async function describePlugin(type: string, pluginDirs: string[]): Promise<ListedPlugin> {
-  const inProcess = builtinPlugins();
-  const cni = createCni({ pluginDirs, cacheDir: '/var/lib/cni', inProcess });
+async function describePlugin(
+  type: string,
+  { pluginDirs, inProcess, cni }: { pluginDirs: string[]; inProcess: InProcessPlugins; cni: Cni },
+): Promise<ListedPlugin> {
   let file: ReturnType<typeof findPlugin>;
   try {
     file = findPlugin(type, pluginDirs);

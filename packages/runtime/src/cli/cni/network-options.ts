@@ -4,7 +4,7 @@ import type { OptionSpecs, OptionValues } from '../command.ts';
 import { CliError } from '../errors.ts';
 
 const DEFAULT_CONF_DIR = '/etc/cni/net.d';
-const DEFAULT_CACHE_DIR = '/var/lib/cni';
+export const DEFAULT_CACHE_DIR = '/var/lib/cni';
 
 /** Where networks and plugins are. */
 export const placeOptions = {

@@ -1,5 +1,7 @@
 import { CniError } from '@amphipod/cni';
 import { createPluginServer, defaultPluginSocket } from '@amphipod/plugins';
+import { untilSignal, warmThreadPool } from '../../daemon/process.ts';
+import { createLog } from '../../log.ts';
 import { defineCommand } from '../command.ts';
 import { CliError } from '../errors.ts';
 
@@ -19,8 +21,6 @@ in its own network and mount namespaces only. Ends on SIGTERM and Ctrl-C, after 
 Example:
   amphipod cni serve`,
   async run(_operands, options, { stderr }) {
-    const { createLog } = await import('../../log.ts');
-    const { untilSignal, warmThreadPool } = await import('../../daemon/process.ts');
     const log = createLog('info', (line) => stderr.write(line));
     await warmThreadPool();
     try {

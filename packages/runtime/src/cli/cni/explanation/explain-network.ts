@@ -5,7 +5,7 @@ import { sysctlGet } from '@amphipod/linux';
 import { CliError } from '../../errors.ts';
 import type { Change } from './compare.ts';
 import type { ParentLink, ScratchAnswer, ScratchRequest } from './scratch-request.ts';
-import { type Run, readNetwork, runIn } from './snapshot.ts';
+import { type Run, readJsonList, readLinks, readNetwork, runIn } from './snapshot.ts';
 
 export interface Explanation extends ScratchAnswer {
   network: string;
@@ -75,27 +75,15 @@ function readSettings(): Record<string, string> {
   return settings;
 }
 
-interface IpAddress {
-  ifname: string;
-  mtu: number;
-  address?: string;
-  link_type: string;
-  addr_info: { local: string; prefixlen: number; scope: string }[];
-}
-
 function readParents(run: Run, list: NetworkConfigList): Pick<ScratchRequest, 'parents' | 'defaultRoute'> {
-  const route = (
-    JSON.parse(run('ip', '-j', '-4', 'route', 'show', 'default') || '[]') as {
-      dev: string;
-      gateway?: string;
-    }[]
-  )[0];
+  const [route] = readJsonList<{ dev: string; gateway?: string }>(
+    run('ip', '-j', '-4', 'route', 'show', 'default'),
+  );
   const names = new Set(namedLinks(list.plugins));
   const hardware = new Set(list.plugins.map(({ hwaddr }) => String(hwaddr).toLowerCase()));
   const needsDefault = list.plugins.some(({ type, master }) => defaultRouteTypes.includes(type) && !master);
   if (needsDefault && route !== undefined) names.add(route.dev);
-  const links = JSON.parse(run('ip', '-j', 'address', 'show') || '[]') as IpAddress[];
-  const parents: ParentLink[] = links
+  const parents: ParentLink[] = readLinks(run)
     .filter(({ ifname, address = '' }) => names.has(ifname) || hardware.has(address))
     .map(({ ifname, mtu, address, link_type, addr_info }) => ({
       name: ifname,

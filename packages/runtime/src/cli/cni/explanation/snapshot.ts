@@ -12,7 +12,8 @@ export interface Item {
   text: string;
 }
 
-interface IpLink {
+/** A link as `ip -j -d address show` prints it. */
+export interface IpLink {
   ifname: string;
   link_type: string;
   address?: string;
@@ -21,7 +22,7 @@ interface IpLink {
   ifalias?: string;
   flags: string[];
   linkinfo?: { info_kind?: string };
-  addr_info: { local?: string; prefixlen?: number; scope?: string }[];
+  addr_info: { local: string; prefixlen: number; scope: string }[];
 }
 
 /** Runs a program in this process's namespaces, or in the network namespace of a path; undefined when it is not installed. */
@@ -41,7 +42,7 @@ export function runIn(netns?: string): Run {
 
 /** Everything of a network namespace that plugins change. */
 export function readNetwork(run: Run): Item[] {
-  const links = readJsonLines<IpLink>(run('ip', '-j', '-d', 'address', 'show'));
+  const links = readLinks(run);
   return [
     ...links.map(describeLink),
     ...links.flatMap(({ ifname, addr_info }) =>
@@ -137,7 +138,12 @@ function linesOf(text: string | undefined): string[] {
     .filter((line) => line !== '');
 }
 
-function readJsonLines<T>(text: string | undefined): T[] {
+export function readLinks(run: Run): IpLink[] {
+  return readJsonList<IpLink>(run('ip', '-j', '-d', 'address', 'show'));
+}
+
+/** What `ip -j` prints: nothing where there is nothing, and empty objects for what it leaves out. */
+export function readJsonList<T>(text: string | undefined): T[] {
   if (text === undefined || text.trim() === '') return [];
   return (JSON.parse(text) as T[]).filter((value) => Object.keys(value as object).length > 0);
 }

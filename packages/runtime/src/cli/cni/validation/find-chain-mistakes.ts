@@ -1,12 +1,13 @@
-import type { JsonObject } from '@amphipod/cni';
-import { configChecks } from '@amphipod/plugins';
+import { isJsonObject, type JsonObject } from '@amphipod/cni';
 import type { Tell } from './find-mistakes.ts';
+import { configCheckOf } from './find-plugin-mistakes.ts';
 
 /** Mistakes in how the plugins of a list stand together. */
-export function findChainMistakes(plugins: readonly JsonObject[], tell: Tell): void {
-  for (const [i, { type, capabilities }] of plugins.entries()) {
-    const check =
-      typeof type === 'string' && Object.hasOwn(configChecks, type) ? configChecks[type]! : undefined;
+export function findChainMistakes(plugins: readonly unknown[], tell: Tell): void {
+  for (const [i, plugin] of plugins.entries()) {
+    if (!isJsonObject(plugin)) continue;
+    const { type, capabilities } = plugin;
+    const check = configCheckOf(type);
     if (check === undefined) continue;
     if (i === 0 && check.isChained)
       tell(

@@ -74,6 +74,10 @@ describe('validate', () => {
       'error: plugins[0].type = "portmap": works on the result of another plugin; put it after one that makes an interface',
       'error: plugins[1].ipam.type = "bridge": gives no addresses; want an IPAM plugin such as host-local',
     ]);
+    assert.deepEqual(await mistakesOf([], { type: 'portmap' }), [
+      'error: plugins[0] = []: not a plugin; want an object with a "type"',
+      'warning: plugins[1].capabilities: without the capability portMappings it gets nothing to do; write "capabilities": {"portMappings": true}',
+    ]);
   });
 
   test('what is missing is told at what is around it', async () => {

@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
-import { isJsonObject, type JsonObject, specVersions } from '@amphipod/cni';
+import { createInvoker, isJsonObject, type JsonObject, specVersions } from '@amphipod/cni';
+import { builtinPlugins } from '@amphipod/plugins';
 import { findChainMistakes } from './find-chain-mistakes.ts';
-import { findPluginMistakes, type PluginSetting } from './find-plugin-mistakes.ts';
+import { findPluginMistakes, type PluginPlaces, type PluginSetting } from './find-plugin-mistakes.ts';
 import type { Mistake } from './mistake.ts';
 import { type JsonKey, JsonSyntaxError, type JsonText, type Position, readJson } from './read-json.ts';
 
@@ -30,15 +31,17 @@ export async function findMistakes(
   paths: readonly string[],
   pluginDirs: readonly string[],
 ): Promise<CheckedFile[]> {
+  const invoker = createInvoker({ pluginDirs, inProcess: builtinPlugins(), ownGroup: true });
+  const places: PluginPlaces = { pluginDirs, invoker };
   const checked: CheckedFile[] = [];
   for (const path of paths) {
     if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
-      checked.push(await checkFile(path, pluginDirs));
+      checked.push(await checkFile(path, places));
       continue;
     }
     const names = readdirSync(path).filter((name) => extensions.includes(extname(name)));
     const files: CheckedFile[] = [];
-    for (const name of names.sort()) files.push(await checkFile(join(path, name), pluginDirs));
+    for (const name of names.sort()) files.push(await checkFile(join(path, name), places));
     findDuplicateNames(files);
     checked.push(...files);
   }
@@ -63,7 +66,7 @@ function findDuplicateNames(files: readonly CheckedFile[]): void {
   }
 }
 
-async function checkFile(file: string, pluginDirs: readonly string[]): Promise<CheckedFile> {
+async function checkFile(file: string, places: PluginPlaces): Promise<CheckedFile> {
   const mistakes: Mistake[] = [];
   let text: JsonText;
   try {
@@ -88,7 +91,7 @@ async function checkFile(file: string, pluginDirs: readonly string[]): Promise<C
   };
   for (const { key } of text.duplicates)
     tell('error', key, { reason: 'this key stands there twice', wanted: 'only the last one counts' });
-  const name = await checkConfig(text.value, { file, pluginDirs, tell });
+  const name = await checkConfig(text.value, { ...places, file, tell });
   mistakes.sort(byPosition);
   return { file, name, mistakes };
 }
@@ -101,14 +104,13 @@ export type Tell = (
   value?: unknown,
 ) => void;
 
-interface Setting {
+interface Setting extends PluginPlaces {
   file: string;
-  pluginDirs: readonly string[];
   tell: Tell;
 }
 
 /** Gives the name when there is a usable one. */
-async function checkConfig(value: unknown, { file, pluginDirs, tell }: Setting): Promise<string | undefined> {
+async function checkConfig(value: unknown, { file, tell, ...places }: Setting): Promise<string | undefined> {
   if (!isJsonObject(value)) {
     tell('error', '', { reason: `got ${typeOf(value)}`, wanted: 'want an object' });
     return undefined;
@@ -121,7 +123,7 @@ async function checkConfig(value: unknown, { file, pluginDirs, tell }: Setting):
     });
   const name = checkName(value, tell);
   const cniVersion = checkVersions(value, tell);
-  const setting: PluginSetting = { name: name ?? 'network', cniVersion, pluginDirs, tell };
+  const setting: PluginSetting = { ...places, name: name ?? 'network', cniVersion, tell };
   if (!isList) {
     await findPluginMistakes(value, '', setting);
     return name;
@@ -134,7 +136,7 @@ async function checkConfig(value: unknown, { file, pluginDirs, tell }: Setting):
   }
   const plugins = checkPlugins(value, tell);
   for (const [i, plugin] of plugins.entries()) await findPluginMistakes(plugin, `plugins[${i}]`, setting);
-  findChainMistakes(plugins.filter(isJsonObject), tell);
+  findChainMistakes(plugins, tell);
   return name;
 }
 

@@ -1,14 +1,6 @@
 import { readdirSync } from 'node:fs';
+import { CniError, type Invoker, isJsonObject, type JsonObject, type NetConf } from '@amphipod/cni';
 import {
-  CniError,
-  createInvoker,
-  findPlugin,
-  isJsonObject,
-  type JsonObject,
-  type NetConf,
-} from '@amphipod/cni';
-import {
-  builtinPlugins,
   builtinPluginTypes,
   type ConfigCheck,
   commonKeys,
@@ -19,10 +11,15 @@ import { closest } from './closest.ts';
 import type { Tell } from './find-mistakes.ts';
 import { elementKey, type JsonKey, memberKey } from './read-json.ts';
 
-export interface PluginSetting {
+/** Where plugins are, and who asks them. */
+export interface PluginPlaces {
+  pluginDirs: readonly string[];
+  invoker: Invoker;
+}
+
+export interface PluginSetting extends PluginPlaces {
   name: string;
   cniVersion: string;
-  pluginDirs: readonly string[];
   tell: Tell;
 }
 
@@ -83,7 +80,7 @@ async function checkType(
   key: JsonKey,
   setting: PluginSetting,
 ): Promise<ConfigCheck | undefined> {
-  const { pluginDirs, cniVersion, tell } = setting;
+  const { pluginDirs, invoker, cniVersion, tell } = setting;
   if (typeof type !== 'string' || type === '' || /[/\\]/.test(type)) {
     tell(
       'error',
@@ -93,9 +90,9 @@ async function checkType(
     );
     return undefined;
   }
-  const known = Object.hasOwn(configChecks, type) ? configChecks[type] : undefined;
+  const known = configCheckOf(type);
   try {
-    findPlugin(type, pluginDirs);
+    invoker.find(type);
   } catch {
     const meant = closest(type, [...builtinPluginTypes, ...pluginDirs.flatMap(listDir)]);
     const wanted =
@@ -104,7 +101,6 @@ async function checkType(
     return known;
   }
   try {
-    const invoker = createInvoker({ pluginDirs, inProcess: builtinPlugins(), ownGroup: true });
     const versions = await invoker.versions(type, AbortSignal.timeout(VERSION_TIMEOUT_MS));
     if (!versions.includes(cniVersion))
       tell(
@@ -117,6 +113,11 @@ async function checkType(
     tell('error', key, { reason: `cannot be asked for its versions: ${(error as Error).message}` }, type);
   }
   return known;
+}
+
+/** What is known about a plugin by its type. */
+export function configCheckOf(type: unknown): ConfigCheck | undefined {
+  return typeof type === 'string' && Object.hasOwn(configChecks, type) ? configChecks[type] : undefined;
 }
 
 function listDir(dir: string): string[] {
