@@ -47,7 +47,7 @@ const route: KnownKeys = {
 };
 const masquerade: KnownKeys = { ipMasq: true, ipMasqBackend: true };
 
-/** By type: every plugin of this package, and those of the reference for the names of their keys. */
+/** By type: every plugin of this package. */
 export const configChecks: Readonly<Record<string, ConfigCheck>> = {
   bandwidth: {
     isChained: true,

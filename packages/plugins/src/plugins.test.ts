@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { findPlugin } from '@amphipod/cni';
+import { findPlugin, type NetConf } from '@amphipod/cni';
 import { builtinPlugins, builtinPluginTypes } from './builtin-plugins.ts';
 import { commonKeys, configChecks, type KnownKeys } from './config-checks.ts';
 import { readIdentity } from './executables/identity.ts';
@@ -58,17 +58,60 @@ test('there is an executable for every plugin, and no other', () => {
     assert.equal(readIdentity(readFileSync(join(pluginBinDir, type)))?.name, type);
 });
 
-test('every plugin has its keys in the table for validation, and so has every page', () => {
-  for (const type of builtinPluginTypes) {
-    const check = configChecks[type];
-    assert.ok(check !== undefined, `${type} is not in config-checks.ts`);
-    const page = readFileSync(new URL(`../../../docs/plugins/${type}.md`, import.meta.url), 'utf8');
-    const known = new Set(namesIn({ ...commonKeys, ...check.keys }));
-    const section = page.split(/^## /m).find((part) => part.startsWith('Keys')) ?? '';
-    for (const [, key = ''] of section.matchAll(/^\| `([A-Za-z]+)`/gm))
-      assert.ok(known.has(key), `${type}: key ${key} of docs/plugins/${type}.md is not in config-checks.ts`);
+test('the table for validation and the pages have the same keys', () => {
+  assert.deepEqual(Object.keys(configChecks).sort(), [...builtinPluginTypes].sort());
+  for (const [type, { keys }] of Object.entries(configChecks)) {
+    const page = pageOf(type);
+    const section = page.split(/^## /m).find((part) => part.startsWith('Keys'));
+    if (section === undefined) {
+      assert.deepEqual(keys, {}, `docs/plugins/${type}.md has no section "Keys"`);
+      continue;
+    }
+    const known = new Set(namesIn({ ...commonKeys, ...keys }));
+    for (const [, cell = ''] of section.matchAll(/^\| (`.*?) \|/gm))
+      for (const [, key = ''] of cell.matchAll(/(?:^|, )`([A-Za-z0-9]+)`/g))
+        assert.ok(
+          known.has(key),
+          `${type}: key ${key} of docs/plugins/${type}.md is not in config-checks.ts`,
+        );
+    for (const key of Object.keys(keys))
+      assert.ok(section.includes(`\`${key}\``), `${type}: key ${key} is not in docs/plugins/${type}.md`);
   }
 });
+
+test('a reader takes the configuration of its page, and asks for no key that is not in the table', () => {
+  for (const [type, { keys, isIpam = false, read }] of Object.entries(configChecks)) {
+    if (read === undefined) continue;
+    const [, text = ''] = /```json\n(.*?)```/s.exec(pageOf(type)) ?? [];
+    const { plugins, ...list } = JSON.parse(text) as { plugins: NetConf[] };
+    const plugin = plugins.find((each) => each.type === type || each.ipam?.type === type);
+    const config = { ...list, ...plugin } as NetConf;
+    const asked = new Set<string>();
+    const watched = isIpam ? { ...config, ipam: watch(config.ipam!, asked) } : watch(config, asked);
+    read({ config: watched, args: '' });
+    const unknown = [...asked].filter((key) => !(key in commonKeys) && !(key in keys));
+    assert.deepEqual(unknown, [], `${type} reads keys that are not in config-checks.ts`);
+    assert.ok(asked.size > 0, type);
+  }
+});
+
+function pageOf(type: string): string {
+  return readFileSync(new URL(`../../../docs/plugins/${type}.md`, import.meta.url), 'utf8');
+}
+
+/** Notes which keys are asked for, present or not. */
+function watch<T extends object>(object: T, asked: Set<string>): T {
+  return new Proxy(object, {
+    get(target, key, receiver) {
+      asked.add(String(key));
+      return Reflect.get(target, key, receiver);
+    },
+    getOwnPropertyDescriptor(target, key) {
+      asked.add(String(key));
+      return Reflect.getOwnPropertyDescriptor(target, key);
+    },
+  });
+}
 
 function namesIn(keys: KnownKeys): string[] {
   return Object.entries(keys).flatMap(([name, below]) => [name, ...(below === true ? [] : namesIn(below))]);

@@ -19,6 +19,8 @@ export interface FailEveryStepOptions {
   staysAfterDel?: Readonly<Record<string, string>>;
   /** No ADD and DEL beforehand: the first pod of a machine, where the shared tables and settings are made. */
   isFirst?: boolean;
+  /** Puts back what such an ADD and DEL took from the machine, for the steps that are still to fail. */
+  restore?(): void;
 }
 
 /**
@@ -26,7 +28,7 @@ export interface FailEveryStepOptions {
  * start of a program. After each failure everything is as before, and the next ADD works. Returns the steps of a whole ADD.
  */
 export async function failEveryStep(options: FailEveryStepOptions): Promise<string[]> {
-  const { world, netns, plugins, mayStay = {}, staysAfterDel = {}, isFirst = false } = options;
+  const { world, netns, plugins, mayStay = {}, staysAfterDel = {}, isFirst = false, restore } = options;
   const fuse = new Fuse();
   const last = plugins.at(-1)!;
   const call = caller(fuse, options);
@@ -34,7 +36,7 @@ export async function failEveryStep(options: FailEveryStepOptions): Promise<stri
   if (!isFirst) {
     await call('DEL', last, await call('ADD', last, prevResult));
   }
-  const before = observe(world, netns);
+  let before = observe(world, netns);
   using _files = fuseFilesAndPrograms(fuse);
   for (let failAt = 1; ; failAt++) {
     const outcome = await attempt(fuse, failAt, () => call('ADD', last, prevResult));
@@ -52,6 +54,9 @@ export async function failEveryStep(options: FailEveryStepOptions): Promise<stri
       assertSame(before, observe(world, netns), { ...mayStay, ...staysAfterDel }, `DEL after ${step} failed`);
       // The next one is the machine's first pod again.
       if (isFirst) await removeUnused(bridgesOf(plugins));
+      if (restore === undefined) continue;
+      restore();
+      before = observe(world, netns);
     } else {
       assert.match(outcome.message, /injected failure/, `${step} failed with another message`);
       assertSame(before, observe(world, netns), mayStay, `the failure of ${step}`);

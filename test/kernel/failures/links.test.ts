@@ -46,10 +46,14 @@ const cases: LinkCase[] = [
     kind: 'veth',
     steps: 12,
     prepare() {
-      run('ip', 'link', 'set', 'm0', 'alias', 'uplink');
+      run('ip', 'link', 'set', 'm0', 'up', 'alias', 'uplink');
       run('ip', 'address', 'add', '192.0.2.2/24', 'dev', 'm0');
       run('ip', 'address', 'add', '2001:db8::2/64', 'dev', 'm0', 'nodad');
+      run('ip', 'address', 'add', '198.18.0.2/24', 'dev', 'm0', 'noprefixroute');
       run('ip', 'route', 'add', 'default', 'via', '192.0.2.1', 'dev', 'm0');
+      // Listed behind the route whose gateway it leads to.
+      run('ip', 'route', 'add', '203.0.113.1', 'dev', 'm0');
+      run('ip', 'route', 'add', '198.51.100.0/24', 'via', '203.0.113.1', 'dev', 'm0');
     },
   },
 ];
@@ -84,7 +88,7 @@ for (const { name, plugin, kind, steps: atLeast, prepare } of cases) {
       netns,
       plugins: [{ ...plugin, ipam }],
       mayStay,
-      ...(isDevice && { staysAfterDel: leftByHostDevice, isFirst: true }),
+      ...(isDevice && { staysAfterDel: leftByHostDevice, isFirst: true, restore: () => prepare?.(netns) }),
     });
     assert.ok(steps.length >= atLeast, steps.join('\n'));
   });

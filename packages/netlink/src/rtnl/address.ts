@@ -26,6 +26,8 @@ export interface Address {
     tentative: boolean;
     dadFailed: boolean;
     noDad: boolean;
+    /** The kernel did not add the route to the address's network. */
+    noPrefixRoute: boolean;
     secondary: boolean;
   };
 }
@@ -148,6 +150,7 @@ export function parseAddress(payload: Buffer): Address | undefined {
       tentative: (flags & IFA_F.TENTATIVE) !== 0,
       dadFailed: (flags & IFA_F.DADFAILED) !== 0,
       noDad: (flags & IFA_F.NODAD) !== 0,
+      noPrefixRoute: (flags & IFA_F.NOPREFIXROUTE) !== 0,
       secondary: (flags & IFA_F.SECONDARY) !== 0,
     },
   };

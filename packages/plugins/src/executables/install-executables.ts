@@ -29,8 +29,7 @@ export interface FoundExecutable {
 
 /** Looks at a directory without changing it. */
 export function findExecutables(dir: string, options: Omit<InstallOptions, 'force'>): FoundExecutable[] {
-  const launcher = readLauncher();
-  return options.types.map((type) => findOne(dir, type, { ...options, launcher }));
+  return findAll(dir, options, readLauncher());
 }
 
 /**
@@ -42,7 +41,7 @@ export function installExecutables(
   options: InstallOptions,
 ): { type: string; path: string; state: InstalledState }[] {
   const launcher = readLauncher();
-  const found = options.types.map((type) => findOne(dir, type, { ...options, launcher }));
+  const found = findAll(dir, options, launcher);
   const foreign = found.filter(({ state }) => state === 'foreign').map(({ path }) => path);
   if (foreign.length > 0 && !options.force) {
     throw new CniError(
@@ -62,22 +61,22 @@ function wantedIdentity(type: string, { installation, socket }: InstallOptions):
   return { name: type, version: installation.version, socket, root: installation.root };
 }
 
-function findOne(
-  dir: string,
-  type: string,
-  { launcher, ...options }: InstallOptions & { launcher: Buffer },
-): FoundExecutable {
-  const path = join(dir, type);
-  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return { type, path, state: 'missing' };
+function findAll(dir: string, options: InstallOptions, launcher: Buffer): FoundExecutable[] {
+  return options.types.map((type) => {
+    const wanted = writeIdentity(launcher, wantedIdentity(type, options));
+    return { type, path: join(dir, type), ...lookAt(join(dir, type), wanted) };
+  });
+}
+
+function lookAt(path: string, wanted: Buffer): Pick<FoundExecutable, 'state' | 'identity'> {
+  const entry = lstatSync(path, { throwIfNoEntry: false });
+  if (entry === undefined) return { state: 'missing' };
   const stats = statSync(path, { throwIfNoEntry: false });
-  if (!stats?.isFile()) return { type, path, state: 'foreign' };
+  if (!stats?.isFile()) return { state: 'foreign' };
   const bytes = readFileSync(path);
   const identity = readIdentity(bytes);
-  if (identity === undefined) return { type, path, state: 'foreign' };
-  const isCurrent =
-    // A link, to our own directory say, becomes a file: the link breaks when that directory moves.
-    lstatSync(path).isFile() &&
-    bytes.equals(writeIdentity(launcher, wantedIdentity(type, options))) &&
-    (stats.mode & 0o111) === 0o111;
-  return { type, path, state: isCurrent ? 'current' : 'other', identity };
+  if (identity === undefined) return { state: 'foreign' };
+  // A link, to our own directory say, becomes a file: the link breaks when that directory moves.
+  const isCurrent = entry.isFile() && bytes.equals(wanted) && (stats.mode & 0o111) === 0o111;
+  return { state: isCurrent ? 'current' : 'other', identity };
 }

@@ -28,7 +28,9 @@ export function readConfig({ config }: Pick<PluginRequest, 'config'>): FirewallC
   if (!chainName.test(adminChain)) keys.fail('iptablesAdminChainName', 'a chain name of up to 28 characters');
   const ingressPolicy = keys.string('ingressPolicy') || 'open';
   if (!isIngressPolicy(ingressPolicy)) {
-    throw new CniError('invalid-network-config', `unknown ingress policy: ${JSON.stringify(ingressPolicy)}`);
+    throw new CniError('invalid-network-config', `unknown ingress policy: ${JSON.stringify(ingressPolicy)}`, {
+      key: 'ingressPolicy',
+    });
   }
   return {
     backend: backend as FirewallBackend | undefined,

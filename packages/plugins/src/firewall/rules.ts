@@ -1,6 +1,7 @@
 import { CniError, type Result } from '@amphipod/cni';
 import {
-  formatIp,
+  cidrOf,
+  formatCidr,
   type IpAddress,
   type IpFamily,
   ipToBytes,
@@ -104,7 +105,7 @@ export function podRules(ip: IpAddress): PodRule[] {
 
 /** `10.0.0.2/32`, `fd00::2/128`. */
 export function hostCidr(ip: IpAddress): string {
-  return `${formatIp(ip)}/${ip.family === 4 ? 32 : 128}`;
+  return formatCidr(cidrOf(ip));
 }
 
 function bridgeOf({ interfaces = [] }: Result, { ingressPolicy }: FirewallConfig): string {

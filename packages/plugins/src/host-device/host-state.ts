@@ -9,6 +9,7 @@ import {
   routeAppend,
   routeList,
 } from '@amphipod/netlink';
+import { directFirst } from '../lib/route-tables.ts';
 
 /** RTPROT_KERNEL: routes that come and go with addresses. */
 const BY_KERNEL = 2;
@@ -35,7 +36,8 @@ export function restoreHostState(rtnl: Rtnl, ifIndex: number, { link, addresses,
   const { up } = link.flags;
   linkSet(rtnl, ifIndex, { alias: link.alias ?? '', up });
   for (const { cidr, broadcast, flags } of addresses) {
-    addrAdd(rtnl, ifIndex, cidr, { noDad: flags.noDad, ...(broadcast !== undefined && { broadcast }) });
+    const { noDad, noPrefixRoute } = flags;
+    addrAdd(rtnl, ifIndex, cidr, { noDad, noPrefixRoute, ...(broadcast !== undefined && { broadcast }) });
   }
-  if (up) for (const route of routes) routeAppend(rtnl, { ...route, ifIndex });
+  if (up) for (const route of directFirst(routes)) routeAppend(rtnl, { ...route, ifIndex });
 }

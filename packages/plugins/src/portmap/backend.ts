@@ -23,7 +23,9 @@ const DEFAULT_MARK_BIT = 13;
 export function readBackend(keys: KeyReader): BackendConfig {
   const named = keys.string('backend') || undefined;
   if (named !== undefined && named !== 'nftables' && named !== 'iptables') {
-    throw new CniError('invalid-network-config', `unrecognized backend ${JSON.stringify(named)}`);
+    throw new CniError('invalid-network-config', `unrecognized backend ${JSON.stringify(named)}`, {
+      key: 'backend',
+    });
   }
   const externalSetMarkChain = keys.string('externalSetMarkChain') || undefined;
   const conditions = { 4: keys.strings('conditionsV4') ?? [], 6: keys.strings('conditionsV6') ?? [] };
@@ -49,10 +51,14 @@ export function readBackend(keys: KeyReader): BackendConfig {
 function readMarkBit(keys: KeyReader): number {
   const markBit = keys.integer('markMasqBit', -(2 ** 31), 2 ** 31);
   if (markBit !== undefined && keys.has('externalSetMarkChain')) {
-    throw new CniError('invalid-network-config', 'Cannot specify externalSetMarkChain and markMasqBit');
+    throw new CniError('invalid-network-config', 'Cannot specify externalSetMarkChain and markMasqBit', {
+      key: 'markMasqBit',
+    });
   }
   if (markBit !== undefined && (markBit < 0 || markBit > 31)) {
-    throw new CniError('invalid-network-config', 'MasqMarkBit must be between 0 and 31');
+    throw new CniError('invalid-network-config', 'MasqMarkBit must be between 0 and 31', {
+      key: 'markMasqBit',
+    });
   }
   return markBit ?? DEFAULT_MARK_BIT;
 }

@@ -10,7 +10,7 @@ import {
 } from '@amphipod/netlink';
 import { runProgram } from '../lib/run-program.ts';
 import { appliesTo, type PortmapConfig } from './config.ts';
-import { isAny } from './entries.ts';
+import { formatEndpoint, isAny } from './entries.ts';
 import { CONDITIONS_CHAIN, frame, tables } from './host-ports.ts';
 
 /**
@@ -39,9 +39,8 @@ export async function addConditionalPorts(
   const rules = config.mappings
     .filter((mapping) => appliesTo(mapping, pod.family))
     .map(({ protocol, hostIp, hostPort, containerPort }) => {
-      const [family, open, close] = pod.family === 4 ? ['ip', '', ''] : ['ip6', '[', ']'];
-      const to = isAny(hostIp) ? '' : `${family} daddr ${formatIp(hostIp)} `;
-      const target = `${open}${formatIp(pod)}${close}:${containerPort}`;
+      const to = isAny(hostIp) ? '' : `${ref.family} daddr ${formatIp(hostIp)} `;
+      const target = formatEndpoint(pod, containerPort);
       const match = `${words} ${to}${protocol} dport ${hostPort}`;
       return `add rule ${ref.family} ${ref.table} ${CONDITIONS_CHAIN} ${match} dnat to ${target} comment ${JSON.stringify(comment)}`;
     });

@@ -14,7 +14,7 @@ export interface PortMapping {
   hostPort: number;
   containerPort: number;
   protocol: Protocol;
-  /** Undefined: any address of the machine. */
+  /** Undefined: any address of the machine; 0.0.0.0 and ::, any of their family. */
   hostIp: IpAddress | undefined;
 }
 
@@ -59,11 +59,7 @@ export function hasMappings({ config }: Pick<PluginRequest, 'config'>): boolean 
 
 function readMappings({ config }: Pick<PluginRequest, 'config'>): PortMapping[] {
   const runtimeConfig = readKeys(config).object('runtimeConfig');
-  return (
-    (runtimeConfig?.objects('portMappings') ?? [])
-      // The CRI sends ports without a host port too.
-      .map(readMapping)
-  );
+  return (runtimeConfig?.objects('portMappings') ?? []).map(readMapping);
 }
 
 function readMapping(keys: KeyReader): PortMapping {
@@ -78,13 +74,7 @@ function readMapping(keys: KeyReader): PortMapping {
   const hostIpText = keys.string('hostIP') || undefined;
   const hostIp =
     hostIpText === undefined ? undefined : (tryParseIp(hostIpText) ?? keys.fail('hostIP', 'an IP address'));
-  return {
-    hostPort,
-    containerPort,
-    protocol: protocol as Protocol,
-    // 0.0.0.0 and :: mean any address of their family; the pod's addresses decide on that.
-    hostIp,
-  };
+  return { hostPort, containerPort, protocol: protocol as Protocol, hostIp };
 }
 
 /** True when a mapping holds for connections to addresses of this family. */

@@ -61,8 +61,12 @@ export function isAny(hostIp: IpAddress | undefined): hostIp is undefined {
 }
 
 /** `8080/tcp`, `192.0.2.1:8080/tcp`. */
-export function describeMapping({ hostIp, hostPort, protocol }: PortMapping): string {
+function describeMapping({ hostIp, hostPort, protocol }: PortMapping): string {
   if (isAny(hostIp)) return `${hostPort}/${protocol}`;
-  const text = formatIp(hostIp);
-  return `${(hostIp as IpAddress).family === 6 ? `[${text}]` : text}:${hostPort}/${protocol}`;
+  return `${formatEndpoint(hostIp, hostPort)}/${protocol}`;
+}
+
+/** `10.88.0.2:80`, `[fd00::2]:80`. */
+export function formatEndpoint(ip: IpAddress, port: number): string {
+  return `${ip.family === 6 ? `[${formatIp(ip)}]` : formatIp(ip)}:${port}`;
 }

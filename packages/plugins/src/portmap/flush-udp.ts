@@ -1,5 +1,6 @@
 import { conntrackFlush, type Nft } from '@amphipod/netlink';
 import { appliesTo, type PortMapping, protocolNumbers } from './config.ts';
+import { isAny } from './entries.ts';
 
 /** Ends UDP flows to the host ports: conntrack would lead them to where they went before the change. */
 export function flushUdp(conn: Nft, mappings: readonly PortMapping[]): void {
@@ -12,7 +13,7 @@ export function flushUdp(conn: Nft, mappings: readonly PortMapping[]): void {
         family,
         protocol: protocolNumbers.udp,
         dstPort: hostPort,
-        ...(hostIp !== undefined && hostIp.value !== 0n && { dst: hostIp }),
+        ...(!isAny(hostIp) && { dst: hostIp }),
       });
     }
   }

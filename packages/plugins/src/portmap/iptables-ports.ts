@@ -1,8 +1,8 @@
-import { type Cidr, formatCidr, formatIp, type IpFamily, networkOf } from '@amphipod/netlink';
+import { type Cidr, cidrOf, formatCidr, type IpFamily, networkOf } from '@amphipod/netlink';
 import { iptablesChainName, iptablesComment, quoteIptables } from '../lib/iptables.ts';
 import type { Owner } from '../lib/owner.ts';
 import { appliesTo, type PortMapping, type PortmapConfig } from './config.ts';
-import { isAny } from './entries.ts';
+import { formatEndpoint, isAny } from './entries.ts';
 
 // The reference's chains in the nat table, word for word: one for each container, which only packets to its ports enter.
 
@@ -81,16 +81,15 @@ function entrance(chain: string): NatRule[] {
 function mappingRules(config: PortmapConfig, mapping: PortMapping, pod: Cidr): string[] {
   const { hostIp, hostPort, containerPort, protocol } = mapping;
   const isIpv4 = pod.ip.family === 4;
-  const to = isAny(hostIp) ? '' : `-d ${formatIp(hostIp)}/${isIpv4 ? 32 : 128} `;
+  const to = isAny(hostIp) ? '' : `-d ${formatCidr(cidrOf(hostIp))} `;
   const base = `${to}-p ${protocol} -m ${protocol} --dport ${hostPort}`;
   const mark = `-j ${quoteIptables(config.externalSetMarkChain ?? SETMARK_CHAIN)}`;
-  const target = isIpv4 ? formatIp(pod.ip) : `[${formatIp(pod.ip)}]`;
   const sources = config.masqAll
     ? ['']
     : [`-s ${formatCidr(networkOf(pod))} `, ...(isIpv4 ? ['-s 127.0.0.1/32 '] : [])];
   return [
     ...(config.snat ? sources.map((from) => `${from}${base} ${mark}`) : []),
-    `${base} -j DNAT --to-destination ${target}:${containerPort}`,
+    `${base} -j DNAT --to-destination ${formatEndpoint(pod.ip, containerPort)}`,
   ];
 }
 

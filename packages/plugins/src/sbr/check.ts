@@ -1,5 +1,13 @@
 import type { PluginRequest } from '@amphipod/cni';
-import { formatCidr, formatIp, linkFind, type Route, routeList, ruleList } from '@amphipod/netlink';
+import {
+  compareIp,
+  formatCidr,
+  formatIp,
+  linkFind,
+  type Route,
+  routeList,
+  ruleList,
+} from '@amphipod/netlink';
 import { checkFailure } from '../lib/check-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
 import { leadsThrough, MAIN_TABLE } from '../lib/route-tables.ts';
@@ -21,7 +29,7 @@ export async function check(request: PluginRequest, host: PluginHost): Promise<v
   const own = routes.filter((route) => leadsThrough(route, link.ifIndex));
   for (const source of sources) {
     const { ip } = source.address;
-    const rule = rules.find(({ family, src }) => family === ip.family && src!.ip.value === ip.value);
+    const rule = rules.find(({ src }) => compareIp(src.ip, ip) === 0);
     if (rule === undefined) {
       throw checkFailure(`rule for source ${formatIp(ip)} to ${table ?? 'a table of its own'} is missing`);
     }

@@ -1,10 +1,10 @@
 import type { PluginRequest } from '@amphipod/cni';
 import {
   addrList,
+  compareIp,
   type IpAddress,
   linkFind,
   type Rtnl,
-  type Rule,
   routeDel,
   routeList,
   ruleDel,
@@ -16,7 +16,7 @@ import { isAnothers } from '../lib/is-anothers.ts';
 import { podAddresses } from '../lib/prev-result.ts';
 import { leadsThrough } from '../lib/route-tables.ts';
 import { findTable } from './config.ts';
-import { isSourceRule } from './source-rule.ts';
+import { isSourceRule, type SourceRule } from './source-rule.ts';
 
 /** Removes the rules of the interface's addresses and what their tables have of the interface; the rest goes with the interface. */
 export async function del(request: PluginRequest, host: PluginHost): Promise<void> {
@@ -30,7 +30,7 @@ export async function del(request: PluginRequest, host: PluginHost): Promise<voi
   const rules = addresses.length === 0 ? [] : sourceRules(rtnl, addresses, table);
   const attempts = new Attempts();
   for (const { family, priority, src, table } of rules) {
-    await attempts.run(() => ruleDel(rtnl, { family, priority, src: src!, table }));
+    await attempts.run(() => ruleDel(rtnl, { family, priority, src, table }));
   }
   // A table that the configuration names is somebody else's.
   if (table === undefined && link !== undefined && rules.length > 0) {
@@ -42,8 +42,7 @@ export async function del(request: PluginRequest, host: PluginHost): Promise<voi
 /** Those on the interface, and those of the result unless another interface has them now. */
 function ownAddresses(rtnl: Rtnl, request: PluginRequest, ifIndex: number | undefined): IpAddress[] {
   const present = addrList(rtnl);
-  const isPresent = (ip: IpAddress) =>
-    present.some(({ cidr }) => cidr.ip.family === ip.family && cidr.ip.value === ip.value);
+  const isPresent = (ip: IpAddress) => present.some(({ cidr }) => compareIp(cidr.ip, ip) === 0);
   return [
     ...present.filter((address) => address.ifIndex === ifIndex).map(({ cidr }) => cidr.ip),
     ...podAddresses(request)
@@ -52,10 +51,10 @@ function ownAddresses(rtnl: Rtnl, request: PluginRequest, ifIndex: number | unde
   ];
 }
 
-function sourceRules(rtnl: Rtnl, addresses: readonly IpAddress[], table: number | undefined): Rule[] {
-  const has = ({ family, value }: IpAddress) =>
-    addresses.some((ip) => ip.family === family && ip.value === value);
-  return ruleList(rtnl).filter((rule) => isSourceRule(rule, table) && has(rule.src.ip));
+function sourceRules(rtnl: Rtnl, addresses: readonly IpAddress[], table: number | undefined): SourceRule[] {
+  return ruleList(rtnl)
+    .filter((rule) => isSourceRule(rule, table))
+    .filter(({ src }) => addresses.some((ip) => compareIp(src.ip, ip) === 0));
 }
 
 function clearTables(rtnl: Rtnl, tables: ReadonlySet<number>, ifIndex: number): void {

@@ -11,7 +11,7 @@ export interface Vrf {
 }
 
 /** The VRF of that name; undefined when there is none. @throws CniError when the name is another link's */
-export function findVrf(rtnl: Rtnl, name: string): Vrf | undefined {
+function findVrf(rtnl: Rtnl, name: string): Vrf | undefined {
   const link = linkFind(rtnl, name);
   if (link === undefined) return undefined;
   if (link.vrf === undefined) throw new CniError('internal', `Netlink ${name} is not a VRF`);

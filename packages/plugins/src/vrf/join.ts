@@ -1,6 +1,5 @@
 import { CniError } from '@amphipod/cni';
-import type { UndoStack } from '@amphipod/linux';
-import { isCode } from '@amphipod/linux';
+import { isCode, type UndoStack } from '@amphipod/linux';
 import {
   type Address,
   addrAdd,
