@@ -2,8 +2,7 @@
  * ADD and DEL of networks: ours in process, ours executed with and without a plugin server, and the reference plugins
  * executed, one after another in each round, in namespaces of the run's own. `bench/cni.ts [ROUNDS]`
  */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,10 +16,10 @@ import {
 } from '@amphipod/cni';
 import { createPinnedNamespaces, unpinNamespace } from '@amphipod/linux';
 import { builtinPlugins, builtinPluginTypes, pluginBinDir } from '@amphipod/plugins';
+import { PEER, PEER_DIR } from './lib/peer.ts';
+import { installPlugins, withPluginServer } from './lib/plugin-server.ts';
 import { printResult, printTable, type Row, summarize } from './report.ts';
 
-const PEER = 'containernetworking-plugins 1.1.1';
-const PEER_DIR = '/usr/lib/cni';
 const DEFAULT_ROUNDS = 40;
 /** Not measured; what runs in one process gets as many as a daemon has behind it that has run for a few minutes. */
 const WARM_UP_ROUNDS = { 'in-process': 60, 'exec with server': 60, 'exec without server': 1, peer: 3 };
@@ -120,7 +119,8 @@ async function main(rounds: number): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'bench-cni-'));
   try {
     execFileSync('ip', ['link', 'set', 'lo', 'up']);
-    const rows = await runRounds(rounds, dir);
+    const socket = join(dir, 'cni.sock');
+    const rows = await withPluginServer(program, socket, () => measureChains(rounds, dir, socket));
     const missing = Object.keys(chains).filter((chain) => !isComplete(chain));
     for (const chain of missing) console.log(`not measured, as a plugin of it is missing: ${chain}`);
     console.log(
@@ -145,31 +145,6 @@ const program = join(
   process.env.AMPHIPOD_TEST_BUILT ? '../dist/bin/amphipod' : '../bin/amphipod',
 );
 
-async function startServer(socket: string): Promise<ChildProcess> {
-  const server = spawn(program, ['cni', 'serve', '--plugin-socket', socket], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  await once(server.stderr, 'data');
-  return server;
-}
-
-/** Our executables in a directory of their own, with a server to ask or without. */
-function installedIn(dir: string, socket: string): string {
-  execFileSync(program, ['cni', 'install', '--plugin-socket', socket, dir]);
-  return dir;
-}
-
-async function runRounds(rounds: number, dir: string): Promise<Row[]> {
-  const socket = join(dir, 'cni.sock');
-  const server = await startServer(socket);
-  try {
-    return await measureChains(rounds, dir, socket);
-  } finally {
-    server.kill();
-    await once(server, 'exit');
-  }
-}
-
 async function measureChains(rounds: number, dir: string, socket: string): Promise<Row[]> {
   const cacheDir = join(dir, 'cache');
   const executed = (binDir: string) => createCni({ pluginDirs: [binDir], cacheDir });
@@ -179,9 +154,17 @@ async function measureChains(rounds: number, dir: string, socket: string): Promi
       number: 1,
       cni: createCni({ pluginDirs: [pluginBinDir], cacheDir, inProcess: builtinPlugins() }),
     },
-    { name: 'exec with server', number: 2, cni: executed(installedIn(join(dir, 'with'), socket)) },
+    {
+      name: 'exec with server',
+      number: 2,
+      cni: executed(installPlugins(program, join(dir, 'with'), socket)),
+    },
     { name: 'peer', number: 3, cni: executed(PEER_DIR) },
-    { name: 'exec without server', number: 4, cni: executed(installedIn(join(dir, 'without'), '')) },
+    {
+      name: 'exec without server',
+      number: 4,
+      cni: executed(installPlugins(program, join(dir, 'without'), '')),
+    },
   ];
   const dataDir = join(dir, 'ipam');
   mkdirSync(dataDir);

@@ -8,10 +8,9 @@ import { join } from 'node:path';
 import { createInvoker, type Invoker, type NetConf } from '@amphipod/cni';
 import { formatIp, parseIp } from '@amphipod/netlink';
 import { builtinPlugins, pluginBinDir } from '@amphipod/plugins';
+import { PEER, PEER_DIR } from './lib/peer.ts';
 import { printResult, printTable, type Row, summarize } from './report.ts';
 
-const PEER = 'containernetworking-plugins 1.1.1';
-const PEER_DIR = '/usr/lib/cni';
 const DEFAULT_ROUNDS = 12;
 const SIZES = [100, 10_000, 60_000];
 /** Not measured: what a daemon has behind it that has run for a few minutes. */

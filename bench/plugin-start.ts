@@ -2,16 +2,17 @@
  * What starting an executable costs: one plugin's VERSION in each way of running it, in turn; docs/adr/0012 has the answers.
  * The peer is the reference's plugin. `bench/plugin-start.ts [ROUNDS]`
  */
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PEER, PEER_DIR } from './lib/peer.ts';
+import { installPlugins, withPluginServer } from './lib/plugin-server.ts';
 import { printResult, printTable, summarize } from './report.ts';
 
 const DEFAULT_ROUNDS = 20;
-const PEER = 'containernetworking-plugins 1.1.1';
 const root = join(import.meta.dirname, '..');
+const program = join(root, 'dist/bin/amphipod');
 const dir = mkdtempSync(join(tmpdir(), 'bench-start-'));
 const socket = join(dir, 'cni.sock');
 
@@ -30,16 +31,14 @@ function emptySnapshot(): string[] {
 }
 
 function installed(socketPath: string, name: string): string {
-  const target = join(dir, name);
-  execFileSync(join(root, 'dist/bin/amphipod'), ['cni', 'install', '--plugin-socket', socketPath, target]);
-  return join(target, 'bridge');
+  return join(installPlugins(program, join(dir, name), socketPath), 'bridge');
 }
 
 function ways(): Record<string, Way> {
   const noCache = { NODE_DISABLE_COMPILE_CACHE: '1' };
   return {
     '/bin/true': [['/bin/true']],
-    [PEER]: [['/usr/lib/cni/bridge']],
+    [PEER]: [[join(PEER_DIR, 'bridge')]],
     'Node.js, empty program': [[process.execPath, '-e', '0']],
     'Node.js, empty start-up snapshot': [emptySnapshot()],
     'Node.js, sources, no compile cache': [
@@ -64,32 +63,27 @@ function timeOf([argv, env]: Way): number {
   return took;
 }
 
-async function main(rounds: number): Promise<void> {
-  const server = spawn(join(root, 'dist/bin/amphipod'), ['cni', 'serve', '--plugin-socket', socket], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  await once(server.stderr, 'data');
-  try {
-    const entries = Object.entries(ways()).filter(([, [[program = '']]]) => existsSync(program));
-    const samples = new Map(entries.map(([name]) => [name, [] as number[]]));
-    for (let round = -1; round < rounds; round++) {
-      for (const [name, way] of entries) {
-        const took = timeOf(way);
-        if (round >= 0) samples.get(name)!.push(took);
-      }
+function measure(rounds: number): void {
+  const entries = Object.entries(ways()).filter(([, [[file = '']]]) => existsSync(file));
+  const samples = new Map(entries.map(([name]) => [name, [] as number[]]));
+  for (let round = -1; round < rounds; round++) {
+    for (const [name, way] of entries) {
+      const took = timeOf(way);
+      if (round >= 0) samples.get(name)!.push(took);
     }
-    const peer = summarize(samples.get(PEER)!);
-    const rows = [...samples]
-      .filter(([name]) => name !== PEER)
-      .map(([name, times]) => ({ name, ours: summarize(times), peer }));
-    printTable(rows);
-    console.log();
-    printResult('plugin-start', PEER, rows);
-  } finally {
-    server.kill();
-    await once(server, 'exit');
-    rmSync(dir, { recursive: true, force: true });
   }
+  const peer = summarize(samples.get(PEER)!);
+  const rows = [...samples]
+    .filter(([name]) => name !== PEER)
+    .map(([name, times]) => ({ name, ours: summarize(times), peer }));
+  printTable(rows);
+  console.log();
+  printResult('plugin-start', PEER, rows);
 }
 
-await main(Number(process.argv[2]) || DEFAULT_ROUNDS);
+try {
+  const rounds = Number(process.argv[2]) || DEFAULT_ROUNDS;
+  await withPluginServer(program, socket, async () => measure(rounds));
+} finally {
+  rmSync(dir, { recursive: true, force: true });
+}

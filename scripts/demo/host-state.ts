@@ -1,66 +1,24 @@
-import { readdirSync, rmdirSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { rmSync } from 'node:fs';
 import { mountInfo, sysctlGet, sysctlSet, unmount } from '@amphipod/linux';
-import { linkDel, type Nft, nftListTables, nftTransaction, openNft, openRtnl } from '@amphipod/netlink';
+import { removeUnused } from '@amphipod/plugins';
 
 const forwarding = 'net.ipv4.ip_forward';
-/** host-local keeps an index for each of its directories here. */
-const indexes = '/run/amphipod/host-local';
 
 /** What of the machine a pod network changes, to be put back. */
 export interface HostState {
-  /** Takes the bridge away and puts settings back. */
+  /** Takes away the bridge and what else plugins leave for the next pod, unless a pod uses it, and puts settings back. */
   restore(bridge: string): Promise<void>;
 }
 
 /** Notes the state of the machine before the first change. */
 export function rememberHost(): HostState {
   const forwardingBefore = sysctlGet(forwarding);
-  const indexesBefore = new Set(listIndexes());
-  using nft = openNft();
-  const tablesBefore = new Set(ownTables(nft).map(tableName));
   return {
     async restore(bridge) {
-      using rtnl = openRtnl();
-      await linkDel(rtnl, bridge);
+      await removeUnused([bridge]);
       if (sysctlGet(forwarding) !== forwardingBefore) sysctlSet(forwarding, forwardingBefore);
-      removeIndexes(listIndexes().filter((name) => !indexesBefore.has(name)));
-      using nft = openNft();
-      const made = ownTables(nft).filter((table) => !tablesBefore.has(tableName(table)));
-      if (made.length === 0) return;
-      nftTransaction(
-        nft,
-        made.map(({ family, table }) => ({ op: 'delete', object: 'table', family, table })),
-      );
     },
   };
-}
-
-function listIndexes(): string[] {
-  try {
-    return readdirSync(indexes);
-  } catch {
-    return [];
-  }
-}
-
-function removeIndexes(names: readonly string[]): void {
-  for (const name of names) rmSync(`${indexes}/${name}`, { recursive: true, force: true });
-  try {
-    rmdirSync(indexes);
-    rmdirSync(dirname(indexes));
-  } catch {
-    // Somebody else has something in it, or it was not there.
-  }
-}
-
-// Plugins leave their empty tables for the next pod.
-function ownTables(nft: Nft) {
-  return nftListTables(nft).filter(({ table }) => table.startsWith('amphipod'));
-}
-
-function tableName({ family, table }: { family: string; table: string }): string {
-  return `${family} ${table}`;
 }
 
 /** Removes a directory with what is mounted in it. */

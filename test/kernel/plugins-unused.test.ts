@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import type { NetConf } from '@amphipod/cni';
 import { removeUnused } from '@amphipod/plugins';
@@ -22,6 +23,7 @@ test('shared tables and bridges are removed when the last pod is gone, not befor
 
   await removeUnused(['tb0']);
   assert.equal(run('nft', 'list', 'tables'), tables);
+  assert.equal(readdirSync('/run/amphipod/host-local').length, 1);
   await call(subject, 'CHECK', bridge, { ...pod, prevResult });
   await call(subject, 'CHECK', portmap, { ...pod, prevResult });
 
@@ -29,6 +31,7 @@ test('shared tables and bridges are removed when the last pod is gone, not befor
   await call(subject, 'DEL', bridge, { ...pod, prevResult });
   await removeUnused(['tb0', 'no-such-bridge']);
   assert.equal(run('nft', 'list', 'tables'), '');
+  assert.equal(existsSync('/run/amphipod'), false);
   assert.deepEqual(
     links().map(({ ifname }) => ifname),
     ['lo'],

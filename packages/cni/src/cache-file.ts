@@ -24,12 +24,12 @@ export interface CacheEntry {
 }
 
 /** Whose file it is, an old one does not say. */
-export type DecodedCacheFile = Omit<CacheEntry, 'attachment'> & { attachment: CachedAttachment | undefined };
+type DecodedCacheFile = Omit<CacheEntry, 'attachment'> & { attachment: CachedAttachment | undefined };
 
 /** Reads a list from the base64 text of its bytes; undefined when that cannot be read any more. */
-export type ListDecoder = (config: string) => NetworkConfigList | undefined;
+type ListDecoder = (config: string) => NetworkConfigList | undefined;
 
-/** As {@link ListDecoder}, without reading the same list again for each pod of a network. */
+/** Reads lists without reading the same list again for each pod of a network. */
 export function listDecoder(): ListDecoder {
   let last: { config: string; list: NetworkConfigList | undefined } | undefined;
   return (config) => {
@@ -39,11 +39,7 @@ export function listDecoder(): ListDecoder {
 }
 
 /** Reads the text of a cache file. @throws CniError decoding-failure */
-export function decodeCacheFile(
-  path: string,
-  text: string,
-  decodeList: ListDecoder = decodeConfig,
-): DecodedCacheFile {
+export function decodeCacheFile(path: string, text: string, decodeList: ListDecoder): DecodedCacheFile {
   let object: unknown;
   try {
     object = parseJson(text);

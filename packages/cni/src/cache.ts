@@ -140,8 +140,17 @@ export class ResultCache {
   list(containerID?: string): (CachedAttachment & { list: NetworkConfigList | undefined })[] {
     return this.#names()
       .filter((name) => !name.startsWith('.'))
-      .flatMap((name) => readQuietly(join(this.#dir, name)))
+      .flatMap((name) => this.#readQuietly(join(this.#dir, name)))
       .filter((attachment) => (containerID ?? attachment.containerID) === attachment.containerID);
+  }
+
+  #readQuietly(path: string): (CachedAttachment & { list: NetworkConfigList | undefined })[] {
+    try {
+      const { attachment, list } = decodeCacheFile(path, readFileSync(path, 'utf8'), this.#decodeList);
+      return attachment === undefined ? [] : [{ ...attachment, list }];
+    } catch {
+      return [];
+    }
   }
 
   /** Takes away what processes left that were killed while they wrote. */
@@ -178,14 +187,5 @@ function removeQuietly(path: string): void {
     rmSync(path, { force: true });
   } catch {
     // What keeps it from being written keeps it from being there.
-  }
-}
-
-function readQuietly(path: string): (CachedAttachment & { list: NetworkConfigList | undefined })[] {
-  try {
-    const { attachment, list } = decodeCacheFile(path, readFileSync(path, 'utf8'));
-    return attachment === undefined ? [] : [{ ...attachment, list }];
-  } catch {
-    return [];
   }
 }

@@ -7,7 +7,7 @@ import { checkList } from './check-list.ts';
 import type { CallOptions, CallUnderWay, CniContext } from './context.ts';
 import { delList } from './del-list.ts';
 import { type GcOptions, gc } from './gc.ts';
-import { allowsOwnNetns } from './invoke/call-bound.ts';
+import { ownNetnsTest } from './invoke/call-bound.ts';
 import { createInvoker } from './invoke/invoker.ts';
 import type { NetworkConfigList } from './network-config.ts';
 import { OperationLocks } from './operation-locks.ts';
@@ -77,7 +77,7 @@ export function createCni(options: CniOptions): Cni {
       inProcess,
       ownGroup: true,
       // Executed plugins inherit the variable.
-      allowOwnNetns: allowsOwnNetns(process.env),
+      isOwnNetns: ownNetnsTest(process.env),
       onStderr: options.onPluginStderr,
     }),
     cache: new ResultCache(options.cacheDir),

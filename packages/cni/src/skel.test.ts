@@ -204,6 +204,19 @@ describe('answers', () => {
     );
   });
 
+  test('… and a DEL that fails does not hide it', async () => {
+    const plugin = probe(async (command) => {
+      if (command === 'DEL') throw new Error('busy');
+      return { interfaces: [{ name: 'eth0' }] };
+    });
+    const env = { CNI_COMMAND: 'ADD', ...complete };
+    assert.deepEqual(await errorOf(plugin, env, { ...conf, cniVersion: '0.2.0' }), [
+      6,
+      'cannot convert: no valid IP addresses',
+      'not undone: busy',
+    ]);
+  });
+
   test("the plugin's own network namespace: ADD does nothing, DEL what is outside of it; CNI_NETNS_OVERRIDE", async () => {
     const own = { ...complete, CNI_NETNS: '/proc/self/ns/net' };
     const refusal = [8, "plugin's netns and netns from CNI_NETNS should not be the same"];

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { duplicateKeys } from './duplicate-keys.ts';
 import { CniError, toCniError } from './errors.ts';
-import { allowsOwnNetns, callBound, encodeOrUndo, ownNetnsTest } from './invoke/call-bound.ts';
+import { callBound, encodeOrUndo, ownNetnsTest } from './invoke/call-bound.ts';
 import { checkVersions } from './invoke/check-versions.ts';
 import { delegateOf } from './invoke/delegate.ts';
 import { createInvoker } from './invoke/invoker.ts';
@@ -71,6 +71,7 @@ export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}):
     const config = expectVersion(input);
     cniVersion = config.cniVersion;
     checkVersions(plugin, command, cniVersion);
+    const isOwnNetns = ownNetnsTest(io.env);
     const request = makeRequest(
       { command, type: plugin.type },
       {
@@ -79,9 +80,8 @@ export async function runPlugin(plugin: BoundPlugin, options: SkelOptions = {}):
         validAttachments: command === 'GC' ? decodeValidAttachments(config) : undefined,
         stdin: input.text,
       },
-      { io, inProcess, signal },
+      { io, inProcess, signal, isOwnNetns },
     );
-    const isOwnNetns = allowsOwnNetns(io.env) ? () => false : ownNetnsTest();
     const result = await callBound(plugin, command, { request, isOwnNetns });
     if (command === 'ADD') printJson(io, await encodeOrUndo(plugin, request, result));
     return 0;
@@ -123,7 +123,17 @@ type RequestInput = Pick<PluginRequest, 'config' | 'prevResult' | 'validAttachme
 function makeRequest(
   { command, type: ownType }: { command: Verb; type: string },
   { stdin, ...input }: RequestInput,
-  { io, inProcess, signal }: { io: SkelIo; inProcess: InProcessPlugins | undefined; signal: AbortSignal },
+  {
+    io,
+    inProcess,
+    signal,
+    isOwnNetns,
+  }: {
+    io: SkelIo;
+    inProcess: InProcessPlugins | undefined;
+    signal: AbortSignal;
+    isOwnNetns: (netns: string) => boolean;
+  },
 ): PluginRequest {
   const { env } = io;
   const invoker = createInvoker({
@@ -131,7 +141,7 @@ function makeRequest(
     inProcess,
     env,
     ownGroup: false,
-    allowOwnNetns: allowsOwnNetns(env),
+    isOwnNetns,
     onStderr: (_type, text) => io.writeStderr(text),
   });
   const callers = [ownType];

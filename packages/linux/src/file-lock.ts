@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { libcCall, libcTry } from './libc.ts';
+import { SyscallError } from './errors.ts';
+import { libcTry } from './libc.ts';
 
 const LOCK_SH = 1;
 const LOCK_EX = 2;
@@ -24,7 +25,7 @@ export class FileLock implements Disposable {
     const result = libcTry('flock', fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB);
     if (result === 0) return new FileLock(fd);
     closeSync(fd);
-    if (result !== -EWOULDBLOCK) libcCall('flock', path, fd, LOCK_EX | LOCK_NB);
+    if (result !== -EWOULDBLOCK) throw new SyscallError('flock', -result, path);
     return undefined;
   }
 

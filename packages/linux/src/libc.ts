@@ -21,6 +21,10 @@ const fns = {
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int len)'),
   send: libc.func('long send(int fd, const void *buf, size_t len, int flags)'),
   recv: libc.func('long recv(int fd, void *buf, size_t len, int flags)'),
+  sendto: libc.func(
+    'long sendto(int fd, const void *buf, size_t len, int flags, const void *addr, unsigned int addrlen)',
+  ),
+  recvfrom: libc.func('long recvfrom(int fd, void *buf, size_t len, int flags, void *addr, void *addrlen)'),
   poll: libc.func('int poll(void *fds, unsigned long n, int timeout)'),
   flock: libc.func('int flock(int fd, int op)'),
   syncfs: libc.func('int syncfs(int fd)'),
@@ -38,7 +42,7 @@ export function libcCall(name: LibcName, path: string | undefined, ...args: unkn
     const result = Number(fns[name](...args));
     if (result >= 0) return result;
     const errno = koffi.errno();
-    if (errno !== EINTR) throw new SyscallError(name, errno, path);
+    if (errno !== EINTR) throw new SyscallError(fns[name].name, errno, path);
   }
 }
 
@@ -64,7 +68,15 @@ export function libcAsync(name: LibcName, ...args: unknown[]): Promise<number> {
   });
 }
 
-const EINTR = 4;
+/** A C int in memory: the value or the length of a socket option. */
+export function cInt(value: number): Buffer {
+  const buffer = Buffer.alloc(4);
+  buffer.writeInt32LE(value);
+  return buffer;
+}
+
+export const EINTR = 4;
+export const EAGAIN = 11;
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;

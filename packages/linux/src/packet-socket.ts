@@ -1,31 +1,16 @@
 import { closeSync } from 'node:fs';
 import koffi from 'koffi';
 import { SyscallError } from './errors.ts';
-import { libcCall } from './libc.ts';
+import { cInt, EAGAIN, libcCall, libcTry } from './libc.ts';
+import { MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from './socket-constants.ts';
 
-const libc = koffi.load('libc.so.6');
 const SockFprog = koffi.struct('sock_fprog', { len: 'uint16_t', filter: 'void *' });
-const fns = {
-  sendto: libc.func(
-    'long sendto(int fd, const void *buf, size_t len, int flags, const void *addr, uint32_t addrlen)',
-  ),
-  recvfrom: libc.func(
-    'long recvfrom(int fd, void *buf, size_t len, int flags, void *addr, _Inout_ uint32_t *addrlen)',
-  ),
-  setsockopt: libc.func('setsockopt', 'int', ['int', 'int', 'int', koffi.pointer(SockFprog), 'uint32_t']),
-};
 
 // include/uapi/linux/if_packet.h, if_ether.h, asm-generic/socket.h
 const AF_PACKET = 17;
-const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
 const SO_ATTACH_FILTER = 26;
-const MSG_DONTWAIT = 0x40;
 const SOCKADDR_LL_BYTES = 20;
 const ETH_ALEN = 6;
-const EINTR = 4;
-const EAGAIN = 11;
 const ENETDOWN = 100;
 const MAX_PACKET_BYTES = 64 * 1024;
 
@@ -77,25 +62,17 @@ export class PacketSocket implements Disposable {
 
   /** Sends what begins with a network header. @param to hardware address, 6 bytes */
   send(data: Buffer, to: Buffer): void {
-    for (;;) {
-      const sent = fns.sendto(this.#fd, data, data.length, 0, this.#address(to), SOCKADDR_LL_BYTES);
-      if (sent >= 0) return;
-      if (koffi.errno() !== EINTR) throw new SyscallError('sendto', koffi.errno());
-    }
+    libcCall('sendto', undefined, this.#fd, data, data.length, 0, this.#address(to), SOCKADDR_LL_BYTES);
   }
 
   /** One packet, or undefined when none is there. @throws SyscallError ENETDOWN once when the interface has gone down */
   receiveNow(): Packet | undefined {
     const address = Buffer.alloc(SOCKADDR_LL_BYTES);
-    const size = Number(
-      fns.recvfrom(this.#fd, this.#buffer, MAX_PACKET_BYTES, MSG_DONTWAIT, address, [SOCKADDR_LL_BYTES]),
-    );
-    if (size >= 0) {
-      return { data: Buffer.from(this.#buffer.subarray(0, size)), from: address.subarray(12, 12 + ETH_ALEN) };
-    }
-    const errno = koffi.errno();
-    if (errno === EAGAIN || errno === EINTR) return undefined;
-    throw new SyscallError('recvfrom', errno);
+    const from = [address, cInt(SOCKADDR_LL_BYTES)];
+    const size = libcTry('recvfrom', this.#fd, this.#buffer, MAX_PACKET_BYTES, MSG_DONTWAIT, ...from);
+    if (size === -EAGAIN) return undefined;
+    if (size < 0) throw new SyscallError('recvfrom', -size);
+    return { data: Buffer.from(this.#buffer.subarray(0, size)), from: address.subarray(12, 12 + ETH_ALEN) };
   }
 
   [Symbol.dispose](): void {
@@ -120,14 +97,9 @@ export class PacketSocket implements Disposable {
       program[i * 8 + 3] = jf;
       program.writeUInt32LE(k, i * 8 + 4);
     }
-    const result = fns.setsockopt(
-      this.#fd,
-      SOL_SOCKET,
-      SO_ATTACH_FILTER,
-      { len: filter.length, filter: program },
-      koffi.sizeof(SockFprog),
-    );
-    if (result < 0) throw new SyscallError('setsockopt', koffi.errno());
+    const value = koffi.as({ len: filter.length, filter: program }, koffi.pointer(SockFprog));
+    const size = koffi.sizeof(SockFprog);
+    libcCall('setsockopt', undefined, this.#fd, SOL_SOCKET, SO_ATTACH_FILTER, value, size);
   }
 }
 

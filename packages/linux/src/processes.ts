@@ -48,13 +48,17 @@ export function killQuietly(pid: number, signal: NodeJS.Signals | number): boole
 /** `pid` and all its descendants, parents first (/proc/PID/task/TID/children; proc_pid_task(5)). */
 export function processTree(pid: number): number[] {
   const tree = [pid];
-  for (let i = 0; i < tree.length; i++) {
-    try {
-      const children = readFileSync(`/proc/${tree[i]}/task/${tree[i]}/children`, 'latin1');
-      for (const child of children.split(' ')) if (child !== '') tree.push(Number(child));
-    } catch (error) {
-      if (!isCode(error, 'ENOENT', 'ESRCH')) throw error;
-    }
-  }
+  for (let i = 0; i < tree.length; i++) tree.push(...childrenOf(tree[i]!));
   return tree;
+}
+
+/** Children of the main thread of `pid`, zombies too; none when it is gone. */
+export function childrenOf(pid: number): number[] {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1');
+    return children.split(' ').flatMap((text) => (text === '' ? [] : [Number(text)]));
+  } catch (error) {
+    if (isCode(error, 'ENOENT', 'ESRCH')) return [];
+    throw error;
+  }
 }

@@ -3,7 +3,8 @@ import { basename, dirname } from 'node:path';
 import { ReadStream } from 'node:tty';
 import koffi from 'koffi';
 import { isCode, SyscallError } from './errors.ts';
-import { libcCall, libcTry } from './libc.ts';
+import { EAGAIN, libcCall, libcTry } from './libc.ts';
+import { SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from './socket-constants.ts';
 import { AF_UNIX, unixAddress } from './unix-address.ts';
 
 koffi.struct('iovec', { base: 'void *', length: 'size_t' });
@@ -19,18 +20,14 @@ koffi.struct('msghdr', {
 const libc = koffi.load('libc.so.6');
 const fns = {
   recvmsg: libc.func('long recvmsg(int fd, _Inout_ msghdr *message, int flags)'),
-  ioctl: libc.func('int ioctl(int fd, unsigned long request, void *argument)'),
   fcntl: libc.func('int fcntl(int fd, int command, long argument)'),
 };
 
-// include/linux/socket.h, include/uapi/linux/{net,fcntl}.h, include/uapi/asm-generic/ioctls.h
-const SOCK_STREAM = 1;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
+// include/linux/socket.h, include/uapi/linux/fcntl.h, include/uapi/asm-generic/ioctls.h
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const F_DUPFD_CLOEXEC = 1030;
 const TIOCSWINSZ = 0x5414;
-const EAGAIN = 11;
+const EIO = 5;
 /** struct cmsghdr and one descriptor, padded (cmsg(3)). */
 const controlBytes = 24;
 
@@ -114,10 +111,8 @@ export function resizeTerminal(fd: number, { columns, rows }: TerminalSize): voi
   const size = Buffer.alloc(8);
   size.writeUInt16LE(rows, 0);
   size.writeUInt16LE(columns, 2);
-  if (fns.ioctl(fd, TIOCSWINSZ, size) < 0) {
-    const error = new SyscallError('ioctl TIOCSWINSZ', koffi.errno());
-    if (!isCode(error, 'EIO')) throw error;
-  }
+  const result = libcTry('ioctlPointer', fd, TIOCSWINSZ, size);
+  if (result < 0 && result !== -EIO) throw new SyscallError('ioctl TIOCSWINSZ', -result);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { closeSync, constants, lstatSync, readdirSync } from 'node:fs';
 import koffi from 'koffi';
-import { AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW } from './libc.ts';
+import { AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, EAGAIN, EINTR } from './libc.ts';
 
 // File operations confined to a root directory by the kernel (openat2), for trees that a stranger wrote.
 //
@@ -40,8 +40,6 @@ const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_NO_SYMLINKS = 0x04;
 const RESOLVE_BENEATH = 0x08;
 const RESOLVE_IN_ROOT = 0x10;
-const EINTR = 4;
-const EAGAIN = 11;
 const EISDIR = 21;
 const maxTries = 100;
 

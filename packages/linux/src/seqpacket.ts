@@ -2,13 +2,8 @@ import { closeSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
 import { libcCall } from './libc.ts';
+import { SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM } from './socket-constants.ts';
 import { AF_UNIX, unixAddress } from './unix-address.ts';
-
-// include/linux/net.h
-const SOCK_STREAM = 1;
-const SOCK_SEQPACKET = 5;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 
 /**
  * Connects to a Unix socket of packets (SOCK_SEQPACKET), which Node.js does not know. In flowing mode each 'data' is
@@ -16,15 +11,22 @@ const SOCK_CLOEXEC = 0o2000000;
  * @throws SyscallError ENOENT, ECONNREFUSED
  */
 export function connectSeqpacket(path: string): Socket {
-  const directory = openSync(dirname(path), 'r');
   const fd = libcCall('socket', undefined, AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   try {
-    // sun_path holds 107 bytes; a path through a descriptor always fits.
-    const address = unixAddress(`/proc/self/fd/${directory}/${basename(path)}`);
-    libcCall('connect', path, fd, address, address.length);
+    connectPath(fd, path);
     return asSocket(fd);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** sun_path holds 107 bytes; a path through a descriptor always fits. */
+function connectPath(fd: number, path: string): void {
+  const directory = openSync(dirname(path), 'r');
+  try {
+    const address = unixAddress(`/proc/self/fd/${directory}/${basename(path)}`);
+    libcCall('connect', path, fd, address, address.length);
+  } finally {
     closeSync(directory);
   }
 }

@@ -1,7 +1,7 @@
-import { libcTry } from './libc.ts';
+import { cInt, libcTry } from './libc.ts';
+import { SOL_SOCKET } from './socket-constants.ts';
 
 // include/uapi/asm-generic/socket.h
-const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SO_SNDBUFFORCE = 32;
 
@@ -10,8 +10,7 @@ const SO_SNDBUFFORCE = 32;
  * must fit as a whole, otherwise send(2) gives EMSGSIZE.
  */
 export function setSendBuffer(socketFd: number, bytes: number): void {
-  const value = Buffer.alloc(4);
-  value.writeInt32LE(bytes);
+  const value = cInt(bytes);
   if (libcTry('setsockopt', socketFd, SOL_SOCKET, SO_SNDBUFFORCE, value, 4) < 0) {
     libcTry('setsockopt', socketFd, SOL_SOCKET, SO_SNDBUF, value, 4);
   }

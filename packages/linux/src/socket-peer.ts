@@ -1,9 +1,9 @@
 import { closeSync, readFileSync } from 'node:fs';
 import { isCode, SyscallError } from './errors.ts';
-import { libcCall, libcTry } from './libc.ts';
+import { cInt, libcCall, libcTry } from './libc.ts';
+import { SOL_SOCKET } from './socket-constants.ts';
 
 // include/uapi/asm-generic/socket.h
-const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const SO_PEERPIDFD = 77;
 const ENOPROTOOPT = 92;
@@ -37,13 +37,13 @@ export function lookAtSocketPeer<T>(socketFd: number, look: (peer: SocketPeer) =
 
 function readPeer(socketFd: number): SocketPeer {
   const credentials = Buffer.alloc(12);
-  libcCall('getsockopt', undefined, socketFd, SOL_SOCKET, SO_PEERCRED, credentials, int(credentials.length));
+  libcCall('getsockopt', undefined, socketFd, SOL_SOCKET, SO_PEERCRED, credentials, cInt(credentials.length));
   return { pid: credentials.readInt32LE(0), uid: credentials.readUInt32LE(4) };
 }
 
 function peerPidfd(socketFd: number): number | undefined {
   const pidfd = Buffer.alloc(4);
-  const result = libcTry('getsockopt', socketFd, SOL_SOCKET, SO_PEERPIDFD, pidfd, int(pidfd.length));
+  const result = libcTry('getsockopt', socketFd, SOL_SOCKET, SO_PEERPIDFD, pidfd, cInt(pidfd.length));
   if (result >= 0) return pidfd.readInt32LE(0);
   if (result === -ENOPROTOOPT) return undefined;
   throw new SyscallError('getsockopt', -result);
@@ -52,10 +52,4 @@ function peerPidfd(socketFd: number): number | undefined {
 /** -1 once the process has ended. */
 function pidOf(pidfd: number): number {
   return Number(/^Pid:\s+(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${pidfd}`, 'latin1'))?.[1]);
-}
-
-function int(value: number): Buffer {
-  const buffer = Buffer.alloc(4);
-  buffer.writeInt32LE(value);
-  return buffer;
 }

@@ -1,12 +1,10 @@
 import { closeSync } from 'node:fs';
 import { SyscallError } from './errors.ts';
-import { libcAsync, libcCall, libcTry } from './libc.ts';
+import { cInt, EAGAIN, libcAsync, libcCall, libcTry } from './libc.ts';
+import { MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW, SOL_SOCKET } from './socket-constants.ts';
 
 // include/uapi/linux/netlink.h, include/linux/socket.h
 const AF_NETLINK = 16;
-const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 const SO_RCVBUFFORCE = 33;
 const SOL_NETLINK = 270;
@@ -15,8 +13,6 @@ const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
 const MSG_TRUNC = 0x20;
-const MSG_DONTWAIT = 0x40;
-const EAGAIN = 11;
 const EMSGSIZE = 90;
 const POLLIN = 1;
 // The kernel makes no larger datagrams than half of this (af_netlink.c, max_recvmsg_len): no need to ask for the size first.
@@ -40,10 +36,10 @@ export class NetlinkSocket implements Disposable {
       libcCall('bind', undefined, this.fd, address, address.length);
       for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK]) {
         // Old kernels lack some of these; the socket works without.
-        libcTry('setsockopt', this.fd, SOL_NETLINK, option, int(1), 4);
+        libcTry('setsockopt', this.fd, SOL_NETLINK, option, cInt(1), 4);
       }
       for (const group of groups) {
-        libcCall('setsockopt', undefined, this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int(group), 4);
+        libcCall('setsockopt', undefined, this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, cInt(group), 4);
       }
     } catch (error) {
       closeSync(this.fd);
@@ -82,8 +78,8 @@ export class NetlinkSocket implements Disposable {
 
   /** Receive buffer in bytes (SO_RCVBUFFORCE where allowed), for monitors and large transactions. */
   setReceiveBuffer(bytes: number): void {
-    if (libcTry('setsockopt', this.fd, SOL_SOCKET, SO_RCVBUFFORCE, int(bytes), 4) < 0) {
-      libcTry('setsockopt', this.fd, SOL_SOCKET, SO_RCVBUF, int(bytes), 4);
+    if (libcTry('setsockopt', this.fd, SOL_SOCKET, SO_RCVBUFFORCE, cInt(bytes), 4) < 0) {
+      libcTry('setsockopt', this.fd, SOL_SOCKET, SO_RCVBUF, cInt(bytes), 4);
     }
   }
 
@@ -104,10 +100,4 @@ export class NetlinkSocket implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-function int(value: number): Buffer {
-  const buffer = Buffer.alloc(4);
-  buffer.writeInt32LE(value);
-  return buffer;
 }

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import koffi from 'koffi';
-import { isCode, SyscallError } from './errors.ts';
+import { SyscallError } from './errors.ts';
+import { childrenOf, findProcess } from './processes.ts';
 import { isSpawnedChild } from './spawn.ts';
 
 const libc = koffi.load('libc.so.6');
@@ -56,18 +56,5 @@ function zombies(): number[] {
   const info = Buffer.alloc(siginfoBytes);
   // One call tells that there are none, which is nearly always so.
   if (fns.waitid(P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.readInt32LE(16) === 0) return [];
-  return readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1')
-    .split(' ')
-    .flatMap((text) => (text === '' ? [] : [Number(text)]))
-    .filter((pid) => !isSpawnedChild(pid) && isZombie(pid));
-}
-
-function isZombie(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return stat[stat.lastIndexOf(')') + 2] === 'Z';
-  } catch (error) {
-    if (isCode(error, 'ENOENT', 'ESRCH')) return false;
-    throw error;
-  }
+  return childrenOf(process.pid).filter((pid) => !isSpawnedChild(pid) && findProcess(pid) === undefined);
 }

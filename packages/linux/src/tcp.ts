@@ -1,11 +1,10 @@
 import { Socket } from 'node:net';
 import { libcCall } from './libc.ts';
 import { inNetns } from './namespaces.ts';
+import { SOCK_CLOEXEC, SOCK_STREAM } from './socket-constants.ts';
 
-// include/linux/socket.h, include/linux/net.h
+// include/linux/socket.h
 const families = { 4: 2, 6: 10 } as const;
-const SOCK_STREAM = 1;
-const SOCK_CLOEXEC = 0o2000000;
 
 /**
  * An unconnected TCP socket of a network namespace (undefined: this one); `connect()` it from anywhere, to a numeric

@@ -89,7 +89,6 @@ export { type FdbEntry, type FdbSpec, fdbAdd, fdbAppend, fdbDel, fdbList, fdbRep
 export {
   type FilterProtocol,
   filterDel,
-  filterProtocols,
   type U32Filter,
   type U32FilterSpec,
   type U32Key,
@@ -133,7 +132,7 @@ export {
   neighList,
   neighReplace,
 } from './rtnl/neighbour.ts';
-export { type Psched, parsePsched, readPsched, ticksToBytes, transmitTicks } from './rtnl/psched.ts';
+export { type Psched, readPsched, transmitTicks } from './rtnl/psched.ts';
 export {
   htbClassAdd,
   htbClassList,

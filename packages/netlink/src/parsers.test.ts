@@ -12,8 +12,10 @@ import type { NftMap, NftOp } from './nft/objects.ts';
 import { describeOp, writeOp } from './nft/op-write.ts';
 import { parseAddress } from './rtnl/address.ts';
 import { parseFdbEntry } from './rtnl/fdb.ts';
+import { parseU32Filter } from './rtnl/filter.ts';
 import { parseLink } from './rtnl/link-parse.ts';
 import { parseNeighbour } from './rtnl/neighbour.ts';
+import { parseHtbClass, parseQdisc } from './rtnl/qdisc-parse.ts';
 import { parseRoute } from './rtnl/route-parse.ts';
 import { parseRuleMessage } from './rtnl/rule.ts';
 
@@ -108,6 +110,20 @@ const rule = payloadOf({
     nft.jump('d'),
   ],
 });
+/** A message of traffic control: struct tcmsg, the kind, its options. */
+const tc = (kind: string, info: number, writeOptions: (writer: MessageWriter) => void) => {
+  const header = Buffer.alloc(20);
+  header.writeInt32LE(7, 4);
+  header.writeUInt32LE(info, 16);
+  const attrs = attributes((writer) => {
+    writer.string(1, kind);
+    writer.nested(2, () => writeOptions(writer));
+  });
+  return Buffer.concat([header, attrs]);
+};
+const u32Selector = Buffer.alloc(32);
+u32Selector[2] = 1;
+u32Selector.writeUInt32BE(0xff, 16);
 const parsers: [name: string, parse: (payload: Buffer) => unknown, sample: Buffer][] = [
   ['link', parseLink, link],
   ['address', parseAddress, address],
@@ -118,6 +134,37 @@ const parsers: [name: string, parse: (payload: Buffer) => unknown, sample: Buffe
     'routing rule',
     parseRuleMessage,
     Buffer.concat([Buffer.from([2, 0, 24, 0, 9, 0, 0, 1, 0, 0, 0, 0]), attributes((w) => w.bytesOf(2, ip4))]),
+  ],
+  [
+    'tbf qdisc',
+    parseQdisc,
+    tc('tbf', 0, (writer) => {
+      writer.bytesOf(1, Buffer.alloc(36));
+      writer.bytesOf(4, Buffer.alloc(8));
+    }),
+  ],
+  ['htb qdisc', parseQdisc, tc('htb', 0, (writer) => writer.bytesOf(2, Buffer.alloc(20)))],
+  [
+    'htb class',
+    parseHtbClass,
+    tc('htb', 0, (writer) => {
+      writer.bytesOf(1, Buffer.alloc(44));
+      writer.bytesOf(6, Buffer.alloc(8));
+    }),
+  ],
+  [
+    'u32 filter',
+    parseU32Filter,
+    tc('u32', 0x0008, (writer) => {
+      writer.u32(1, 0x10001);
+      writer.bytesOf(5, u32Selector);
+      writer.nested(7, () =>
+        writer.nested(1, () => {
+          writer.string(1, 'mirred');
+          writer.nested(2, () => writer.bytesOf(2, Buffer.alloc(28)));
+        }),
+      );
+    }),
   ],
   ['flow', parseFlow, flow],
   ['nft table', parseTable, payloadOf({ op: 'add', object: 'table', ...at, comment: 'c' })],

@@ -1,13 +1,8 @@
 import { statSync } from 'node:fs';
 import { encodeResult } from '../encode-result.ts';
-import { CniError } from '../errors.ts';
+import { CniError, toCniError } from '../errors.ts';
 import type { BoundPlugin, CniCommand, PluginRequest } from '../plugin.ts';
 import type { Result } from '../result.ts';
-
-/** True when CNI_NETNS_OVERRIDE lets plugins work on the network namespace that they run in. */
-export function allowsOwnNetns(env: Record<string, string | undefined>): boolean {
-  return ['TRUE', '1'].includes((env.CNI_NETNS_OVERRIDE ?? '').toUpperCase());
-}
 
 /**
  * Calls a plugin of this process, unless it would work on the very network namespace it runs in, taking the host's
@@ -25,7 +20,10 @@ export async function callBound(
   throw new CniError('invalid-netns', "plugin's netns and netns from CNI_NETNS should not be the same");
 }
 
-/** What was made goes when its result cannot be said in the configuration's version. */
+/**
+ * What was made goes when its result cannot be said in the configuration's version; the error's details tell when it could not.
+ * @throws CniError as encodeResult
+ */
 export async function encodeOrUndo(
   plugin: BoundPlugin,
   request: PluginRequest,
@@ -34,13 +32,23 @@ export async function encodeOrUndo(
   try {
     return encodeResult(result, request.config.cniVersion);
   } catch (error) {
-    await plugin.call('DEL', request);
+    try {
+      await plugin.call('DEL', request);
+    } catch (undoError) {
+      const { number, msg } = toCniError(error);
+      const details = `not undone: ${toCniError(undoError).message}`;
+      throw new CniError(number, msg, { details, cause: error });
+    }
     throw error;
   }
 }
 
-/** Tells whether a path leads to the network namespace of this process, which never leaves it for longer than a call. */
-export function ownNetnsTest(): (netns: string) => boolean {
+/**
+ * Tells whether a path leads to the network namespace of this process, which never leaves it for longer than a call, and
+ * which plugins are not to work on: none does where CNI_NETNS_OVERRIDE allows it.
+ */
+export function ownNetnsTest(env: Record<string, string | undefined>): (netns: string) => boolean {
+  if (['TRUE', '1'].includes((env.CNI_NETNS_OVERRIDE ?? '').toUpperCase())) return () => false;
   let own: { dev: number; ino: number } | undefined;
   return (netns) => {
     if (netns === '') return false;

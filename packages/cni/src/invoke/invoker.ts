@@ -28,8 +28,8 @@ export interface InvokerOptions {
   env?: NodeJS.ProcessEnv | undefined;
   /** False inside of a plugin: its delegates are to die with it. */
   ownGroup: boolean;
-  /** See CNI_NETNS_OVERRIDE; default false. */
-  allowOwnNetns?: boolean;
+  /** Paths that plugins of this process are not to work on: see ownNetnsTest, which is the default. */
+  isOwnNetns?: (netns: string) => boolean;
   /** Gets what an executed plugin wrote to stderr. */
   onStderr?: ((type: string, text: string) => void) | undefined;
 }
@@ -50,9 +50,8 @@ export interface Invoker {
 }
 
 export function createInvoker(options: InvokerOptions): Invoker {
-  const { pluginDirs, inProcess, env, ownGroup, allowOwnNetns = false, onStderr } = options;
+  const { pluginDirs, inProcess, env, ownGroup, isOwnNetns = ownNetnsTest({}), onStderr } = options;
   const find = (type: string) => findPlugin(type, pluginDirs);
-  const isOwnNetns = ownNetnsTest();
   const call: Invoker['call'] = async (type, command, { file = find(type), ...request }, signal) => {
     const bound = inProcess?.resolve(type, file);
     if (bound !== undefined) {
@@ -62,9 +61,8 @@ export function createInvoker(options: InvokerOptions): Invoker {
       const delegate = delegateOf({ command, callers }, (delegateType, verb) =>
         call(delegateType, verb, { ...request, callers }, signal),
       );
-      const own = allowOwnNetns ? () => false : isOwnNetns;
       const boundRequest = { ...values, delegate, signal };
-      const result = await callBound(bound, command, { request: boundRequest, isOwnNetns: own });
+      const result = await callBound(bound, command, { request: boundRequest, isOwnNetns });
       const { cniVersion } = request.config;
       // No more comes back than that version can say, as from a process.
       if (command !== 'ADD' || cniVersion === newestVersion) return result;

@@ -23,7 +23,7 @@ export interface U32Key {
 }
 
 /** Numbers of protocols in filters (linux/if_ether.h). */
-export const filterProtocols = { all: 0x0003, ip: 0x0800, ipv6: 0x86dd } as const;
+const filterProtocols = { all: 0x0003, ip: 0x0800, ipv6: 0x86dd } as const;
 export type FilterProtocol = keyof typeof filterProtocols;
 
 /** A filter of the kind u32. */

@@ -34,8 +34,3 @@ export function transmitTicks(psched: Psched, bytes: number, bytesPerSecond: num
   const microseconds = Math.min(Math.trunc((bytes * MICROSECONDS) / bytesPerSecond), MAX_U32);
   return Math.min(Math.trunc(microseconds * psched.ticksPerMicrosecond), MAX_U32);
 }
-
-/** Bytes that are sent in some ticks: about the number given to {@link transmitTicks}. */
-export function ticksToBytes(psched: Psched, ticks: number, bytesPerSecond: number): number {
-  return Math.trunc((Math.trunc(ticks / psched.ticksPerMicrosecond) * bytesPerSecond) / MICROSECONDS);
-}

@@ -1,6 +1,6 @@
+import { isCode } from '@amphipod/linux';
 import type { MessageWriter } from '../attributes.ts';
 import { NLM_F } from '../conn.ts';
-import { ERRNO, NetlinkError } from '../errors.ts';
 import { parseHtbClass, parseQdisc } from './qdisc-parse.ts';
 import type { HtbClass, HtbClassSpec, Qdisc, QdiscSpec } from './qdisc-types.ts';
 import type { Rtnl } from './rtnl.ts';
@@ -11,6 +11,8 @@ import { lowRate, tcHandle, tcMessage, writeRate64 } from './tc-message.ts';
 export type QdiscPlace = 'root' | 'ingress';
 
 const places = { root: TC_H.ROOT, ingress: TC_H.INGRESS } as const;
+/** EINVAL is for qdiscs that are the kernel's own. */
+const noQdisc = ['ENOENT', 'EINVAL'];
 const INGRESS_HANDLE = tcHandle(0xffff);
 
 /** `tc qdisc add dev … {root|ingress} [handle …] KIND …`. @throws NetlinkError EEXIST, ENODEV, ENOENT (the kernel lacks the kind) */
@@ -66,7 +68,7 @@ export function qdiscDel(conn: Rtnl, ifIndex: number, place: QdiscPlace): boolea
     conn.execute({ op: `delete ${place} qdisc on link ${ifIndex}`, message });
     return true;
   } catch (error) {
-    if (isNoQdisc(error)) return false;
+    if (isCode(error, ...noQdisc)) return false;
     throw error;
   }
 }
@@ -83,14 +85,9 @@ export function qdiscFind(conn: Rtnl, ifIndex: number, place: QdiscPlace): Qdisc
     const qdisc = reply === undefined ? undefined : parseQdisc(reply.payload);
     return qdisc?.handle === 0 ? undefined : qdisc;
   } catch (error) {
-    if (isNoQdisc(error)) return undefined;
+    if (isCode(error, ...noQdisc)) return undefined;
     throw error;
   }
-}
-
-/** EINVAL is for qdiscs that are the kernel's own. */
-function isNoQdisc(error: unknown): boolean {
-  return error instanceof NetlinkError && (error.errno === ERRNO.ENOENT || error.code === 'EINVAL');
 }
 
 /** `tc qdisc show [dev …]`; the kernel lists those of all links. @throws NetlinkError */

@@ -1,4 +1,16 @@
-import { closeSync, constants, mkdirSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmdirSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
 import type { IpAddress } from '@amphipod/netlink';
 
 /** Owner and address of one reservation; the owner's first line is the container. */
@@ -47,6 +59,10 @@ export class OwnerIndex implements Disposable {
 
   /** The index of a directory; undefined when there is none that is true for `stamp`, the directory's modification time in ns. */
   static open(dirId: string, stamp: bigint): OwnerIndex | undefined {
+    return OwnerIndex.#open(dirId, (found) => found === stamp);
+  }
+
+  static #open(dirId: string, isTrueFor: (stamp: bigint) => boolean): OwnerIndex | undefined {
     const path = `${INDEX_DIR}/${dirId}`;
     let fd: number;
     try {
@@ -56,11 +72,29 @@ export class OwnerIndex implements Disposable {
     }
     const header = Buffer.alloc(HEADER_BYTES);
     const isWhole = readSync(fd, header, 0, HEADER_BYTES, 0) === HEADER_BYTES;
-    if (isWhole && header.readBigUInt64LE(0) === MAGIC && header.readBigUInt64LE(8) === stamp) {
+    if (isWhole && header.readBigUInt64LE(0) === MAGIC && isTrueFor(header.readBigUInt64LE(8))) {
       return new OwnerIndex(path, fd, { slots: header.readUInt32LE(16), used: header.readUInt32LE(20) });
     }
     closeSync(fd);
     return undefined;
+  }
+
+  /**
+   * Takes away the indexes without an address, and their directory with the last one. A reservation that is made at this
+   * moment stands: what is missed is only an index, which the next call makes anew.
+   */
+  static removeEmpty(): void {
+    if (!existsSync(INDEX_DIR)) return;
+    for (const dirId of readdirSync(INDEX_DIR)) {
+      using index = OwnerIndex.#open(dirId, () => true);
+      if (index?.addresses().length === 0) index.discard();
+    }
+    try {
+      rmdirSync(INDEX_DIR);
+      rmdirSync(dirname(INDEX_DIR));
+    } catch {
+      // Somebody has something in it.
+    }
   }
 
   /** A new index. @throws where no file can be made */
