@@ -1,29 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { NetConf } from '@amphipod/cni';
+import { bridgeConfig } from './lib/configs.ts';
 import { type Subject, subjects } from './lib/subjects.ts';
-import { call, failureOf, run, World } from './lib/world.ts';
-
-type Config = Partial<NetConf> & { type: string };
+import { type Config, call, failureOf, inPod, run, World } from './lib/world.ts';
 
 function configOf(world: World, more: object = {}): Config {
-  return {
-    type: 'bridge',
-    bridge: 'tb0',
-    isGateway: true,
-    macspoofchk: true,
-    ipam: { type: 'host-local', subnet: '10.99.0.0/24', dataDir: world.dataDir },
-    ...more,
-  };
+  return bridgeConfig(world, { macspoofchk: true, ...more });
 }
 
 function setMac(netns: string, mac: string): void {
-  run('nsenter', `--net=${netns}`, 'ip', 'link', 'set', 'eth0', 'address', mac);
+  inPod(netns, 'ip', 'link', 'set', 'eth0', 'address', mac);
 }
 
 function reachesGateway(netns: string): boolean {
   try {
-    run('nsenter', `--net=${netns}`, 'busybox', 'ping', '-c', '1', '-w', '2', '10.99.0.1');
+    inPod(netns, 'busybox', 'ping', '-c', '1', '-w', '2', '10.99.0.1');
     return true;
   } catch {
     return false;

@@ -4,26 +4,10 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { NetConf, Result } from '@amphipod/cni';
+import type { Result } from '@amphipod/cni';
+import { bridgeConfig } from './lib/configs.ts';
 import { type Subject, subjects } from './lib/subjects.ts';
-import { addresses, call, failureOf, link, links, run, World } from './lib/world.ts';
-
-type Config = Partial<NetConf> & { type: string };
-
-function configOf(world: World, more: object = {}): Config {
-  return {
-    type: 'bridge',
-    bridge: 'tb0',
-    isGateway: true,
-    ipam: {
-      type: 'host-local',
-      subnet: '10.99.0.0/24',
-      routes: [{ dst: '0.0.0.0/0' }],
-      dataDir: world.dataDir,
-    },
-    ...more,
-  };
-}
+import { addresses, type Config, call, failureOf, inPod, link, links, run, World } from './lib/world.ts';
 
 const portmap: Config = {
   type: 'portmap',
@@ -77,7 +61,7 @@ for (const subject of subjects) {
         using world = new World();
         run('ip', 'link', 'set', 'lo', 'up');
         const [a, b] = [world.netns('a'), world.netns('b')];
-        const config = configOf(world, mode);
+        const config = bridgeConfig(world, mode);
         const result = await call(subject, 'ADD', config, { netns: a });
         await call(subject, 'ADD', portmap, { netns: a, prevResult: result });
         await call(subject, 'ADD', config, { containerID: 'b', netns: b });
@@ -92,7 +76,7 @@ for (const subject of subjects) {
     test('isolated pods reach the machine only', async () => {
       using world = new World();
       const [a, b] = [world.netns('a'), world.netns('b')];
-      const config = configOf(world, { portIsolation: true });
+      const config = bridgeConfig(world, { portIsolation: true });
       await call(subject, 'ADD', config, { netns: a });
       await call(subject, 'ADD', config, { containerID: 'b', netns: b });
       await using _server = new Server(b);
@@ -109,9 +93,9 @@ for (const subject of subjects) {
         run(program!, ...args, 'net.ipv6.conf.default.disable_ipv6=1');
       }
       try {
-        const prevResult = await call(subject, 'ADD', configOf(world), { netns });
-        await call(subject, 'CHECK', configOf(world), { netns, prevResult });
-        await call(subject, 'DEL', configOf(world), { netns, prevResult });
+        const prevResult = await call(subject, 'ADD', bridgeConfig(world), { netns });
+        await call(subject, 'CHECK', bridgeConfig(world), { netns, prevResult });
+        await call(subject, 'DEL', bridgeConfig(world), { netns, prevResult });
       } finally {
         run('sysctl', '-qw', 'net.ipv6.conf.all.disable_ipv6=0', 'net.ipv6.conf.default.disable_ipv6=0');
       }
@@ -128,13 +112,13 @@ for (const subject of subjects) {
         const ifName = containerID;
         // Debian's reference (1.1.1) always has duplicate detection, and hears itself on a hairpin port.
         const more = { hairpinMode: subject.isOurs, enabledad, ipam };
-        await call(subject, 'ADD', configOf(world, more), { containerID, netns, ifName });
+        await call(subject, 'ADD', bridgeConfig(world, more), { containerID, netns, ifName });
         const global = link(ifName, netns)!.addr_info.filter(({ scope }) => scope === 'global');
         assert.equal(global.length, 1);
         assert.ok(global.every(({ tentative }) => !tentative));
         if (!subject.isOurs) continue;
         const setting = (key: string) =>
-          run('nsenter', `--net=${netns}`, 'sysctl', '-n', `net.ipv6.conf.${ifName}.${key}`).trim();
+          inPod(netns, 'sysctl', '-n', `net.ipv6.conf.${ifName}.${key}`).trim();
         assert.equal(setting('accept_dad'), enabledad ? '1' : '0');
         if (enabledad) assert.equal(setting('enhanced_dad'), '1');
         assert.equal(setting('keep_addr_on_down'), '1');
@@ -155,7 +139,7 @@ function oursOnly(subject: Subject): void {
     const before = run('ip', '-o', 'address', 'show', 'dev', 'tb0', 'scope', 'global');
     const netns = world.netns('a');
     const ipam = { type: 'host-local', subnet: 'fd00:99::/64', dataDir: world.dataDir };
-    const error = await failureOf(call(subject, 'ADD', configOf(world, { ipam }), { netns }));
+    const error = await failureOf(call(subject, 'ADD', bridgeConfig(world, { ipam }), { netns }));
     assert.match(error.message, /"tb0" already has an IP address different from fd00:99::1\/64/);
     assert.match(error.details, /it has fd00:99::5\/48; forceAddress would replace it/);
     assert.equal(run('ip', '-o', 'address', 'show', 'dev', 'tb0', 'scope', 'global'), before);
@@ -166,7 +150,7 @@ function oursOnly(subject: Subject): void {
       ['lo', 'tb0'],
     );
     assert.deepEqual(world.reservations('testnet'), []);
-    await call(subject, 'ADD', configOf(world, { ipam, forceAddress: true }), { netns });
+    await call(subject, 'ADD', bridgeConfig(world, { ipam, forceAddress: true }), { netns });
     assert.deepEqual(addresses('tb0').sort(), ['fd00:77::1/64', 'fd00:99::1/64']);
   });
 
@@ -175,7 +159,7 @@ function oursOnly(subject: Subject): void {
     const [pods, rounds] = subject.isExecutable ? [8, 1] : [30, 6];
     const netns = Array.from({ length: pods }, (_, i) => world.netns(`n${i}`));
     for (let round = 0; round < rounds; round++) {
-      const config = configOf(world, { bridge: `tb${round}` });
+      const config = bridgeConfig(world, { bridge: `tb${round}` });
       const attachments = netns.map((path, i) => ({ containerID: `c${round}-${i}`, netns: path }));
       const results = await Promise.all(
         attachments.map((attachment) => call(subject, 'ADD', config, attachment)),
@@ -203,7 +187,7 @@ function oursOnly(subject: Subject): void {
   test('fifty failed ADDs leave nothing; the error says which range (CNI-09)', async () => {
     using world = new World();
     const [first, second] = [world.netns('a'), world.netns('b')];
-    const base = configOf(world);
+    const base = bridgeConfig(world);
     const ipam = { ...base.ipam!, rangeStart: '10.99.0.2', rangeEnd: '10.99.0.2' };
     const config = { ...base, ipam };
     await call(subject, 'ADD', config, { containerID: 'a', netns: first });
@@ -227,7 +211,7 @@ function oursOnly(subject: Subject): void {
       routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
       dataDir: world.dataDir,
     };
-    const config = configOf(world, { ipam, hairpinMode: true, portIsolation: true, ipMasq: true });
+    const config = bridgeConfig(world, { ipam, hairpinMode: true, portIsolation: true, ipMasq: true });
     const pod = { netns: world.netns('a') };
     const prevResult: Result = await call(subject, 'ADD', config, pod);
     const port = prevResult.interfaces![1]!.name;
@@ -263,9 +247,8 @@ function oursOnly(subject: Subject): void {
         new RegExp(`host interface ${port} is down`),
       ],
       [
-        () => run('nsenter', `--net=${pod.netns}`, 'ip', '-6', 'route', 'del', 'default'),
-        () =>
-          run('nsenter', `--net=${pod.netns}`, 'ip', '-6', 'route', 'add', 'default', 'via', 'fd00:99::1'),
+        () => inPod(pod.netns, 'ip', '-6', 'route', 'del', 'default'),
+        () => inPod(pod.netns, 'ip', '-6', 'route', 'add', 'default', 'via', 'fd00:99::1'),
         /Expected Route ::\/0 not found/,
       ],
       [() => run('ip', 'link', 'set', 'tb0', 'down'), () => {}, /bridge tb0 is down/],
@@ -282,9 +265,9 @@ function oursOnly(subject: Subject): void {
 
   test('STATUS fails when something else has the name of the bridge', async () => {
     using world = new World();
-    await call(subject, 'STATUS', configOf(world));
+    await call(subject, 'STATUS', bridgeConfig(world));
     run('ip', 'link', 'add', 'tb0', 'type', 'veth', 'peer', 'name', 'tb0peer');
-    const error = await failureOf(call(subject, 'STATUS', configOf(world)));
+    const error = await failureOf(call(subject, 'STATUS', bridgeConfig(world)));
     assert.deepEqual([error.number, error.msg], [50, '"tb0" already exists but is not a bridge']);
   });
 }

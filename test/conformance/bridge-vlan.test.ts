@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { NetConf, Result } from '@amphipod/cni';
+import type { Result } from '@amphipod/cni';
 import { lacksVlanFiltering } from './lib/requirements.ts';
 import { type Subject, subjects } from './lib/subjects.ts';
-import { addresses, call, failureOf, link, links, run, World } from './lib/world.ts';
-
-type Config = Partial<NetConf> & { type: string };
+import { addresses, type Config, call, failureOf, inPod, link, links, run, World } from './lib/world.ts';
 
 /** `1 PVID Egress Untagged`, for each VLAN of a port or bridge. */
 function vlans(device: string): string[] {
@@ -35,7 +33,7 @@ function hostEndOf(result: Result): string {
 
 function ping(netns: string, target: string): boolean {
   try {
-    run('nsenter', `--net=${netns}`, 'busybox', 'ping', '-c', '1', '-w', '2', target);
+    inPod(netns, 'busybox', 'ping', '-c', '1', '-w', '2', target);
     return true;
   } catch {
     return false;
@@ -44,7 +42,7 @@ function ping(netns: string, target: string): boolean {
 
 /** Gives a pod an interface in a VLAN that it tags itself. */
 function tagged(netns: string, vlanId: number, address: string): void {
-  const enter = (...words: string[]) => run('nsenter', `--net=${netns}`, ...words);
+  const enter = (...words: string[]) => inPod(netns, ...words);
   enter('ip', 'link', 'add', 'link', 'eth0', 'name', `eth0.${vlanId}`, 'type', 'vlan', 'id', `${vlanId}`);
   enter('ip', 'address', 'add', address, 'dev', `eth0.${vlanId}`);
   enter('ip', 'link', 'set', `eth0.${vlanId}`, 'up');
@@ -123,8 +121,8 @@ function oursOnly(subject: Subject): void {
     assert.deepEqual(vlans(hostEndOf(plain)), ['1 PVID Egress Untagged']);
     tagged(a, 1, '10.98.0.99/24');
     assert.ok(!ping(a, '10.98.0.2'));
-    run('nsenter', `--net=${a}`, 'ip', 'link', 'del', 'eth0.1');
-    run('nsenter', `--net=${a}`, 'ip', 'address', 'add', '10.98.0.99/24', 'dev', 'eth0');
+    inPod(a, 'ip', 'link', 'del', 'eth0.1');
+    inPod(a, 'ip', 'address', 'add', '10.98.0.99/24', 'dev', 'eth0');
     assert.ok(!ping(a, '10.98.0.2'));
     // The counter-check: on a port of VLAN 1 the same address is an answering one.
     const c = world.netns('c');

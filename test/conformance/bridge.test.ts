@@ -2,34 +2,10 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import type { NetConf } from '@amphipod/cni';
 import { unpinNamespace } from '@amphipod/linux';
-import { type Subject, subjects } from './lib/subjects.ts';
-import { addresses, call, failureOf, link, links, routes, run, World } from './lib/world.ts';
-
-type Config = Partial<NetConf> & { type: string };
-
-function bridgeConfig(world: World, more: object = {}): Config {
-  return {
-    type: 'bridge',
-    bridge: 'tb0',
-    isGateway: true,
-    ipam: {
-      type: 'host-local',
-      subnet: '10.99.0.0/24',
-      routes: [{ dst: '0.0.0.0/0' }],
-      dataDir: world.dataDir,
-    },
-    ...more,
-  };
-}
-
-/** Names of links, to see that nothing is left. */
-function linkNames(): string[] {
-  return links()
-    .map(({ ifname }) => ifname)
-    .sort();
-}
+import { bridgeConfig, dualStack } from './lib/configs.ts';
+import { subjects } from './lib/subjects.ts';
+import { addresses, call, failureOf, inPod, link, linkNames, routes, run, World } from './lib/world.ts';
 
 for (const subject of subjects) {
   describe(`bridge, ${subject.name}`, () => {
@@ -54,10 +30,7 @@ for (const subject of subjects) {
       assert.deepEqual([host.address, host.master, host.operstate], [hostEnd!.mac, 'tb0', 'UP']);
       assert.ok(routes(netns).some(({ dst, gateway }) => dst === 'default' && gateway === '10.99.0.1'));
       assert.equal(run('sysctl', '-n', 'net.ipv4.ip_forward').trim(), '1');
-      assert.equal(
-        run('nsenter', `--net=${netns}`, 'sysctl', '-n', 'net.ipv4.conf.eth0.arp_notify').trim(),
-        '1',
-      );
+      assert.equal(inPod(netns, 'sysctl', '-n', 'net.ipv4.conf.eth0.arp_notify').trim(), '1');
       assert.deepEqual(world.reservations('testnet'), ['10.99.0.2']);
 
       await call(subject, 'CHECK', config, { netns, prevResult: result });
@@ -76,20 +49,14 @@ for (const subject of subjects) {
       await call(subject, 'ADD', config, { containerID: 'a', netns: a });
       const result = await call(subject, 'ADD', config, { containerID: 'b', netns: b });
       const target = result.ips![0]!.address.split('/')[0]!;
-      run('nsenter', `--net=${a}`, 'busybox', 'ping', '-c', '1', '-w', '3', target);
-      run('nsenter', `--net=${a}`, 'busybox', 'ping', '-c', '1', '-w', '3', '10.99.0.1');
+      inPod(a, 'busybox', 'ping', '-c', '1', '-w', '3', target);
+      inPod(a, 'busybox', 'ping', '-c', '1', '-w', '3', '10.99.0.1');
     });
 
     test('both families', async () => {
       using world = new World();
       const netns = world.netns('a');
-      const ipam = {
-        type: 'host-local',
-        ranges: [[{ subnet: '10.99.0.0/24' }], [{ subnet: 'fd00:99::/64' }]],
-        routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
-        dataDir: world.dataDir,
-      };
-      const config = bridgeConfig(world, { ipam });
+      const config = bridgeConfig(world, { ipam: dualStack(world) });
       const result = await call(subject, 'ADD', config, { netns });
       assert.deepEqual(
         result.ips!.map(({ address }) => address),
@@ -234,11 +201,10 @@ for (const subject of subjects) {
       using world = new World();
       const config = bridgeConfig(world);
       const breaks: Record<string, (netns: string, hostEnd: string) => void> = {
-        address: (netns) => run('nsenter', `--net=${netns}`, 'ip', 'address', 'flush', 'dev', 'eth0'),
-        route: (netns) => run('nsenter', `--net=${netns}`, 'ip', 'route', 'del', 'default'),
-        interface: (netns) => run('nsenter', `--net=${netns}`, 'ip', 'link', 'del', 'eth0'),
-        mac: (netns) =>
-          run('nsenter', `--net=${netns}`, 'ip', 'link', 'set', 'eth0', 'address', '02:00:00:00:00:01'),
+        address: (netns) => inPod(netns, 'ip', 'address', 'flush', 'dev', 'eth0'),
+        route: (netns) => inPod(netns, 'ip', 'route', 'del', 'default'),
+        interface: (netns) => inPod(netns, 'ip', 'link', 'del', 'eth0'),
+        mac: (netns) => inPod(netns, 'ip', 'link', 'set', 'eth0', 'address', '02:00:00:00:00:01'),
       };
       if (subject.isOurs) breaks.port = (_netns, hostEnd) => run('ip', 'link', 'set', hostEnd, 'nomaster');
       for (const [what, breakIt] of Object.entries(breaks)) {
@@ -257,113 +223,5 @@ for (const subject of subjects) {
       const error = await failureOf(call(subject, 'ADD', config, { netns: world.netns('a') }));
       assert.match(error.message, /failed to find plugin "no-such-ipam" in path/);
     });
-
-    oursOnly(subject);
-  });
-}
-
-/** Where we do better than the reference; docs/plugins/bridge.md names these differences. */
-function oursOnly(subject: Subject): void {
-  const skip = subject.isOurs ? false : 'the reference leaves things behind or touches those of others';
-
-  test('a failed ADD leaves nothing (CNI-09)', { skip }, async () => {
-    using world = new World();
-    const before = linkNames();
-    const full = {
-      type: 'host-local',
-      subnet: '10.99.0.0/29',
-      rangeStart: '10.99.0.2',
-      rangeEnd: '10.99.0.2',
-      dataDir: world.dataDir,
-    };
-    const config = bridgeConfig(world, { ipam: full });
-    const first = { containerID: 'a', netns: world.netns('a') };
-    const prevResult = await call(subject, 'ADD', config, first);
-    const netns = world.netns('b');
-    const error = await failureOf(call(subject, 'ADD', config, { containerID: 'b', netns }));
-    assert.match(
-      error.message,
-      /failed to allocate for range 0: no IP addresses available in range set: 10\.99\.0\.2-10\.99\.0\.2/,
-    );
-    assert.equal(link('eth0', netns), undefined);
-    await call(subject, 'CHECK', config, { ...first, prevResult });
-    await call(subject, 'DEL', config, { ...first, prevResult });
-    run('ip', 'link', 'del', 'tb0');
-    assert.deepEqual(linkNames(), before);
-
-    await failureOf(call(subject, 'ADD', bridgeConfig(world, { ipam: { type: 'no-such-ipam' } }), { netns }));
-    await failureOf(call(subject, 'ADD', bridgeConfig(world), { netns: '/no/such/netns' }));
-    assert.deepEqual(linkNames(), before);
-    assert.deepEqual(world.reservations('testnet'), []);
-  });
-
-  test('a second ADD is an error and changes nothing (CNI-03)', { skip }, async () => {
-    using world = new World();
-    const config = bridgeConfig(world);
-    const netns = world.netns('a');
-    const prevResult = await call(subject, 'ADD', config, { netns });
-    const before = linkNames();
-    const error = await failureOf(call(subject, 'ADD', config, { netns }));
-    assert.match(error.message, /already exists/);
-    assert.deepEqual(linkNames(), before);
-    assert.deepEqual(world.reservations('testnet'), ['10.99.0.2']);
-    await call(subject, 'CHECK', config, { netns, prevResult });
-    const second = await call(subject, 'ADD', config, { netns, ifName: 'net1' });
-    await call(subject, 'DEL', config, { netns, ifName: 'net1', prevResult: second });
-    await call(subject, 'CHECK', config, { netns, prevResult });
-  });
-
-  test('a late DEL does not touch the new owner of the namespace', { skip }, async () => {
-    using world = new World();
-    const config = bridgeConfig(world, { ipMasq: true });
-    const netns = world.netns('a');
-    const old = {
-      containerID: 'old',
-      netns,
-      prevResult: await call(subject, 'ADD', config, { containerID: 'old', netns }),
-    };
-    await call(subject, 'DEL', config, old);
-    const ipam = { ...config.ipam!, rangeStart: '10.99.0.2', rangeEnd: '10.99.0.2' };
-    const prevResult = await call(subject, 'ADD', { ...config, ipam }, { containerID: 'new', netns });
-    assert.equal(prevResult.ips![0]!.address, old.prevResult.ips![0]!.address);
-    await call(subject, 'DEL', config, old);
-    await call(subject, 'CHECK', { ...config, ipam }, { containerID: 'new', netns, prevResult });
-  });
-
-  test('what is made carries its owner, and GC removes what has none', { skip }, async () => {
-    using world = new World();
-    const config = bridgeConfig(world, { ipMasq: true });
-    const keep = { containerID: 'keep', netns: world.netns('a') };
-    const lost = { containerID: 'lost', netns: world.netns('b') };
-    const prevResult = await call(subject, 'ADD', config, keep);
-    const gone = await call(subject, 'ADD', config, lost);
-    assert.equal(link(gone.interfaces![1]!.name)!.ifalias, 'cni testnet lost/eth0');
-    await call(subject, 'GC', config, { validAttachments: [{ containerID: 'keep', ifName: 'eth0' }] });
-    assert.equal(link(gone.interfaces![1]!.name), undefined);
-    assert.deepEqual(world.reservations('testnet'), ['10.99.0.2']);
-    assert.doesNotMatch(run('nft', 'list', 'ruleset'), /lost/);
-    await call(subject, 'CHECK', config, { ...keep, prevResult });
-  });
-
-  test('port isolation', { skip }, async () => {
-    using world = new World();
-    const result = await call(subject, 'ADD', bridgeConfig(world, { portIsolation: true }), {
-      netns: world.netns('a'),
-    });
-    assert.equal(link(result.interfaces![1]!.name)!.linkinfo!.info_slave_data!.isolated, true);
-  });
-
-  test('values that are wrong are named, with code 7', { skip }, async () => {
-    using world = new World();
-    const netns = world.netns('a');
-    const wrong: [object, string][] = [
-      [{ ipMasqBackend: 'pf' }, 'unknown ipmasq backend "pf"'],
-      [{ mtu: 'big' }, 'key "mtu": got "big", want an integer from 0 to 65535'],
-      [{ vlan: 4095 }, 'invalid VLAN ID 4095 (must be between 0 and 4094)'],
-    ];
-    for (const [keys, message] of wrong) {
-      const error = await failureOf(call(subject, 'ADD', bridgeConfig(world, keys), { netns }));
-      assert.deepEqual([error.number, error.msg], [7, message]);
-    }
   });
 }

@@ -10,7 +10,7 @@ import { pluginBinDir } from '@amphipod/plugins';
 import { type DaemonSubject, daemons, type RunningDaemon, startDaemon } from './lib/dhcp-daemons.ts';
 import { DhcpServer } from './lib/dhcp-server.ts';
 import { subjects } from './lib/subjects.ts';
-import { call, link, run, World } from './lib/world.ts';
+import { call, inPod, link, World } from './lib/world.ts';
 
 const [subject] = subjects;
 const [daemon] = daemons;
@@ -165,7 +165,7 @@ test('an interface that is gone: its lease is forgotten', async () => {
   await scene.startDaemon();
   const netns = server.pod();
   await scene.add('a', netns);
-  run('nsenter', `--net=${netns}`, 'ip', 'link', 'del', 'eth0');
+  inPod(netns, 'ip', 'link', 'del', 'eth0');
   for (let i = 0; i < 250 && scene.files.length > 0; i++) await sleep(20);
   assert.deepEqual(scene.files, []);
 });

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { NetConf, Result } from '@amphipod/cni';
+import type { Result } from '@amphipod/cni';
 import { startFakeFirewalld } from './lib/fake-firewalld.ts';
 import { subjects } from './lib/subjects.ts';
-import { call, failureOf, run, World } from './lib/world.ts';
-
-type Config = Partial<NetConf> & { type: string };
+import { type Config, call, failureOf, run, World } from './lib/world.ts';
 
 const firewall = (more: object = {}): Config => ({ type: 'firewall', ...more });
 const prevResult: Result = {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { NetConf, Result } from '@amphipod/cni';
+import type { Result } from '@amphipod/cni';
+import { bridgeConfig } from './lib/configs.ts';
+import { iptablesRules } from './lib/iptables.ts';
 import { type Subject, subjects } from './lib/subjects.ts';
-import { call, failureOf, run, World } from './lib/world.ts';
-
-type Config = Partial<NetConf> & { type: string };
+import { type Config, call, failureOf, inPod, run, World } from './lib/world.ts';
 
 const firewall = (more: object = {}): Config => ({ type: 'firewall', ...more });
 
@@ -17,12 +17,7 @@ function resultOf(number: number, families: readonly (4 | 6)[] = [4, 6]): Result
   };
 }
 
-/** Chains and rules of both filter tables, without counters. */
-function filterRules(): string[] {
-  return ['iptables-save', 'ip6tables-save']
-    .flatMap((program) => run(program, '-t', 'filter').split('\n'))
-    .filter((line) => /^-A|^:(?!INPUT|FORWARD|OUTPUT)/.test(line));
-}
+const filterRules = () => iptablesRules('filter');
 
 function podLines(number: number): string[] {
   const isOf = new RegExp(` -[sd] (10\\.99\\.0\\.${number}/32|fd00:99::${number}/128) `);
@@ -276,13 +271,7 @@ for (const { name, subject, backend } of variants) {
   test(`where FORWARD drops, pods reach the outside and get answers, and nobody reaches them: ${name}`, async () => {
     using world = new World();
     const netns = world.netns('a');
-    const ipam = {
-      type: 'host-local',
-      subnet: '10.99.0.0/24',
-      routes: [{ dst: '0.0.0.0/0' }],
-      dataDir: world.dataDir,
-    };
-    const bridge = { type: 'bridge', bridge: 'tb0', isGateway: true, ipam };
+    const bridge = bridgeConfig(world);
     const pod = { containerID: 'poda', netns };
     const prevResult = await call(subject, 'ADD', bridge, pod);
     const outside = world.netns('outside');
@@ -294,10 +283,9 @@ for (const { name, subject, backend } of variants) {
       'link set far up',
       'route add default via 192.0.2.1',
     ])
-      run('nsenter', `--net=${outside}`, 'ip', ...args.split(' '));
+      inPod(outside, 'ip', ...args.split(' '));
     run('iptables', '-P', 'FORWARD', 'DROP');
-    const ping = (from: string, to: string) =>
-      run('nsenter', `--net=${from}`, 'busybox', 'ping', '-c', '1', '-W', '1', to);
+    const ping = (from: string, to: string) => inPod(from, 'busybox', 'ping', '-c', '1', '-W', '1', to);
     assert.throws(() => ping(netns, '192.0.2.2'));
     const config = firewall(backend);
     await call(subject, 'ADD', config, { ...pod, prevResult });

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { unpinNamespace } from '@amphipod/linux';
-import { hostLocal, inPod } from './lib/link-plugin-cases.ts';
+import { hostLocal } from './lib/configs.ts';
 import { type Subject, subjects } from './lib/subjects.ts';
-import { MAC, makeDevice, podLinks } from './lib/veth-device.ts';
-import { addresses, call, failureOf, link, routes, run, World } from './lib/world.ts';
+import { MAC, makeDevice } from './lib/veth-device.ts';
+import { addresses, call, failureOf, inPod, link, podLinks, routes, run, World } from './lib/world.ts';
 
 const ours = subjects.filter(({ isOurs }) => isOurs);
 for (const subject of ours) {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { hostLocal, inPod } from './lib/link-plugin-cases.ts';
+import { hostLocal } from './lib/configs.ts';
 import { type Subject, subjects } from './lib/subjects.ts';
-import { MAC, makeDevice, podLinks } from './lib/veth-device.ts';
-import { addresses, call, failureOf, link, routes, World } from './lib/world.ts';
+import { MAC, makeDevice } from './lib/veth-device.ts';
+import { addresses, call, failureOf, inPod, link, podLinks, routes, World } from './lib/world.ts';
 
 for (const subject of subjects) {
   describe(`host-device, ${subject.name}`, () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { allSubjects } from './lib/subjects.ts';
-import { call, failureOf, link, run, World } from './lib/world.ts';
+import { call, failureOf, inPod, link, World } from './lib/world.ts';
 
 for (const subject of allSubjects) {
   describe(`loopback, ${subject.name}`, () => {
@@ -42,7 +42,7 @@ for (const subject of allSubjects) {
     test('refuses another address on lo and leaves it as it was', { skip }, async () => {
       using world = new World();
       const netns = world.netns('a');
-      run('nsenter', `--net=${netns}`, 'ip', 'address', 'add', '10.1.2.3/32', 'dev', 'lo');
+      inPod(netns, 'ip', 'address', 'add', '10.1.2.3/32', 'dev', 'lo');
       const error = await failureOf(call(subject, 'ADD', { type: 'loopback' }, { netns }));
       assert.match(error.message, /loopback interface found with non-loopback address "10\.1\.2\.3\/32"/);
       assert.ok(!link('lo', netns)!.flags.includes('UP'));

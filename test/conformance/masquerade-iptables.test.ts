@@ -1,24 +1,15 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import type { NetConf } from '@amphipod/cni';
+import { iptablesRules } from './lib/iptables.ts';
 import { subjects } from './lib/subjects.ts';
-import { call, failureOf, run, World } from './lib/world.ts';
-
-type Config = Partial<NetConf> & { type: string };
+import { type Config, call, failureOf, run, World } from './lib/world.ts';
 
 /** The reference knows iptables only and passes over `ipMasqBackend`. */
 function configOf(world: World, more: object = { ipMasqBackend: 'iptables' }): Config {
   const ranges = [[{ subnet: '10.99.0.0/24' }], [{ subnet: 'fd00:99::/64' }]];
   const ipam = { type: 'host-local', ranges, dataDir: world.dataDir };
   return { type: 'bridge', bridge: 'tb0', isGateway: true, ipMasq: true, ipam, ...more };
-}
-
-/** Chains and rules of the nat tables, without dates and counters. */
-function natRules(): string[] {
-  return ['iptables-save', 'ip6tables-save']
-    .flatMap((program) => run(program, '-t', 'nat').split('\n'))
-    .filter((line) => /^-A|^:CNI/.test(line));
 }
 
 const [inProcess] = subjects;
@@ -34,7 +25,7 @@ for (const subject of subjects) {
       const prevResult = await call(subject, 'ADD', config, pod);
       const comment = '-m comment --comment "name: \\"testnet\\" id: \\"poda\\""';
       const chain = 'CNI-a1d105e7cc23dab3b3a0f151';
-      assert.deepEqual(natRules(), [
+      assert.deepEqual(iptablesRules('nat'), [
         `:${chain} - [0:0]`,
         `-A POSTROUTING -s 10.99.0.2/32 ${comment} -j ${chain}`,
         `-A ${chain} -d 10.99.0.0/24 ${comment} -j ACCEPT`,
@@ -46,7 +37,7 @@ for (const subject of subjects) {
       ]);
       await call(subject, 'CHECK', config, { ...pod, prevResult });
       await call(subject, 'DEL', config, { ...pod, prevResult });
-      assert.deepEqual(natRules(), []);
+      assert.deepEqual(iptablesRules('nat'), []);
       await call(subject, 'DEL', config, { ...pod, prevResult });
     });
 
@@ -63,7 +54,7 @@ for (const subject of subjects) {
         );
       }
       await call(subject, 'DEL', config, { ...pod, prevResult });
-      assert.deepEqual(natRules(), []);
+      assert.deepEqual(iptablesRules('nat'), []);
     });
   });
 }
@@ -76,8 +67,8 @@ for (const subject of ownSubjects) {
       await call(subject, 'ADD', config, { containerID: 'poda', netns: world.netns('a') });
       await call(subject, 'ADD', config, { containerID: 'podb', netns: world.netns('b') });
       await call(subject, 'DEL', config, { containerID: 'poda' });
-      assert.ok(!natRules().some((line) => line.includes('poda')));
-      assert.equal(natRules().filter((line) => line.includes('podb')).length, 6);
+      assert.ok(!iptablesRules('nat').some((line) => line.includes('poda')));
+      assert.equal(iptablesRules('nat').filter((line) => line.includes('podb')).length, 6);
     });
 
     test('an ADD that was cut off: the next one of this container completes it, DEL takes all', async () => {
@@ -90,7 +81,7 @@ for (const subject of ownSubjects) {
       await call(subject, 'CHECK', config, { ...pod, prevResult });
       run('iptables', '-t', 'nat', '-D', 'POSTROUTING', '-j', 'CNI-a1d105e7cc23dab3b3a0f151');
       await call(subject, 'DEL', config, { ...pod, prevResult });
-      assert.deepEqual(natRules(), []);
+      assert.deepEqual(iptablesRules('nat'), []);
     });
 
     test('two interfaces of a container share a chain until the last is gone', async () => {
@@ -102,7 +93,7 @@ for (const subject of ownSubjects) {
       await call(subject, 'DEL', config, { ...pod, ifName: 'eth0', prevResult: first });
       await call(subject, 'CHECK', config, { ...pod, ifName: 'eth1', prevResult: second });
       await call(subject, 'DEL', config, { ...pod, ifName: 'eth1', prevResult: second });
-      assert.deepEqual(natRules(), []);
+      assert.deepEqual(iptablesRules('nat'), []);
     });
 
     test('a late DEL leaves the new owner of its address alone', async () => {
@@ -123,7 +114,7 @@ for (const subject of ownSubjects) {
       ]) {
         await call(subject, 'DEL', config, late);
       }
-      assert.ok(!natRules().some((line) => line.includes('poda')));
+      assert.ok(!iptablesRules('nat').some((line) => line.includes('poda')));
       await call(subject, 'CHECK', config, { ...b, prevResult: second });
     });
 
@@ -141,7 +132,7 @@ for (const subject of ownSubjects) {
       await call(subject, 'ADD', other as Config, { containerID: 'podc', netns: world.netns('c') });
       const validAttachments = [{ containerID: 'podb', ifName: 'eth0' }];
       await call(subject, 'GC', config, { validAttachments });
-      const left = natRules();
+      const left = iptablesRules('nat');
       assert.deepEqual(
         ['poda', 'podb', 'podc'].map((id) => left.filter((line) => line.includes(id)).length),
         [0, 6, 3],
@@ -154,9 +145,9 @@ for (const subject of ownSubjects) {
       const config = configOf(world, {});
       const pod = { containerID: 'poda', netns: world.netns('a') };
       const prevResult = await call(reference!, 'ADD', config, pod);
-      assert.equal(natRules().length, 8);
+      assert.equal(iptablesRules('nat').length, 8);
       await call(subject, 'DEL', config, { ...pod, prevResult });
-      assert.deepEqual(natRules(), []);
+      assert.deepEqual(iptablesRules('nat'), []);
     });
 
     test('a backend that is not configured is left alone', async () => {
@@ -175,7 +166,7 @@ test('the reference takes away what we made with iptables', async () => {
   const pod = { containerID: 'poda', netns: world.netns('a') };
   const prevResult = await call(inProcess!, 'ADD', config, pod);
   await call(reference!, 'DEL', config, { ...pod, prevResult });
-  assert.deepEqual(natRules(), []);
+  assert.deepEqual(iptablesRules('nat'), []);
 });
 
 test('an unknown backend is refused in the words of the reference', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { subjects } from './lib/subjects.ts';
-import { call, failureOf, run, World } from './lib/world.ts';
+import { call, failureOf, inPod, run, World } from './lib/world.ts';
 
 /** Lines that tell of pods, whatever the backend. */
 function rulesOf(isOurs: boolean, containerID: string): string[] {
@@ -34,10 +34,9 @@ for (const subject of subjects) {
       run('ip', 'link', 'set', 'far', 'netns', outside);
       run('ip', 'address', 'add', '192.0.2.1/24', 'dev', 'uplink');
       run('ip', 'link', 'set', 'uplink', 'up');
-      run('nsenter', `--net=${outside}`, 'ip', 'address', 'add', '192.0.2.2/24', 'dev', 'far');
-      run('nsenter', `--net=${outside}`, 'ip', 'link', 'set', 'far', 'up');
-      const ping = (netns: string, to: string) =>
-        run('nsenter', `--net=${netns}`, 'busybox', 'ping', '-c', '1', '-w', '2', to);
+      inPod(outside, 'ip', 'address', 'add', '192.0.2.2/24', 'dev', 'far');
+      inPod(outside, 'ip', 'link', 'set', 'far', 'up');
+      const ping = (netns: string, to: string) => inPod(netns, 'busybox', 'ping', '-c', '1', '-w', '2', to);
       ping(pods[0]!.netns, '192.0.2.2');
       ping(pods[0]!.netns, second.ips![0]!.address.split('/')[0]!);
       assert.notDeepEqual(rulesOf(subject.isOurs, 'poda'), []);

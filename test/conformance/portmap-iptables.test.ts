@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { NetConf, Result } from '@amphipod/cni';
+import type { Result } from '@amphipod/cni';
+import { iptablesRules } from './lib/iptables.ts';
 import { subjects } from './lib/subjects.ts';
-import { call, failureOf, run, World } from './lib/world.ts';
-
-type Config = Partial<NetConf> & { type: string };
+import { type Config, call, failureOf, run, World } from './lib/world.ts';
 
 const web = { hostPort: 8080, containerPort: 80, protocol: 'tcp' };
 const dns = { hostPort: 5353, containerPort: 53, protocol: 'udp' };
@@ -29,13 +28,6 @@ const pod = (number: number, families?: readonly (4 | 6)[]) => ({
   prevResult: resultOf(number, families),
 });
 
-/** Chains and rules of the nat tables, without counters. */
-function natRules(programs = ['iptables-save', 'ip6tables-save']): string[] {
-  return programs
-    .flatMap((program) => run(program, '-t', 'nat').split('\n'))
-    .filter((line) => /^-A|^:CNI/.test(line));
-}
-
 const entrances = [
   '-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT',
   '-A OUTPUT -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT',
@@ -57,7 +49,7 @@ for (const subject of subjects) {
   const rulesOf = async (mappings: object[], more: object = {}): Promise<string[]> => {
     using _world = new World();
     await call(subject, 'ADD', portmap(mappings, { ...keys, ...more }), pod(2, [4]));
-    return natRules(['iptables-save']).filter((line) => line.startsWith('-A'));
+    return iptablesRules('nat', ['iptables-save']).filter((line) => line.startsWith('-A'));
   };
 
   describe(`portmap with iptables, ${subject.name}`, () => {
@@ -89,16 +81,18 @@ for (const subject of subjects) {
         entry('tcp', '8080'),
         entry('udp', '5353'),
       ];
-      assert.deepEqual(natRules(['iptables-save']).toSorted(), [...shared, ...v4].toSorted());
-      assert.deepEqual(natRules(['ip6tables-save']).toSorted(), [...shared, ...v6].toSorted());
+      assert.deepEqual(iptablesRules('nat', ['iptables-save']).toSorted(), [...shared, ...v4].toSorted());
+      assert.deepEqual(iptablesRules('nat', ['ip6tables-save']).toSorted(), [...shared, ...v6].toSorted());
       // The order within the chain decides.
-      const inChain = natRules(['iptables-save']).filter((line) => line.startsWith(`-A ${chain2}`));
+      const inChain = iptablesRules('nat', ['iptables-save']).filter((line) =>
+        line.startsWith(`-A ${chain2}`),
+      );
       assert.deepEqual(inChain, v4.slice(1, 7));
       // The reference (1.1.1) looks for the IPv4 rules in the IPv6 table.
       if (subject.isOurs) await call(subject, 'CHECK', config, pod(2));
       await call(subject, 'DEL', config, pod(2));
-      assert.deepEqual(natRules(['iptables-save']).toSorted(), shared);
-      assert.deepEqual(natRules(['ip6tables-save']).toSorted(), shared);
+      assert.deepEqual(iptablesRules('nat', ['iptables-save']).toSorted(), shared);
+      assert.deepEqual(iptablesRules('nat', ['ip6tables-save']).toSorted(), shared);
       await call(subject, 'DEL', config, pod(2));
     });
 
@@ -136,7 +130,7 @@ for (const subject of subjects) {
       const config = portmap([web], { ...keys, externalSetMarkChain: 'MY-MARK' });
       const failure = await failureOf(call(subject, 'ADD', config, pod(2, [4])));
       assert.match(failure.message, /MY-MARK/);
-      if (subject.isOurs) assert.deepEqual(natRules(), []);
+      if (subject.isOurs) assert.deepEqual(iptablesRules('nat'), []);
     });
 
     test('both ways of marking, and bits that are none, are refused', async () => {
@@ -155,8 +149,8 @@ for (const subject of subjects) {
       await call(subject, 'ADD', portmap([web], keys), pod(2));
       await call(subject, 'ADD', portmap([other], keys), pod(3));
       await call(subject, 'DEL', portmap([web], keys), pod(2));
-      assert.ok(!natRules().some((line) => line.includes('pod2')));
-      assert.equal(natRules().filter((line) => line.includes('pod3')).length, 2);
+      assert.ok(!iptablesRules('nat').some((line) => line.includes('pod2')));
+      assert.equal(iptablesRules('nat').filter((line) => line.includes('pod3')).length, 2);
       run('iptables', '-t', 'nat', '-F');
       if (subject.isOurs) {
         const failure = await failureOf(call(subject, 'CHECK', portmap([other], keys), pod(3)));
@@ -166,7 +160,7 @@ for (const subject of subjects) {
       run('nft', 'flush', 'ruleset');
       await call(subject, 'DEL', portmap([other], keys), pod(3));
       await call(subject, 'ADD', portmap([other], keys), pod(3));
-      assert.equal(natRules().filter((line) => line.includes('pod3')).length, 2);
+      assert.equal(iptablesRules('nat').filter((line) => line.includes('pod3')).length, 2);
     });
   });
 }
@@ -180,7 +174,8 @@ for (const subject of subjects.filter(({ isOurs }) => isOurs)) {
       }
       const { containerID } = pod(2);
       await call(subject, 'DEL', portmap([web]), { containerID });
-      const left = () => [2, 3, 4].map((i) => natRules().filter((line) => line.includes(`pod${i}`)).length);
+      const left = () =>
+        [2, 3, 4].map((i) => iptablesRules('nat').filter((line) => line.includes(`pod${i}`)).length);
       assert.deepEqual(left(), [0, 2, 2]);
       const validAttachments = [{ containerID: 'pod4', ifName: 'eth0' }];
       await call(subject, 'GC', portmap([]), { validAttachments });
@@ -192,9 +187,9 @@ for (const subject of subjects.filter(({ isOurs }) => isOurs)) {
     test('a pod that the reference added is taken away, with no backend named', async () => {
       using _world = new World();
       await call(reference!, 'ADD', portmap([web], {}), pod(2));
-      assert.ok(natRules().some((line) => line.includes('pod2')));
+      assert.ok(iptablesRules('nat').some((line) => line.includes('pod2')));
       await call(subject, 'DEL', portmap([web], {}), pod(2));
-      assert.ok(!natRules().some((line) => line.includes('pod2')));
+      assert.ok(!iptablesRules('nat').some((line) => line.includes('pod2')));
     });
 
     test('an ADD that was cut off is completed by the next', async () => {
@@ -203,7 +198,7 @@ for (const subject of subjects.filter(({ isOurs }) => isOurs)) {
       await call(subject, 'ADD', portmap([web]), pod(2));
       await call(subject, 'CHECK', portmap([web]), pod(2));
       await call(subject, 'ADD', portmap([web]), pod(2));
-      assert.equal(natRules().filter((line) => line.includes('pod2')).length, 2);
+      assert.equal(iptablesRules('nat').filter((line) => line.includes('pod2')).length, 2);
     });
 
     test('20 pods at once, in and out again', { timeout: 120_000 }, async () => {
@@ -211,7 +206,8 @@ for (const subject of subjects.filter(({ isOurs }) => isOurs)) {
       const numbers = Array.from({ length: 20 }, (_, i) => 100 + i);
       const config = (number: number) => portmap([{ ...web, hostPort: 9000 + number }]);
       await Promise.all(numbers.map((number) => call(subject, 'ADD', config(number), pod(number))));
-      const left = () => natRules().filter((line) => line.startsWith('-A CNI-HOSTPORT-DNAT')).length;
+      const left = () =>
+        iptablesRules('nat').filter((line) => line.startsWith('-A CNI-HOSTPORT-DNAT')).length;
       assert.equal(left(), 40);
       await Promise.all(numbers.map((number) => call(subject, 'DEL', config(number), pod(number))));
       assert.equal(left(), 0);
@@ -223,13 +219,13 @@ test('the reference takes away what we made with iptables', async () => {
   using _world = new World();
   await call(inProcess!, 'ADD', portmap([web, dns]), pod(2));
   await call(reference!, 'DEL', portmap([web, dns]), pod(2));
-  assert.ok(!natRules().some((line) => line.includes('pod2')));
+  assert.ok(!iptablesRules('nat').some((line) => line.includes('pod2')));
 });
 
 test('the backend follows from the language of the conditions; both at once are refused', async () => {
   using _world = new World();
   await call(inProcess!, 'ADD', portmap([web], { conditionsV4: ['-s', '192.0.2.0/24'] }), pod(2, [4]));
-  assert.ok(natRules().some((line) => line.includes('pod2')));
+  assert.ok(iptablesRules('nat').some((line) => line.includes('pod2')));
   const refuse = async (more: object) =>
     (await failureOf(call(inProcess!, 'ADD', portmap([web], more), pod(2, [4])))).message;
   assert.match(

@@ -1,15 +1,11 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { NetConf, Result } from '@amphipod/cni';
+import type { Result } from '@amphipod/cni';
 import { type Subject, subjects } from './lib/subjects.ts';
-import { call, failureOf, run, World } from './lib/world.ts';
-
-type Config = Partial<NetConf> & { type: string };
+import { fetchFrom, podWithServer, serve, stopServers, untilServed } from './lib/web-servers.ts';
+import { type Config, call, failureOf, inPod, run, World } from './lib/world.ts';
 
 const portConfig = (portMappings: object[], more: object = {}): Config => ({
   type: 'portmap',
@@ -18,73 +14,6 @@ const portConfig = (portMappings: object[], more: object = {}): Config => ({
 });
 
 const tcp8080 = { hostPort: 8080, containerPort: 80, protocol: 'tcp' };
-
-/** A pod on a bridge, with a web server that answers with the pod's name. */
-async function podWithServer(
-  subject: Subject,
-  world: World,
-  name: string,
-): Promise<{ netns: string; prevResult: Result }> {
-  const netns = world.netns(name);
-  const prevResult = await call(
-    subject,
-    'ADD',
-    {
-      type: 'bridge',
-      bridge: 'tb0',
-      isGateway: true,
-      hairpinMode: true,
-      ipam: {
-        type: 'host-local',
-        ranges: [[{ subnet: '10.99.0.0/24' }], [{ subnet: 'fd00:99::/64' }]],
-        routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
-        dataDir: world.dataDir,
-      },
-    },
-    { containerID: name, netns },
-  );
-  const www = join(world.dir, `www-${name}`);
-  mkdirSync(www);
-  writeFileSync(join(www, 'index.html'), name);
-  serve(world, netns, ['busybox', 'httpd', '-f', '-p', '80', '-h', www]);
-  await untilServed(netns, 'http://127.0.0.1/');
-  return { netns, prevResult };
-}
-
-/** lo is up in a pod that has a server, as it is with every runtime. */
-async function untilServed(netns: string | undefined, url: string): Promise<void> {
-  if (netns !== undefined) run('nsenter', `--net=${netns}`, 'ip', 'link', 'set', 'lo', 'up');
-  for (let tries = 0; fetchFrom(netns, url) === undefined; tries++) {
-    assert.ok(tries < 50, `${url} is not served`);
-    await sleep(50);
-  }
-}
-
-const servers = new WeakMap<World, ChildProcess[]>();
-
-function serve(world: World, netns: string, command: string[]): void {
-  const child = spawn('nsenter', [`--net=${netns}`, ...command], { stdio: 'ignore' });
-  servers.set(world, [...(servers.get(world) ?? []), child]);
-}
-
-async function stopServers(world: World): Promise<void> {
-  for (const child of servers.get(world) ?? []) {
-    child.kill('SIGKILL');
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-  }
-}
-
-/** What a web server answers; undefined when nothing does. */
-function fetchFrom(netns: string | undefined, url: string): string | undefined {
-  // Its own time limit crashes Debian's static busybox.
-  const command = ['timeout', '4', 'busybox', 'wget', '-q', '-O', '-', url];
-  const full = netns === undefined ? command : ['nsenter', `--net=${netns}`, ...command];
-  try {
-    return run(full[0]!, ...full.slice(1));
-  } catch {
-    return undefined;
-  }
-}
 
 /** What of the ruleset belongs to this pod. */
 function linesOf(subject: Subject, containerID: string, more: { backend?: string } = {}): string[] {
@@ -279,7 +208,7 @@ function oursOnly(subject: Subject): void {
   const skip = subject.isOurs ? false : 'the reference does not do this';
 
   test('a host port that another pod has is refused, naming it; nothing is left', { skip }, async () => {
-    using world = new World();
+    using _world = new World();
     const first: Result = { ips: [{ address: '10.99.0.2/24' }] };
     const second: Result = { ips: [{ address: '10.99.0.3/24' }] };
     await call(subject, 'ADD', portConfig([tcp8080]), {
@@ -309,7 +238,6 @@ function oursOnly(subject: Subject): void {
     );
     assert.deepEqual(linesOf(subject, 'poda'), []);
     assert.notDeepEqual(linesOf(subject, 'podb'), []);
-    world.makeDir('unused');
   });
 
   test('a pod cannot reach what listens on 127.0.0.1', { skip }, async (t) => {
@@ -327,11 +255,11 @@ function oursOnly(subject: Subject): void {
       join(world.dir, 'www-poda'),
     ]);
     await untilServed(undefined, 'http://127.0.0.1:7777/');
-    run('nsenter', `--net=${netns}`, 'sysctl', '-qw', 'net.ipv4.conf.all.route_localnet=1');
-    run('nsenter', `--net=${netns}`, 'ip', 'route', 'add', '127.0.0.1', 'via', '10.99.0.1', 'table', '99');
-    run('nsenter', `--net=${netns}`, 'ip', 'rule', 'add', 'priority', '1', 'to', '127.0.0.1', 'lookup', '99');
-    run('nsenter', `--net=${netns}`, 'ip', 'rule', 'add', 'priority', '2', 'lookup', 'local');
-    run('nsenter', `--net=${netns}`, 'ip', 'rule', 'del', 'priority', '0');
+    inPod(netns, 'sysctl', '-qw', 'net.ipv4.conf.all.route_localnet=1');
+    inPod(netns, 'ip', 'route', 'add', '127.0.0.1', 'via', '10.99.0.1', 'table', '99');
+    inPod(netns, 'ip', 'rule', 'add', 'priority', '1', 'to', '127.0.0.1', 'lookup', '99');
+    inPod(netns, 'ip', 'rule', 'add', 'priority', '2', 'lookup', 'local');
+    inPod(netns, 'ip', 'rule', 'del', 'priority', '0');
     assert.equal(fetchFrom(netns, 'http://127.0.0.1:7777/'), undefined);
   });
 

@@ -2,30 +2,13 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import type { NetConf } from '@amphipod/cni';
 import { unpinNamespace } from '@amphipod/linux';
+import { dualStack, hostLocal } from './lib/configs.ts';
 import { type Subject, subjects } from './lib/subjects.ts';
-import { addresses, call, failureOf, link, links, run, World } from './lib/world.ts';
-
-type Config = Partial<NetConf> & { type: string };
+import { addresses, type Config, call, failureOf, inPod, link, linkNames, run, World } from './lib/world.ts';
 
 function ptpConfig(world: World, more: object = {}): Config {
-  const ipam = {
-    type: 'host-local',
-    subnet: '10.99.0.0/24',
-    routes: [{ dst: '0.0.0.0/0' }],
-    dataDir: world.dataDir,
-  };
-  return { type: 'ptp', ipam, ...more };
-}
-
-function twoFamilies(world: World): object {
-  return {
-    type: 'host-local',
-    ranges: [[{ subnet: '10.99.0.0/24' }], [{ subnet: 'fd00:99::/64' }]],
-    routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
-    dataDir: world.dataDir,
-  };
+  return { type: 'ptp', ipam: hostLocal(world), ...more };
 }
 
 /** Lines of `ip route`, without what the kernel adds. */
@@ -45,7 +28,7 @@ function routeLines(netns: string | undefined, family: '-4' | '-6'): string[] {
 }
 
 function ping(netns: string, target: string): void {
-  run('nsenter', `--net=${netns}`, 'busybox', 'ping', '-c', '1', '-w', '4', target);
+  inPod(netns, 'busybox', 'ping', '-c', '1', '-w', '4', target);
 }
 
 for (const subject of subjects) {
@@ -78,10 +61,7 @@ for (const subject of subjects) {
 
       await call(subject, 'CHECK', config, { netns, prevResult: result });
       await call(subject, 'DEL', config, { netns, prevResult: result });
-      assert.deepEqual(
-        links().map(({ ifname }) => ifname),
-        ['lo'],
-      );
+      assert.deepEqual(linkNames(), ['lo']);
       assert.deepEqual(routeLines(undefined, '-4'), []);
       assert.deepEqual(world.reservations('testnet'), []);
       await call(subject, 'DEL', config, { netns, prevResult: result });
@@ -90,7 +70,7 @@ for (const subject of subjects) {
 
     test('both families: pods reach one another through the host', async () => {
       using world = new World();
-      const config = ptpConfig(world, { ipam: twoFamilies(world) });
+      const config = ptpConfig(world, { ipam: dualStack(world) });
       const [a, b] = [world.netns('a'), world.netns('b')];
       await call(subject, 'ADD', config, { containerID: 'a', netns: a });
       const result = await call(subject, 'ADD', config, { containerID: 'b', netns: b });
@@ -139,15 +119,13 @@ for (const subject of subjects) {
       using world = new World();
       const config = ptpConfig(world);
       const breaks: Record<string, (netns: string, hostEnd: string) => void> = {
-        address: (netns) => run('nsenter', `--net=${netns}`, 'ip', 'address', 'flush', 'dev', 'eth0'),
-        'default route': (netns) => run('nsenter', `--net=${netns}`, 'ip', 'route', 'del', 'default'),
-        interface: (netns) => run('nsenter', `--net=${netns}`, 'ip', 'link', 'del', 'eth0'),
-        mac: (netns) =>
-          run('nsenter', `--net=${netns}`, 'ip', 'link', 'set', 'eth0', 'address', '02:00:00:00:00:01'),
+        address: (netns) => inPod(netns, 'ip', 'address', 'flush', 'dev', 'eth0'),
+        'default route': (netns) => inPod(netns, 'ip', 'route', 'del', 'default'),
+        interface: (netns) => inPod(netns, 'ip', 'link', 'del', 'eth0'),
+        mac: (netns) => inPod(netns, 'ip', 'link', 'set', 'eth0', 'address', '02:00:00:00:00:01'),
       };
       if (subject.isOurs) {
-        breaks['network route'] = (netns) =>
-          run('nsenter', `--net=${netns}`, 'ip', 'route', 'del', '10.99.0.0/24');
+        breaks['network route'] = (netns) => inPod(netns, 'ip', 'route', 'del', '10.99.0.0/24');
         breaks['host route'] = (_netns, hostEnd) => run('ip', 'route', 'flush', 'dev', hostEnd);
         breaks.gateway = (_netns, hostEnd) => run('ip', 'address', 'del', '10.99.0.1/32', 'dev', hostEnd);
         breaks['host end'] = (_netns, hostEnd) => run('ip', 'link', 'set', hostEnd, 'down');
@@ -197,7 +175,7 @@ function oursOnly(subject: Subject): void {
     using world = new World();
     const netns = world.netns('a');
     const config = ptpConfig(world);
-    run('nsenter', `--net=${netns}`, 'ip', 'link', 'add', 'eth0', 'type', 'bridge');
+    inPod(netns, 'ip', 'link', 'add', 'eth0', 'type', 'bridge');
     const error = await failureOf(call(subject, 'ADD', config, { netns }));
     assert.match(error.message, /container veth name \("eth0"\) already exists/);
     await failureOf(call(subject, 'ADD', config, { netns: '/no/such/netns' }));
@@ -211,10 +189,7 @@ function oursOnly(subject: Subject): void {
     const taken = await failureOf(call(subject, 'ADD', { ...config, ipam }, { netns, ifName: 'net1' }));
     assert.match(taken.message, /add route 10\.99\.0\.3\/32: EEXIST/);
     run('ip', 'route', 'del', '10.99.0.3');
-    assert.deepEqual(
-      links().map(({ ifname }) => ifname),
-      ['lo'],
-    );
+    assert.deepEqual(linkNames(), ['lo']);
     assert.deepEqual(world.reservations('testnet'), []);
   });
 
@@ -260,10 +235,10 @@ function oursOnly(subject: Subject): void {
     using world = new World();
     const netns = world.netns('a');
     await call(subject, 'ADD', ptpConfig(world), { netns });
-    run('nsenter', `--net=${netns}`, 'sh', '-c', 'ip link set eth0 down; ip link set eth0 up');
+    inPod(netns, 'sh', '-c', 'ip link set eth0 down; ip link set eth0 up');
     // What was set is gone, as always; a route that goes past the host must not take its place.
     assert.deepEqual(routeLines(netns, '-4'), []);
-    assert.doesNotMatch(run('nsenter', `--net=${netns}`, 'ip', 'route'), /10\.99\.0\.0\/24 dev/);
+    assert.doesNotMatch(inPod(netns, 'ip', 'route'), /10\.99\.0\.0\/24 dev/);
   });
 
   test('30 pods at once', { skip }, async () => {
@@ -277,10 +252,7 @@ function oursOnly(subject: Subject): void {
     assert.equal(new Set(results.map(({ ips }) => ips![0]!.address)).size, pods.length);
     assert.equal(routeLines(undefined, '-4').length, pods.length);
     await Promise.all(pods.map((pod, i) => call(subject, 'DEL', config, { ...pod, prevResult: results[i] })));
-    assert.deepEqual(
-      links().map(({ ifname }) => ifname),
-      ['lo'],
-    );
+    assert.deepEqual(linkNames(), ['lo']);
     assert.deepEqual(world.reservations('testnet'), []);
   });
 

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { subjects } from './lib/subjects.ts';
-import { eth0Routes, ipInPod, podWithTwoNetworks, rules, sbr, table, v4, v6 } from './lib/two-networks.ts';
-import { call, failureOf, run, World } from './lib/world.ts';
+import { eth0Routes, podWithTwoNetworks, rules, sbr, table, v4, v6 } from './lib/two-networks.ts';
+import { call, failureOf, ipInPod, run, World } from './lib/world.ts';
 
 for (const subject of subjects.filter(({ isOurs }) => isOurs)) {
   describe(`sbr, more than the reference here, ${subject.name}`, () => {

@@ -1,18 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { subjects } from './lib/subjects.ts';
-import {
-  eth0Routes,
-  inPod,
-  ipInPod,
-  podWithTwoNetworks,
-  rules,
-  sbr,
-  table,
-  v4,
-  v6,
-} from './lib/two-networks.ts';
-import { call, failureOf, World } from './lib/world.ts';
+import { eth0Routes, podWithTwoNetworks, rules, sbr, table, v4, v6 } from './lib/two-networks.ts';
+import { call, failureOf, inPod, ipInPod, World } from './lib/world.ts';
 
 for (const subject of subjects) {
   describe(`sbr, ${subject.name}`, () => {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { hostLocal, inPod, linkPluginCases } from './lib/link-plugin-cases.ts';
+import { hostLocal } from './lib/configs.ts';
+import { linkPluginCases } from './lib/link-plugin-cases.ts';
 import { lacksPlugin } from './lib/requirements.ts';
 import { type Subject, subjects } from './lib/subjects.ts';
-import { addresses, call, failureOf, link, links, World } from './lib/world.ts';
+import { addresses, call, failureOf, inPod, link, links, World } from './lib/world.ts';
 
 interface TunData {
   type: string;

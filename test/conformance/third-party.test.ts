@@ -8,6 +8,7 @@ import {
   createInvoker,
   parseNetworkConfigList,
 } from '@amphipod/cni';
+import { hostLocal } from './lib/configs.ts';
 import { NoopPlugin } from './lib/noop-plugin.ts';
 import { subjects } from './lib/subjects.ts';
 import { addresses, call, failureOf, links, run, World } from './lib/world.ts';
@@ -28,13 +29,6 @@ interface Chain {
   ifName?: string;
 }
 
-const hostLocal = (world: World, more: object = {}) => ({
-  type: 'host-local',
-  dataDir: world.dataDir,
-  subnet: '10.99.0.0/24',
-  routes: [{ dst: '0.0.0.0/0' }],
-  ...more,
-});
 const bridge = (world: World) => ({ type: 'bridge', bridge: 'tp0', isGateway: true, ipam: hostLocal(world) });
 const parent = () => {
   run('ip', 'link', 'add', 'parent0', 'type', 'veth', 'peer', 'name', 'parent1');

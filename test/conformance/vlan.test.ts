@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { hostLocal, inPod, linkPluginCases, makeMaster } from './lib/link-plugin-cases.ts';
+import { hostLocal } from './lib/configs.ts';
+import { linkPluginCases } from './lib/link-plugin-cases.ts';
 import { lacksLinkKind } from './lib/requirements.ts';
 import { type Subject, subjects } from './lib/subjects.ts';
-import { call, failureOf, link, links, run, World } from './lib/world.ts';
+import { makeMaster } from './lib/veth-device.ts';
+import { call, failureOf, inPod, link, links, run, World } from './lib/world.ts';
 
 const skip = lacksLinkKind('vlan');
 

@@ -3,14 +3,10 @@ import { describe, test } from 'node:test';
 import type { NetConf, Result } from '@amphipod/cni';
 import { lacksLinkKind } from './lib/requirements.ts';
 import { type Subject, subjects } from './lib/subjects.ts';
-import { addresses, call, failureOf, link, run, World } from './lib/world.ts';
+import { addresses, call, failureOf, inPod, ipInPod, link, run, World } from './lib/world.ts';
 
 const vrf = { type: 'vrf', vrfname: 'blue' } satisfies Partial<NetConf>;
 const skip = lacksLinkKind('vrf');
-
-function ip(netns: string, ...lines: string[]): void {
-  for (const line of lines) run('nsenter', `--net=${netns}`, 'ip', ...line.split(' '));
-}
 
 /** The routing table of a VRF; undefined when there is none of that name. */
 function tableOf(netns: string, name: string): number | undefined {
@@ -21,13 +17,7 @@ function tableOf(netns: string, name: string): number | undefined {
 /** Routes of a table, without link-local and local ones. */
 function routes(netns: string, table: number | string): string[] {
   const show = (family: string) =>
-    run(
-      'nsenter',
-      `--net=${netns}`,
-      'sh',
-      '-c',
-      `ip ${family} route show table ${table} 2>/dev/null || true`,
-    );
+    inPod(netns, 'sh', '-c', `ip ${family} route show table ${table} 2>/dev/null || true`);
   return `${show('-4')}\n${show('-6')}`
     .split('\n')
     .map((line) => line.replaceAll(/ (linkdown|pref medium|metric 1024|proto kernel)/g, '').trim())
@@ -48,7 +38,7 @@ function pod(world: World, lines: string[] = []): Pod {
     run('ip', ...`link add host-${name} type veth peer name net${name} netns`.split(' '), netns);
     run('ip', 'link', 'set', `host-${name}`, 'up');
   }
-  ip(
+  ipInPod(
     netns,
     'link set neta up',
     'link set netb up',
@@ -134,7 +124,7 @@ for (const subject of subjects) {
       assert.match(await refusal({}, { prevResult: undefined }), /missing prevResult from earlier plugin/);
       assert.match(await refusal({ vrfname: 'taken' }), /Netlink taken is not a VRF/);
       assert.match(await refusal({}, { ifName: 'nothere' }), /could not get link by name nothere/);
-      ip(attachment.netns, 'link add green type vrf table 77', 'link set netb master green');
+      ipInPod(attachment.netns, 'link add green type vrf table 77', 'link set netb master green');
       assert.match(await refusal({}, { ifName: 'netb' }), /interface netb has already a master set: green/);
     });
 
@@ -161,7 +151,7 @@ function describeOurs(subject: Subject): void {
     using world = new World();
     const attachment = pod(world, ['route add 10.8.0.0/16 dev neta', 'route add 10.9.0.0/16 via 10.8.0.1']);
     const { netns } = attachment;
-    run('nsenter', `--net=${netns}`, 'sysctl', '-w', 'net.ipv6.conf.neta.keep_addr_on_down=1');
+    inPod(netns, 'sysctl', '-w', 'net.ipv6.conf.neta.keep_addr_on_down=1');
     const before = routes(netns, 'main');
     await call(subject, 'ADD', vrf, attachment);
     assert.deepEqual(routes(netns, 1), before);
@@ -215,9 +205,9 @@ function describeOurs(subject: Subject): void {
     const failure = async (config = {}) =>
       (await failureOf(call(subject, 'CHECK', { ...vrf, ...config }, attachment))).message;
     assert.match(await failure({ table: 7 }), /VRF blue has routing table 1, want 7/);
-    ip(netns, 'link set blue down');
+    ipInPod(netns, 'link set blue down');
     assert.match(await failure(), /VRF blue is down/);
-    ip(netns, 'link del blue');
+    ipInPod(netns, 'link del blue');
     assert.match(await failure(), /vrf blue not found/);
   });
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { findCrictl } from './support/crictl.ts';
+import { findCrictl, lacksCrictl } from './support/crictl.ts';
 import {
   connectionsOf,
   descriptorsOf,
@@ -8,35 +8,27 @@ import {
   killSession,
   type SessionOptions,
   startCrictl,
-  type Transport,
   terminalOf,
+  transportsOf,
 } from './support/crictl-session.ts';
 import { subjects, useServer } from './support/fixture.ts';
-import { exited, removePod, runPod, startContainer } from './support/pods.ts';
+import { exited, withContainer } from './support/pods.ts';
 import { run } from './support/program.ts';
 import { eventually } from './support/wait.ts';
 
 const program = findCrictl();
-const skip = program === undefined && 'crictl is not installed: scripts/setup.sh test builds it where Go is';
 
 for (const subject of subjects) {
-  // containerd 1.6 serves SPDY only.
-  const transports: Transport[] = subject === 'amphipod' ? ['spdy', 'websocket'] : ['spdy'];
-  describe(`crictl attach with ${subject}`, { skip }, () => {
+  describe(`crictl attach with ${subject}`, { skip: lacksCrictl }, () => {
     const fixture = useServer(subject);
     endSessionsAfterEach();
-    const withContainer = async (given: object, work: (id: string) => Promise<void>) => {
-      const pod = await runPod(fixture.cri);
-      await work(await startContainer(fixture.cri, pod, { image: fixture.image, ...given }));
-      await removePod(fixture.cri, pod);
-    };
-    for (const transport of transports) {
+    for (const transport of transportsOf(subject)) {
       const start = (args: string[], options: SessionOptions = {}) =>
         startCrictl(program!, fixture.server, ['attach', '--transport', transport, ...args], options);
 
       test(`${transport}: with stdin_once the end of the first client's input is the container's (EXE-08)`, async () => {
         const command = ['sh', '-c', 'while read line; do echo "got $line"; done; echo end; exit 5'];
-        await withContainer({ command, stdin: true, stdinOnce: true }, async (id) => {
+        await withContainer(fixture, { command, stdin: true, stdinOnce: true }, async (id) => {
           const { stdout } = await start(['-i', id], { input: 'one\ntwo\n' }).result;
           assert.equal(`${stdout}`, 'got one\ngot two\nend\n');
           assert.equal((await exited(fixture.cri, id)).exitCode, 5);
@@ -49,7 +41,7 @@ for (const subject of subjects) {
             'containerd 1.6: input of a second client does not arrive after the first was killed',
           );
         const command = ['sh', '-c', 'while read line; do echo "got $line"; done'];
-        await withContainer({ command, stdin: true }, async (id) => {
+        await withContainer(fixture, { command, stdin: true }, async (id) => {
           for (const word of ['one', 'two']) {
             const session = start(['-i', id], { input: `${word}\n` });
             await eventually('the answer', () => session.output() === `got ${word}\n`);
@@ -60,7 +52,7 @@ for (const subject of subjects) {
 
       test(`${transport}: two clients hear the same, and end with the container (EXE-08)`, async () => {
         const command = ['sh', '-c', 'read line; echo "out $line"; echo "err $line" >&2; read line'];
-        await withContainer({ command, stdin: true }, async (id) => {
+        await withContainer(fixture, { command, stdin: true }, async (id) => {
           const listener = start([id]);
           // Attached when the daemon has its connection.
           await eventually('the first', () => connectionsOf(fixture.server.program().pid) >= 1);
@@ -77,7 +69,7 @@ for (const subject of subjects) {
 
       test(`${transport}: a container with a terminal, and its size`, async () => {
         const command = ['sh', '-c', 'while read line; do stty size; done'];
-        await withContainer({ command, stdin: true, tty: true }, async (id) => {
+        await withContainer(fixture, { command, stdin: true, tty: true }, async (id) => {
           const session = start(['-it', id], { terminal: { rows: 50, columns: 200 } });
           const saysSize = (size: string) => () => {
             session.child.stdin!.write('\n');
@@ -93,7 +85,7 @@ for (const subject of subjects) {
     test('40 clients that come and go leave nothing (EXE-08)', async (t) => {
       if (subject === 'containerd')
         return t.skip('containerd 1.6 keeps connections of clients that were killed');
-      await withContainer({ command: ['sleep', '9999'] }, async (id) => {
+      await withContainer(fixture, { command: ['sleep', '9999'] }, async (id) => {
         const { pid } = fixture.server.program();
         const attachFour = async () => {
           const four = Array.from({ length: 4 }, () => startCrictl(program!, fixture.server, ['attach', id]));

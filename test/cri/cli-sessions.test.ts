@@ -13,7 +13,7 @@ import {
   terminalOf,
 } from './support/crictl-session.ts';
 import { subjects, useServer } from './support/fixture.ts';
-import { removePod, runPod, startContainer } from './support/pods.ts';
+import { removePod, runPod, startContainer, withContainer } from './support/pods.ts';
 import { run } from './support/program.ts';
 import { eventually } from './support/wait.ts';
 
@@ -25,14 +25,9 @@ for (const subject of subjects) {
     endSessionsAfterEach();
     const start = (args: string[], options: SessionOptions = {}) =>
       startSession([`${projectDir}/bin/amphipod`, '--socket', fixture.server.socket, ...args], options);
-    const withContainer = async (given: object, work: (id: string, podId: string) => Promise<void>) => {
-      const pod = await runPod(fixture.cri);
-      await work(await startContainer(fixture.cri, pod, { image: fixture.image, ...given }), pod.id);
-      await removePod(fixture.cri, pod);
-    };
 
     test('exec: streams apart, exit codes as documented', async () => {
-      await withContainer({}, async (id) => {
+      await withContainer(fixture, {}, async (id) => {
         const { code, stdout, stderr } = await start([
           'exec',
           id,
@@ -53,7 +48,7 @@ for (const subject of subjects) {
     const lacksStatus =
       subject === 'containerd' && 'containerd 1.6: the connection ends before the status came';
     test('exec -i: input with its end, much of it, both ways', { skip: lacksStatus }, async () => {
-      await withContainer({}, async (id) => {
+      await withContainer(fixture, {}, async (id) => {
         const input = Buffer.alloc(20 * MiB, 'amphipod');
         const { code, stdout, stderr } = await start(['exec', '-i', id, 'cat'], { input }).result;
         assert.deepEqual([code, stderr], [0, '']);
@@ -64,8 +59,9 @@ for (const subject of subjects) {
     });
 
     test('exec -it: a terminal of our size, changed later too; the local one is as before', async () => {
-      await withContainer({}, async (id) => {
-        const script = 'stty size; trap "stty size; exit 3" WINCH; echo ready; while :; do sleep 0.1; done';
+      await withContainer(fixture, {}, async (id) => {
+        const onChange = 'stty size; stty size | grep -q 50 || exit 3';
+        const script = `stty size; trap "${onChange}" WINCH; echo ready; while :; do sleep 0.1; done`;
         const terminal = { rows: 50, columns: 200 };
         const amphipod = `${projectDir}/bin/amphipod --socket ${fixture.server.socket}`;
         const session = startSession(
@@ -87,7 +83,7 @@ for (const subject of subjects) {
     });
 
     test('exec -it: keys go to the command, Ctrl-C too', async () => {
-      await withContainer({}, async (id) => {
+      await withContainer(fixture, {}, async (id) => {
         const session = start(['exec', '-it', id, 'sh'], { terminal: { rows: 24, columns: 80 } });
         session.child.stdin!.write('echo $((6*7))\n');
         await eventually('the sum', () => session.output().includes('\r\n42\r\n'));
@@ -105,7 +101,7 @@ for (const subject of subjects) {
 
     test('attach -i, and its end with the container', async () => {
       const command = ['sh', '-c', 'read line; echo "got $line"; read line'];
-      await withContainer({ command, stdin: true, stdinOnce: true }, async (id) => {
+      await withContainer(fixture, { command, stdin: true, stdinOnce: true }, async (id) => {
         const { code, stdout } = await start(['attach', '-i', id], { input: 'one\n' }).result;
         assert.deepEqual([code, `${stdout}`], [0, 'got one\n']);
       });
@@ -113,7 +109,7 @@ for (const subject of subjects) {
 
     test('port-forward: several connections, one after a refused one', async () => {
       const command = ['httpd', '-f', '-p', '8080', '-h', '/var/www'];
-      await withContainer({ command }, async (_id, podId) => {
+      await withContainer(fixture, { command }, async (_id, podId) => {
         const session = start(['port-forward', podId, ':8080', ':81']);
         await eventually('the ports', () => /-> 8080\n[^\n]*-> 81\n/.test(session.output()));
         const [, good = '', bad = ''] = /:(\d+) -> 8080\n.*:(\d+) -> 81\n/.exec(session.output()) ?? [];

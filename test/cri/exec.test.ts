@@ -1,23 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { subjects, useServer } from './support/fixture.ts';
-import { createContainer, execText, removePod, runPod, startContainer } from './support/pods.ts';
+import { createContainer, execText, removePod, runPod, withContainer } from './support/pods.ts';
 
 const deadlineExceeded = 4;
 
 for (const subject of subjects) {
   describe(`ExecSync with ${subject}`, () => {
     const fixture = useServer(subject);
-    const withContainer = async (given: object, work: (id: string) => Promise<void>) => {
-      const pod = await runPod(fixture.cri);
-      await work(await startContainer(fixture.cri, pod, { image: fixture.image, ...given }));
-      await removePod(fixture.cri, pod);
-    };
     const exec = (containerId: string, script: string, timeout = 10) =>
       fixture.cri.execSync({ containerId, cmd: ['sh', '-c', script], timeout });
 
     test('streams apart, exit code in the answer', async () => {
-      await withContainer({}, async (id) => {
+      await withContainer(fixture, {}, async (id) => {
         const { stdout, stderr, exitCode } = await exec(id, 'echo -n out; echo -n err >&2; exit 7');
         assert.deepEqual([`${stdout}`, `${stderr}`, exitCode], ['out', 'err', 7]);
         for (const code of [0, 1, 126, 255]) assert.equal((await exec(id, `exit ${code}`)).exitCode, code);
@@ -26,14 +21,14 @@ for (const subject of subjects) {
     });
 
     test('bytes pass unchanged', async () => {
-      await withContainer({}, async (id) => {
+      await withContainer(fixture, {}, async (id) => {
         const { stdout } = await exec(id, 'printf "\\000\\001\\377\\012\\302\\240"');
         assert.deepEqual([...stdout], [0, 1, 255, 10, 0xc2, 0xa0]);
       });
     });
 
     test('stdin is empty', async () => {
-      await withContainer({}, async (id) => {
+      await withContainer(fixture, {}, async (id) => {
         assert.deepEqual(await exec(id, 'cat; echo end'), {
           stdout: Buffer.from('end\n'),
           stderr: Buffer.from(''),
@@ -43,7 +38,7 @@ for (const subject of subjects) {
     });
 
     test('a timeout is DEADLINE_EXCEEDED, and the command is gone', async () => {
-      await withContainer({}, async (containerId) => {
+      await withContainer(fixture, {}, async (containerId) => {
         const start = performance.now();
         const command = { containerId, cmd: ['sleep', '4321'], timeout: 1 };
         await assert.rejects(fixture.cri.execSync(command), { code: deadlineExceeded });
@@ -57,7 +52,7 @@ for (const subject of subjects) {
       subject === 'containerd' &&
       'containerd 1.6 kills the command only, and waits for the pipes of its children';
     test('a timeout ends the whole process tree', { skip: treeSkip }, async () => {
-      await withContainer({}, async (id) => {
+      await withContainer(fixture, {}, async (id) => {
         const tree = 'sh -c "sleep 4321 & sleep 4322" & sleep 4323; true';
         await assert.rejects(exec(id, tree, 1), { code: deadlineExceeded });
         assert.equal(`${(await exec(id, 'ps | grep "[s]leep 432"; true')).stdout}`, '');
@@ -70,7 +65,7 @@ for (const subject of subjects) {
         workingDir: '/var/www',
         linux: { securityContext: { runAsUser: { value: 1000n } } },
       };
-      await withContainer(given, async (id) => {
+      await withContainer(fixture, given, async (id) => {
         assert.equal(
           await execText(fixture.cri, id, ['sh', '-c', 'id -u; pwd; echo $FROM_IMAGE $FROM_POD']),
           '1000\n/var/www\nyes yes\n',
@@ -79,7 +74,7 @@ for (const subject of subjects) {
     });
 
     test('sixteen at once', async () => {
-      await withContainer({}, async (id) => {
+      await withContainer(fixture, {}, async (id) => {
         const answers = await Promise.all(
           Array.from({ length: 16 }, (_, i) => exec(id, `echo ${i}; exit ${i}`)),
         );
@@ -94,7 +89,7 @@ for (const subject of subjects) {
       subject === 'containerd' &&
       'containerd 1.6 cuts at 16 MiB, which its own message limit does not let pass';
     test('output beyond what a message holds is cut, the command goes on', { skip: cutSkip }, async () => {
-      await withContainer({}, async (id) => {
+      await withContainer(fixture, {}, async (id) => {
         const { stdout, exitCode } = await exec(id, 'head -c 20000000 /dev/zero; exit 5', 60);
         // Below 16 MiB by as much as the rest of the answer takes: the kubelet accepts no longer message.
         assert.ok(stdout.length > 15 << 20 && stdout.length < 16 << 20, `${stdout.length} bytes`);
@@ -103,7 +98,7 @@ for (const subject of subjects) {
     });
 
     test('a command that does not exist, an empty one, a container that does not run', async () => {
-      await withContainer({}, async (containerId) => {
+      await withContainer(fixture, {}, async (containerId) => {
         await assert.rejects(
           fixture.cri.execSync({ containerId, cmd: ['/no/such/command'], timeout: 5 }),
           /no such|not found/,

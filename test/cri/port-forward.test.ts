@@ -1,23 +1,24 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import { PortForwardRequest } from '../../packages/runtime/src/gen/api.ts';
 import { projectDir } from './support/amphipod.ts';
-import { findCrictl } from './support/crictl.ts';
+import { findCrictl, lacksCrictl } from './support/crictl.ts';
 import {
   connectionsOf,
   endSessionsAfterEach,
   startCrictl,
   type Transport,
+  transportsOf,
 } from './support/crictl-session.ts';
 import { subjects, useServer } from './support/fixture.ts';
 import { kubeletNamespaces, NamespaceMode, removePod, runPod, startContainer } from './support/pods.ts';
+import { freePort } from './support/registry.ts';
 import { eventually } from './support/wait.ts';
 
 const program = findCrictl();
-const skip = program === undefined && 'crictl is not installed: scripts/setup.sh test builds it where Go is';
 const MiB = 1 << 20;
 
 /** Serves by the first byte that comes: the way in which a server behaves that a client meets. */
@@ -34,9 +35,7 @@ require('node:net').createServer({ allowHalfOpen: true }, (socket) => {
 `;
 
 for (const subject of subjects) {
-  // containerd 1.6 serves SPDY only.
-  const transports: Transport[] = subject === 'amphipod' ? ['spdy', 'websocket'] : ['spdy'];
-  describe(`crictl port-forward with ${subject}`, { skip }, () => {
+  describe(`crictl port-forward with ${subject}`, { skip: lacksCrictl }, () => {
     const fixture = useServer(subject);
     endSessionsAfterEach();
 
@@ -71,7 +70,7 @@ for (const subject of subjects) {
       await removePod(fixture.cri, pod);
     };
 
-    for (const transport of transports) {
+    for (const transport of transportsOf(subject)) {
       test(`${transport}: the answer is complete after the end of the question (EXE-09)`, async (t) => {
         if (subject === 'containerd')
           return t.skip('containerd 1.6 does not hand on the end of the question before the answer');
@@ -168,13 +167,4 @@ async function ask(port: number, question: string): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of socket) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }

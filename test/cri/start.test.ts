@@ -10,16 +10,16 @@ import { eventually } from './support/wait.ts';
 
 const start = ['npm', 'start', '--silent', '--'];
 
-// A newcomer's machine has no links and rules of other suites, and nobody else writes to its /tmp: this file runs itself in
-// namespaces of its own.
-const emptyTmp = 'mount -t tmpfs -o mode=1777 tmp /tmp && exec "$@"';
+// A newcomer's machine has no links and rules of other suites, and nobody else writes to its /tmp and /var/tmp: this file runs
+// itself in namespaces of its own.
+const emptyTmp = 'for dir in /tmp /var/tmp; do mount -t tmpfs -o mode=1777 tmp $dir; done; exec "$@"';
 if (process.env.AMPHIPOD_TEST_CLEAN === undefined) {
   test('npm start, on a clean machine', { timeout: 300_000 }, async () => {
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
     const command = [
       'sh',
       `${projectDir}/scripts/in-namespaces.sh`,
-      ...['sh', '-c', emptyTmp, 'sh'],
+      ...['sh', '-ec', emptyTmp, 'sh'],
       process.execPath,
       '--test',
       import.meta.filename,

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ContainerState } from '../../packages/runtime/src/gen/api.ts';
-import { findCrictl } from './support/crictl.ts';
+import { findCrictl, lacksCrictl } from './support/crictl.ts';
 import {
   connectionsOf,
   descriptorsOf,
@@ -14,33 +14,31 @@ import {
   type Transport,
 } from './support/crictl-session.ts';
 import { useServer } from './support/fixture.ts';
-import { execText, exited, removePod, runPod, startContainer } from './support/pods.ts';
+import {
+  execText,
+  exited,
+  processesLike,
+  removePod,
+  runPod,
+  startContainer,
+  withContainer,
+} from './support/pods.ts';
 import { eventually } from './support/wait.ts';
 
 const program = findCrictl();
-const skip = program === undefined && 'crictl is not installed: scripts/setup.sh test builds it where Go is';
 const MiB = 1 << 20;
 
-describe('what sessions leave behind', { skip }, () => {
+describe('what sessions leave behind', { skip: lacksCrictl }, () => {
   const fixture = useServer('amphipod');
   endSessionsAfterEach();
   const daemon = () => fixture.server.program().pid;
   const exec = (transport: Transport, args: string[], options: SessionOptions = {}) =>
     startCrictl(program!, fixture.server, ['exec', '--transport', transport, ...args], options);
-  const withContainer = async (given: object, work: (id: string) => Promise<void>) => {
-    const pod = await runPod(fixture.cri);
-    await work(await startContainer(fixture.cri, pod, { image: fixture.image, ...given }));
-    await removePod(fixture.cri, pod);
-  };
-  /** How many processes in the container have `text` in their command line. */
-  const running = async (id: string, text: string) =>
-    Number(
-      await execText(fixture.cri, id, ['sh', '-c', `ps | grep -c "[${text[0]}]${text.slice(1)}"; true`]),
-    );
+  const running = (id: string, text: string) => processesLike(fixture.cri, id, text);
 
   for (const transport of ['spdy', 'websocket'] as const) {
     test(`${transport}: 40 sessions, eight at a time, every second one killed: nothing`, async () => {
-      await withContainer({}, async (id) => {
+      await withContainer(fixture, {}, async (id) => {
         const rest = () => ({ descriptors: descriptorsOf(daemon()).length, children: childrenOf(daemon()) });
         await exec(transport, [id, 'true']).result;
         await sleep(1500);
@@ -63,7 +61,7 @@ describe('what sessions leave behind', { skip }, () => {
     });
 
     test(`${transport}: 100 MiB to a client that reads slowly are not kept in memory`, async () => {
-      await withContainer({}, async (id) => {
+      await withContainer(fixture, {}, async (id) => {
         const before = residentBytes(daemon());
         const session = exec(transport, [id, 'sh', '-c', 'head -c 104857600 /dev/zero'], { isDeaf: true });
         let [received, peak] = [0, 0];
@@ -79,10 +77,10 @@ describe('what sessions leave behind', { skip }, () => {
   }
 
   test('a monitor whose container ends, and background processes, leave no zombie', async () => {
-    await withContainer({ command: ['sleep', '0.1'] }, async (id) => {
+    await withContainer(fixture, { command: ['sleep', '0.1'] }, async (id) => {
       await exited(fixture.cri, id);
     });
-    await withContainer({}, async (id) => {
+    await withContainer(fixture, {}, async (id) => {
       await execText(fixture.cri, id, ['sh', '-c', '(sleep 0.2; exit 3) & exit 0']);
       await exec('spdy', [id, 'sh', '-c', '(sleep 0.2; exit 3) & exit 0']).result;
     });
@@ -90,7 +88,7 @@ describe('what sessions leave behind', { skip }, () => {
   });
 
   test('the daemon stops in mid-session: its clients are told', async () => {
-    await withContainer({}, async (id) => {
+    await withContainer(fixture, {}, async (id) => {
       const sessions = (['spdy', 'websocket'] as const).map((transport) =>
         exec(transport, ['-i', id, 'sh', '-c', 'echo up; cat']),
       );

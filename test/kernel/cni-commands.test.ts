@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { builtinPluginTypes } from '@amphipod/plugins';
-import { addresses, links, run } from '../conformance/lib/world.ts';
+import { addresses, inPod, links, run } from '../conformance/lib/world.ts';
 import { Networks, nothing, ports, program } from './cni-networks.ts';
 
 describe('amphipod cni: as cnitool', () => {
@@ -20,7 +20,7 @@ describe('amphipod cni: as cnitool', () => {
     assert.deepEqual(addresses('eth0', netns), ['10.98.0.2/29']);
     assert.match(run('nft', 'list', 'ruleset'), /tcp \. 18080 .* 10\.98\.0\.2 \. 80/);
     assert.deepEqual(world.call('check', ['pods', netns], { CAP_ARGS: ports }), nothing);
-    run('nsenter', `--net=${netns}`, 'ip', 'address', 'flush', 'dev', 'eth0');
+    inPod(netns, 'ip', 'address', 'flush', 'dev', 'eth0');
     const checked = world.call('check', ['pods', netns], { CAP_ARGS: ports });
     assert.equal(checked.code, 1);
     assert.match(checked.err, /10\.98\.0\.2/);

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import type { NetConf } from '@amphipod/cni';
 import { removeUnused } from '@amphipod/plugins';
 import { subjects } from '../conformance/lib/subjects.ts';
-import { call, links, run, World } from '../conformance/lib/world.ts';
+import { type Config, call, links, run, World } from '../conformance/lib/world.ts';
 
 const subject = subjects[0]!;
 
@@ -12,7 +11,7 @@ test('shared tables and bridges are removed when the last pod is gone, not befor
   using world = new World();
   const ipam = { type: 'host-local', subnet: '10.99.0.0/24', dataDir: world.dataDir };
   const bridge = { type: 'bridge', bridge: 'tb0', isGateway: true, ipMasq: true, ipam };
-  const portmap: Partial<NetConf> & { type: string } = {
+  const portmap: Config = {
     type: 'portmap',
     runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80 }] },
   };

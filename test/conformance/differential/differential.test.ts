@@ -16,7 +16,7 @@ import { mask, observe, readSysctls } from './observe.ts';
 
 type Parts = Record<string, unknown>;
 
-/** Undoes what a plugin sets for the whole namespace, which all allSubjects share. */
+/** Undoes what a plugin sets for the whole namespace, which all subjects share. */
 function keepSysctls(): Disposable {
   const before = readSysctls();
   return {
@@ -87,7 +87,7 @@ async function outcomeOfCheck(
   }
 }
 
-/** Differences of every case, each described on the pages of bridge and host-local. */
+/** Differences that come with many plugins; the pages of those plugins describe them. Unlike a case's own they need not occur. */
 const everywhere: Record<string, string> = {
   txqlen$:
     'the reference makes veth pairs with a transmit queue of length 0, in which a classful qdisc drops everything',
@@ -141,7 +141,7 @@ const executed = others.filter(({ isOurs }) => isOurs);
 interface Run {
   differential: DifferentialCase;
   version: string;
-  /** The plugin's first: by every one of our allSubjects. The others leave out the one that starts Node.js for each call. */
+  /** The plugin's first: by all of ours. The others leave out the one that starts Node.js for each call. */
   isFirst: boolean;
 }
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { run, type World } from './world.ts';
+import { ipInPod, run, type World } from './world.ts';
 
 export const SERVER_IP = '10.98.0.1';
 export const BRIDGE = 'dhcpbr0';
@@ -23,8 +23,7 @@ export class DhcpServer implements AsyncDisposable {
     run('ip', 'link', 'set', BRIDGE, 'up');
     this.#netns = world.netns('dhcp-server');
     this.#plug(this.#netns, 'server');
-    run('nsenter', `--net=${this.#netns}`, 'ip', 'address', 'add', `${SERVER_IP}/24`, 'dev', 'eth0');
-    run('nsenter', `--net=${this.#netns}`, 'ip', 'link', 'set', 'eth0', 'up');
+    ipInPod(this.#netns, `address add ${SERVER_IP}/24 dev eth0`, 'link set eth0 up');
   }
 
   /** @param options of dnsmasq, beside the usual ones */

@@ -2,12 +2,23 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { NetConf, PluginConfig, Result } from '@amphipod/cni';
+import type { Result } from '@amphipod/cni';
 import { unpinNamespace } from '@amphipod/linux';
+import { hostLocal } from './configs.ts';
 import type { Subject } from './subjects.ts';
-import { addresses, call, failureOf, link, links, routes, run, World } from './world.ts';
-
-export type LinkPluginConfig = Partial<NetConf> & { type: string };
+import { makeMaster } from './veth-device.ts';
+import {
+  addresses,
+  type Config,
+  call,
+  failureOf,
+  inPod,
+  link,
+  podLinks,
+  routes,
+  run,
+  World,
+} from './world.ts';
 
 /** A plugin that gives a pod one link, as the cases that all of them share need it. */
 export interface LinkPlugin {
@@ -28,54 +39,13 @@ export interface LinkPlugin {
 
 type ReferenceFailure = 'IPv6' | 'name in the pod';
 
-export function hostLocal(world: World, more: object = {}): PluginConfig {
-  return {
-    type: 'host-local',
-    subnet: '10.99.0.0/24',
-    routes: [{ dst: '0.0.0.0/0' }],
-    dataDir: world.dataDir,
-    ...more,
-  };
-}
-
-/** A veth pair with a carrier: a parent that every kernel has. */
-export function makeMaster(name: string, mtu = 1500): void {
-  run(
-    'ip',
-    'link',
-    'add',
-    name,
-    'mtu',
-    `${mtu}`,
-    'type',
-    'veth',
-    'peer',
-    'name',
-    `${name}p`,
-    'mtu',
-    `${mtu}`,
-  );
-  run('ip', 'link', 'set', name, 'up');
-  run('ip', 'link', 'set', `${name}p`, 'up');
-}
-
-export function inPod(netns: string, ...command: string[]): string {
-  return run('nsenter', `--net=${netns}`, ...command);
-}
-
-function podLinks(netns: string): string[] {
-  return links(netns)
-    .map(({ ifname }) => ifname)
-    .filter((name) => name !== 'lo');
-}
-
 /** What holds for every plugin of this sort. */
 export function linkPluginCases(subject: Subject, plugin: LinkPlugin): void {
   const { type, kind, keys, master } = plugin;
   const referenceFails = (name: ReferenceFailure) => ({
     skip: !subject.isOurs && (plugin.referenceFails?.[name] ?? false),
   });
-  const setUp = (world: World): { netns: string; config: LinkPluginConfig } => {
+  const setUp = (world: World): { netns: string; config: Config } => {
     if (master !== undefined) makeMaster(master);
     return { netns: world.netns('a'), config: { type, ...keys, ipam: hostLocal(world) } };
   };
@@ -222,7 +192,7 @@ export function linkPluginCases(subject: Subject, plugin: LinkPlugin): void {
   }
 }
 
-type SetUp = (world: World) => { netns: string; config: LinkPluginConfig };
+type SetUp = (world: World) => { netns: string; config: Config };
 
 function oursAlone(subject: Subject, setUp: SetUp): void {
   test('DEL without ipam, and of a container that was never added', async () => {

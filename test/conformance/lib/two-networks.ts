@@ -1,15 +1,7 @@
-import type { NetConf, Result } from '@amphipod/cni';
-import { link, run, type World } from './world.ts';
+import type { Result } from '@amphipod/cni';
+import { type Config, inPod, ipInPod, link, run, type World } from './world.ts';
 
-export const sbr: Partial<NetConf> & { type: string } = { type: 'sbr' };
-
-export function inPod(netns: string, ...words: string[]): string {
-  return run('nsenter', `--net=${netns}`, ...words);
-}
-
-export function ipInPod(netns: string, ...lines: string[]): void {
-  for (const line of lines) inPod(netns, 'ip', ...line.split(' '));
-}
+export const sbr: Config = { type: 'sbr' };
 
 /** `10.99.0.2 → 100`, in the order in which the kernel looks at them; its own three rules left out. */
 export function rules(netns: string): string[] {

@@ -6,6 +6,9 @@ import type { AttachmentId, CniError, NetConf, Result } from '@amphipod/cni';
 import { createPinnedNamespaces, unpinNamespace } from '@amphipod/linux';
 import type { Subject } from './subjects.ts';
 
+/** The configuration of one plugin, as a test gives it; name and version are filled in where it says none. */
+export type Config = Partial<NetConf> & { type: string };
+
 /** What `ip -j` tells of a link, as far as the tests look at it. */
 export interface IpLink {
   ifname: string;
@@ -78,6 +81,16 @@ export function run(program: string, ...args: string[]): string {
   return execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
+/** Runs a command in the network namespace of a pod. */
+export function inPod(netns: string, ...command: string[]): string {
+  return run('nsenter', `--net=${netns}`, ...command);
+}
+
+/** Runs `ip` in a pod, with the words of each line. */
+export function ipInPod(netns: string, ...lines: string[]): void {
+  for (const line of lines) inPod(netns, 'ip', ...line.split(' '));
+}
+
 function tryRun(program: string, ...args: string[]): void {
   try {
     run(program, ...args);
@@ -88,10 +101,7 @@ function tryRun(program: string, ...args: string[]): void {
 
 function ip<T>(netns: string | undefined, ...args: string[]): T[] {
   const command = ['ip', '-j', '-d', ...args];
-  const text =
-    netns === undefined
-      ? run(command[0]!, ...command.slice(1))
-      : run('nsenter', `--net=${netns}`, ...command);
+  const text = netns === undefined ? run(command[0]!, ...command.slice(1)) : inPod(netns, ...command);
   return text.trim() === ''
     ? []
     : (JSON.parse(text) as T[]).filter((item) => Object.keys(item as object).length > 0);
@@ -104,6 +114,18 @@ export function links(netns?: string): IpLink[] {
 
 export function link(name: string, netns?: string): IpLink | undefined {
   return links(netns).find(({ ifname }) => ifname === name);
+}
+
+/** Names of all links, sorted: to see that nothing is left. */
+export function linkNames(netns?: string): string[] {
+  return links(netns)
+    .map(({ ifname }) => ifname)
+    .sort();
+}
+
+/** Names of what is in the pod beside the loopback. */
+export function podLinks(netns: string): string[] {
+  return linkNames(netns).filter((name) => name !== 'lo');
 }
 
 export function routes(netns?: string): IpRoute[] {
@@ -130,7 +152,7 @@ export interface Call {
 export function call(
   subject: Subject,
   command: 'ADD' | 'DEL' | 'CHECK' | 'STATUS' | 'GC',
-  config: Partial<NetConf> & { type: string },
+  config: Config,
   { containerID = 'c1', netns = '', ifName = 'eth0', args = '', prevResult, validAttachments }: Call = {},
 ): Promise<Result> {
   const full = { cniVersion: subject.cniVersion, name: 'testnet', ...config } as NetConf;

@@ -3,9 +3,15 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { afterEach } from 'node:test';
 import { killQuietly, processTree } from '@amphipod/linux';
+import type { SubjectName } from './fixture.ts';
 import type { CriServer } from './server.ts';
 
 export type Transport = 'spdy' | 'websocket';
+
+/** The transports that a server has: containerd 1.6 serves SPDY only. */
+export function transportsOf(subject: SubjectName): Transport[] {
+  return subject === 'amphipod' ? ['spdy', 'websocket'] : ['spdy'];
+}
 
 export interface SessionResult {
   /** 128 when a signal ended it. */

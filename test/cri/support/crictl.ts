@@ -20,6 +20,10 @@ export function findCrictl(): string | undefined {
   });
 }
 
+/** Why tests with crictl cannot run here; false when they can. */
+export const lacksCrictl =
+  findCrictl() === undefined && 'crictl is not installed: scripts/setup.sh test builds it where Go is';
+
 export interface Crictl {
   /** Runs crictl and returns what it prints. @throws Error when it fails */
   (...args: string[]): Promise<string>;

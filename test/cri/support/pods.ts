@@ -109,6 +109,17 @@ export async function removePod(cri: Cri, pod: Pod): Promise<void> {
   await cri.removePodSandbox({ podSandboxId: pod.id });
 }
 
+/** Runs a container in a pod of its own, and removes the pod once `work` is done; its ids are those of container and pod. */
+export async function withContainer(
+  { cri, image }: { cri: Cri; image: TestImage },
+  given: Omit<ContainerGiven, 'image'>,
+  work: (containerId: string, podSandboxId: string) => Promise<void>,
+): Promise<void> {
+  const pod = await runPod(cri);
+  await work(await startContainer(cri, pod, { image, ...given }), pod.id);
+  await removePod(cri, pod);
+}
+
 /** The status of a container once it has ended. */
 export async function exited(cri: Cri, containerId: string, timeoutMs = 10_000) {
   return eventually(
@@ -149,6 +160,12 @@ export async function execText(cri: Cri, containerId: string, command: string[])
   const { stdout, stderr, exitCode } = await cri.execSync({ containerId, cmd: command, timeout: 10 });
   const text = Buffer.from(stdout).toString();
   return exitCode === 0 ? text : `${text}${Buffer.from(stderr).toString()}exit ${exitCode}\n`;
+}
+
+/** How many processes in a container have `text` in their command line. */
+export async function processesLike(cri: Cri, containerId: string, text: string): Promise<number> {
+  const script = `ps | grep -c "[${text[0]}]${text.slice(1)}"; true`;
+  return Number(await execText(cri, containerId, ['sh', '-c', script]));
 }
 
 /**

@@ -1,22 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { bridgeConfig, dualStack } from '../../conformance/lib/configs.ts';
 import { lacksLinkKind, lacksVlanFiltering } from '../../conformance/lib/requirements.ts';
 import { World } from '../../conformance/lib/world.ts';
 import { failEveryStep } from './fail-every-step.ts';
 
-const bridge = (dataDir: string) => ({
-  type: 'bridge',
-  bridge: 'tb0',
-  isGateway: true,
-  ipMasq: true,
-  hairpinMode: true,
-  ipam: {
-    type: 'host-local',
-    ranges: [[{ subnet: '10.99.0.0/24' }], [{ subnet: 'fd00:99::/64' }]],
-    routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
-    dataDir,
-  },
-});
+const bridge = (world: World) =>
+  bridgeConfig(world, { ipMasq: true, hairpinMode: true, ipam: dualStack(world) });
 
 const mayStayOfFirst = {
   '^nft\\.': 'tables without elements, which the next pod needs',
@@ -30,7 +20,7 @@ const staysAfterDel = { '^(links|sysctls|routes)\\.host': 'the bridge' };
 test('bridge, first pod of the machine: each step fails, and nothing is left', async () => {
   using world = new World();
   const netns = world.netns('pod');
-  const plugins = [bridge(world.dataDir)];
+  const plugins = [bridge(world)];
   const steps = await failEveryStep({
     world,
     netns,
@@ -45,7 +35,7 @@ test('bridge, first pod of the machine: each step fails, and nothing is left', a
 test('bridge, a further pod: each step fails, and nothing is left', async () => {
   using world = new World();
   const netns = world.netns('pod');
-  const plugins = [bridge(world.dataDir)];
+  const plugins = [bridge(world)];
   const mayStay = {
     '^files\\..*last_reserved_ip\\.\\d': 'the state of the pool',
     '^sysctls\\.pod\\..*/lo/': 'settings of the pod, whose namespace goes with it',
@@ -57,7 +47,7 @@ test('bridge, a further pod: each step fails, and nothing is left', async () => 
 test('bridge with macspoofchk: each step fails, and nothing is left', async () => {
   using world = new World();
   const netns = world.netns('pod');
-  const { ipam: _, ...layer2 } = bridge(world.dataDir);
+  const { ipam: _, ...layer2 } = bridge(world);
   const plugins = [{ ...layer2, ipMasq: false, macspoofchk: true }];
   const options = { world, netns, plugins, mayStay: mayStayOfFirst, staysAfterDel };
   const first = await failEveryStep({ ...options, isFirst: true });
@@ -77,9 +67,7 @@ test('bridge with VLANs: each step fails, and nothing is left', {
 }, async () => {
   using world = new World();
   const netns = world.netns('pod');
-  const plugins = [
-    { ...bridge(world.dataDir), vlan: 100, vlanTrunk: [{ minID: 200, maxID: 210 }, { id: 220 }] },
-  ];
+  const plugins = [{ ...bridge(world), vlan: 100, vlanTrunk: [{ minID: 200, maxID: 210 }, { id: 220 }] }];
   const options = { world, netns, plugins, mayStay: mayStayOfFirst };
   const bridgeAndVlan = { ...staysAfterDel, '^bridgeVlans': 'the bridge is in the VLAN' };
   const first = await failEveryStep({ ...options, staysAfterDel: bridgeAndVlan, isFirst: true });

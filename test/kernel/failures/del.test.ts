@@ -2,13 +2,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createInvoker, type InProcessPlugins, type NetConf, type Result } from '@amphipod/cni';
 import { pluginBinDir } from '@amphipod/plugins';
-import { links, run, World } from '../../conformance/lib/world.ts';
+import { bridgeConfig, dualStack } from '../../conformance/lib/configs.ts';
+import { linkNames, links, run, World } from '../../conformance/lib/world.ts';
 import { Fuse, fusedPlugins } from './fuse.ts';
 
 test('DEL goes on after a failure and finishes when it is repeated', async () => {
   using world = new World();
   const fuse = new Fuse();
-  const call = caller(fusedPlugins(fuse), bridgeConfig(world));
+  const call = caller(fusedPlugins(fuse), {
+    cniVersion: '1.1.0',
+    name: 'testnet',
+    ...bridgeConfig(world, { ipMasq: true, hairpinMode: true, ipam: dualStack(world) }),
+  });
   const netns = world.netns('a');
   for (let failAt = 1; ; failAt++) {
     const prevResult = await call('ADD', netns);
@@ -29,12 +34,7 @@ test('DEL goes on after a failure and finishes when it is repeated', async () =>
     }
     fuse.disarm();
     await call('DEL', netns, prevResult);
-    assert.deepEqual(
-      links()
-        .map(({ ifname }) => ifname)
-        .sort(),
-      ['lo', 'tb0'],
-    );
+    assert.deepEqual(linkNames(), ['lo', 'tb0']);
     assert.doesNotMatch(run('nft', 'list', 'ruleset'), /pod\/eth0/);
   }
 });
@@ -48,22 +48,4 @@ function caller(inProcess: InProcessPlugins, config: NetConf) {
       { containerID: 'pod', netns, ifName: 'eth0', args: '', config, prevResult },
       new AbortController().signal,
     );
-}
-
-function bridgeConfig(world: World): NetConf {
-  return {
-    cniVersion: '1.1.0',
-    name: 'testnet',
-    type: 'bridge',
-    bridge: 'tb0',
-    isGateway: true,
-    ipMasq: true,
-    hairpinMode: true,
-    ipam: {
-      type: 'host-local',
-      ranges: [[{ subnet: '10.99.0.0/24' }], [{ subnet: 'fd00:99::/64' }]],
-      routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
-      dataDir: world.dataDir,
-    },
-  };
 }

@@ -1,9 +1,9 @@
 /** The plugins that give a pod one link: each step of ADD fails, and nothing is left. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { makeMaster } from '../../conformance/lib/link-plugin-cases.ts';
 import { lacksLinkKind } from '../../conformance/lib/requirements.ts';
-import { run, World } from '../../conformance/lib/world.ts';
+import { makeMaster } from '../../conformance/lib/veth-device.ts';
+import { inPod, run, World } from '../../conformance/lib/world.ts';
 import { failEveryStep } from './fail-every-step.ts';
 
 interface LinkCase {
@@ -38,7 +38,7 @@ const cases: LinkCase[] = [
     plugin: { type: 'tap', bridge: 'br0', mtu: 1400, mac: 'c2:00:00:00:00:01', owner: 1, group: 2 },
     kind: 'tun',
     steps: 12,
-    prepare: (netns) => run('nsenter', `--net=${netns}`, 'ip', 'link', 'add', 'br0', 'type', 'bridge'),
+    prepare: (netns) => inPod(netns, 'ip', 'link', 'add', 'br0', 'type', 'bridge'),
   },
   {
     name: 'host-device, in use on the host',

@@ -1,19 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { dualStack } from '../../conformance/lib/configs.ts';
 import { World } from '../../conformance/lib/world.ts';
 import { failEveryStep } from './fail-every-step.ts';
 
-const ptp = (dataDir: string) => ({
-  type: 'ptp',
-  ipMasq: true,
-  mtu: 1400,
-  ipam: {
-    type: 'host-local',
-    ranges: [[{ subnet: '10.99.0.0/24' }], [{ subnet: 'fd00:99::/64' }]],
-    routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
-    dataDir,
-  },
-});
+const ptp = (world: World) => ({ type: 'ptp', ipMasq: true, mtu: 1400, ipam: dualStack(world) });
 const ofPodAndPool = {
   '^files\\..*(lock|last_reserved_ip\\.\\d)': 'the state of the pool',
   '^sysctls\\.pod\\..*/(lo|all)/': 'settings of the pod, whose namespace goes with it',
@@ -22,7 +13,7 @@ const ofPodAndPool = {
 test('ptp, first pod of the machine: each step fails, and nothing is left', async () => {
   using world = new World();
   const netns = world.netns('pod');
-  const plugins = [ptp(world.dataDir)];
+  const plugins = [ptp(world)];
   const mayStay = {
     ...ofPodAndPool,
     '^nft\\.': 'tables without elements, which the next pod needs',
@@ -39,7 +30,7 @@ test('ptp, a further pod: each step fails, and nothing is left', async () => {
   const steps = await failEveryStep({
     world,
     netns,
-    plugins: [ptp(world.dataDir)],
+    plugins: [ptp(world)],
     mayStay: ofPodAndPool,
   });
   assert.ok(steps.length >= 12, steps.join('\n'));

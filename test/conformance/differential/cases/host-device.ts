@@ -1,8 +1,7 @@
-import { run } from '../../lib/world.ts';
+import { MAC, makeDevice } from '../../lib/veth-device.ts';
 import type { DifferentialCase } from '../case.ts';
 
 const versions = ['0.3.1', '0.4.0', '1.0.0'];
-const mac = 'c2:00:00:00:00:01';
 const ipam = {
   type: 'host-local',
   subnet: '10.99.0.0/24',
@@ -13,10 +12,7 @@ const notify = {
   '^sysctls\\.pod.*/arp_notify$': 'neighbours are told of addresses, as macvlan and ipvlan do',
 };
 
-function prepare(): void {
-  run('ip', 'link', 'add', 'dev0', 'address', mac, 'type', 'veth', 'peer', 'name', 'dev0p');
-  for (const end of ['dev0', 'dev0p']) run('ip', 'link', 'set', end, 'up');
-}
+const prepare = () => makeDevice();
 
 export const cases: DifferentialCase[] = [
   { name: 'device, layer 2', versions, prepare, plugins: [{ type: 'host-device', device: 'dev0' }] },
@@ -35,7 +31,7 @@ export const cases: DifferentialCase[] = [
   {
     name: 'hwaddr, IPv6',
     prepare,
-    plugins: [{ type: 'host-device', hwaddr: mac, ipam: six }],
+    plugins: [{ type: 'host-device', hwaddr: MAC, ipam: six }],
     differs: notify,
   },
   {

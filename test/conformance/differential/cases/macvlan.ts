@@ -1,4 +1,4 @@
-import { inPod, makeMaster } from '../../lib/link-plugin-cases.ts';
+import { makeMaster, makeMasterInPod } from '../../lib/veth-device.ts';
 import { run } from '../../lib/world.ts';
 import type { DifferentialCase } from '../case.ts';
 
@@ -71,10 +71,7 @@ export const cases: DifferentialCase[] = [
     name: 'linkInContainer',
     plugins: [{ type: 'macvlan', master: 'm0', linkInContainer: true, ipam }],
     needsLinkKind: 'macvlan',
-    prepare(_world, netns) {
-      inPod(netns, 'ip', 'link', 'add', 'm0', 'type', 'veth', 'peer', 'name', 'm0p');
-      for (const end of ['m0', 'm0p']) inPod(netns, 'ip', 'link', 'set', end, 'up');
-    },
+    prepare: (_world, netns) => makeMasterInPod(netns, 'm0'),
     referenceLacks: 'linkInContainer (1.3.0)',
   },
 ];

@@ -1,4 +1,4 @@
-import { run } from '../../lib/world.ts';
+import { ipInPod, run } from '../../lib/world.ts';
 import type { DifferentialCase } from '../case.ts';
 
 function bridge(ipam: object, more: object = {}): DifferentialCase['plugins'][number] {
@@ -9,10 +9,6 @@ const sbr = { type: 'sbr' };
 const v4 = bridge({ subnet: '10.99.0.0/24' });
 const v6 = bridge({ subnet: 'fd00:99::/64' });
 const dualStack = { ranges: [[{ subnet: '10.99.0.0/24' }], [{ subnet: 'fd00:99::/64' }]] };
-
-function inPod(netns: string, ...lines: string[]): void {
-  for (const line of lines) run('nsenter', `--net=${netns}`, 'ip', ...line.split(' '));
-}
 
 /** The reference's bridge and macvlan cannot be checked together with its sbr. */
 const differs = { '^check$': 'the reference looks for gateways and routes in the main table alone' };
@@ -66,7 +62,7 @@ export const cases: DifferentialCase[] = [
     name: 'tables that rules lead to are taken',
     plugins: [v4, sbr],
     prepare: (_world, netns) =>
-      inPod(netns, 'rule add from 10.1.1.1 table 100', '-6 rule add from fd00::1 table 101'),
+      ipInPod(netns, 'rule add from 10.1.1.1 table 100', '-6 rule add from fd00::1 table 101'),
     differs,
   },
   {
@@ -75,7 +71,7 @@ export const cases: DifferentialCase[] = [
     ifName: 'net1',
     prepare(_world, netns) {
       run('ip', ...'link add host-a type veth peer name eth0 netns'.split(' '), netns);
-      inPod(
+      ipInPod(
         netns,
         'link set eth0 up',
         'address add 10.88.0.2/24 dev eth0',

@@ -1,4 +1,4 @@
-import { inPod } from '../../lib/link-plugin-cases.ts';
+import { inPod } from '../../lib/world.ts';
 import type { DifferentialCase } from '../case.ts';
 
 const referenceLacks = 'the plugin (1.4.0)';

@@ -1,4 +1,4 @@
-import { inPod, makeMaster } from '../../lib/link-plugin-cases.ts';
+import { makeMaster, makeMasterInPod } from '../../lib/veth-device.ts';
 import type { DifferentialCase } from '../case.ts';
 
 const versions = ['0.3.1', '0.4.0', '1.0.0'];
@@ -33,10 +33,7 @@ export const cases: DifferentialCase[] = [
     name: 'linkInContainer',
     plugins: [{ type: 'vlan', master: 'm0', vlanId: 5, linkInContainer: true, ipam }],
     needsLinkKind: 'vlan',
-    prepare(_world, netns) {
-      inPod(netns, 'ip', 'link', 'add', 'm0', 'type', 'veth', 'peer', 'name', 'm0p');
-      for (const end of ['m0', 'm0p']) inPod(netns, 'ip', 'link', 'set', end, 'up');
-    },
+    prepare: (_world, netns) => makeMasterInPod(netns, 'm0'),
     referenceLacks: 'linkInContainer (1.3.0)',
   },
 ];

@@ -1,4 +1,4 @@
-import { run } from '../../lib/world.ts';
+import { ipInPod, run } from '../../lib/world.ts';
 import type { DifferentialCase } from '../case.ts';
 
 function bridge(ipam: object): DifferentialCase['plugins'][number] {
@@ -8,10 +8,6 @@ function bridge(ipam: object): DifferentialCase['plugins'][number] {
 const needsLinkKind = 'vrf';
 const vrf = { type: 'vrf', vrfname: 'blue' };
 const v4 = bridge({ subnet: '10.99.0.0/24' });
-
-function inPod(netns: string, ...lines: string[]): void {
-  for (const line of lines) run('nsenter', `--net=${netns}`, 'ip', ...line.split(' '));
-}
 
 /** The reference's bridge cannot be checked together with its vrf. */
 const differs = { '^check$': 'the reference looks for gateways and routes in the main table alone' };
@@ -39,7 +35,7 @@ export const cases: DifferentialCase[] = [
     plugins: [v4, vrf],
     prepare(_world, netns) {
       run('ip', ...'link add host-a type veth peer name other netns'.split(' '), netns);
-      inPod(netns, 'link add blue type vrf table 9', 'link set blue up', 'link set other master blue');
+      ipInPod(netns, 'link add blue type vrf table 9', 'link set blue up', 'link set other master blue');
     },
     differs,
   },
