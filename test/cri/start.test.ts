@@ -12,14 +12,23 @@ const start = ['npm', 'start', '--silent', '--'];
 
 // A newcomer's machine has no links and rules of other suites, and nobody else writes to its /tmp and /var/tmp: this file runs
 // itself in namespaces of its own.
-const emptyTmp = 'for dir in /tmp /var/tmp; do mount -t tmpfs -o mode=1777 tmp $dir; done; exec "$@"';
+// A project that lies in there is brought back.
+const emptyTmp = `
+  cd "$1"
+  for dir in /tmp /var/tmp; do mount -t tmpfs -o mode=1777 tmp $dir; done
+  if [ ! -d "$1" ]; then
+    mkdir -p "$1"
+    mount --no-canonicalize --bind . "$1"
+  fi
+  shift
+  exec "$@"`;
 if (process.env.AMPHIPOD_TEST_CLEAN === undefined) {
   test('npm start, on a clean machine', { timeout: 300_000 }, async () => {
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
     const command = [
       'sh',
       `${projectDir}/scripts/in-namespaces.sh`,
-      ...['sh', '-ec', emptyTmp, 'sh'],
+      ...['sh', '-ec', emptyTmp, 'sh', projectDir],
       process.execPath,
       '--test',
       import.meta.filename,
