@@ -4,6 +4,8 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { test } from 'node:test';
 import { SpdyConnection } from './connection.ts';
+import { controlFrame, dataHead, FLAG_FIN, FRAME, synStream } from './frames.ts';
+import { HeaderEncoder } from './headers.ts';
 import type { SpdyStream } from './stream.ts';
 
 interface Pair {
@@ -102,6 +104,38 @@ test('a reader that lags holds up the sender, not the memory', async () => {
   let received = 0;
   for await (const chunk of yours) received += (chunk as Buffer).length;
   assert.equal(received, sent);
+});
+
+test('a window that is granted behind data for a reader that lags is not waited for', {
+  timeout: 10_000,
+}, async () => {
+  const [peer, socket] = duplexPair();
+  const { promise: opened, resolve } = Promise.withResolvers<SpdyStream>();
+  const server = new SpdyConnection(socket, {
+    role: 'server',
+    onStream(stream) {
+      resolve(stream);
+      return true;
+    },
+  });
+  peer.resume();
+  peer.write(synStream(1, new HeaderEncoder().encode({})));
+  // Windows are granted here.
+  peer.write(controlFrame(FRAME.WINDOW_UPDATE, [0, 1]));
+  const stream = await opened;
+  const pause = () => new Promise((wait) => setTimeout(wait, 50));
+  await pause();
+  const echo = new Promise<void>((sent) => stream.write(Buffer.alloc(1 << 20), () => sent()));
+  const input = Buffer.alloc(400_000);
+  peer.write(Buffer.concat([dataHead(1, input.length), input]));
+  // The server has stopped reading by now.
+  await pause();
+  for (const id of [0, 1]) peer.write(controlFrame(FRAME.WINDOW_UPDATE, [id, 1 << 20]));
+  // A reader that reads on when what it wrote is gone, as a pipe through a command is.
+  await echo;
+  stream.resume();
+  peer.end(dataHead(1, 0, FLAG_FIN));
+  await server.closed;
 });
 
 test('headers that cannot be unpacked end the connection', async () => {

@@ -47,6 +47,8 @@ export class SpdyConnection {
   #sendWindow = initialWindowBytes;
   #received = 0;
   #wake: (() => void) | undefined;
+  /** Nothing is read, a window that is granted neither. */
+  #stalled = false;
   #closing = false;
 
   constructor(socket: Duplex, options: SpdyOptions) {
@@ -120,6 +122,9 @@ export class SpdyConnection {
   /** Waits while a reader lags. */
   async #untilRoom(): Promise<void> {
     const isFull = () => !this.#closing && this.#streams.values().some((stream) => stream.isFull);
+    // Whoever lags may be waiting for us to send: only the socket holds that up now.
+    this.#stalled = isFull();
+    if (this.#stalled) this.#sendWaiting();
     while (isFull()) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#wake = resolve;
@@ -129,6 +134,7 @@ export class SpdyConnection {
       this.#wake = undefined;
       if (this.#socket.destroyed || this.#options.hasHungUp?.()) throw new Error('connection closed');
     }
+    this.#stalled = false;
   }
 
   #onData({ streamId, bytes, fin }: DataPiece): void {
@@ -227,7 +233,8 @@ export class SpdyConnection {
   #sendData(stream: SpdyStream, bytes: Buffer, done: () => void): void {
     let rest = bytes;
     for (;;) {
-      const window = this.#peerGrants ? Math.min(stream.sendWindow, this.#sendWindow) : maxFrameBytes;
+      const window =
+        this.#peerGrants && !this.#stalled ? Math.min(stream.sendWindow, this.#sendWindow) : maxFrameBytes;
       if (window <= 0) {
         stream.waiting = { bytes: rest, done };
         return;
