@@ -76,8 +76,16 @@ for (const subject of subjects) {
             return session.output().includes(`${size}\r\n`);
           };
           await eventually('the first size', saysSize('50 200'), { everyMs: 100 });
-          await run(['stty', '-F', terminalOf(session), 'rows', '33', 'cols', '44']);
-          await eventually('the new size', saysSize('33 44'), { everyMs: 100 });
+          // crictl listens for SIGWINCH a moment after it has sent the first size: a change before that is lost in it.
+          let columns = 44;
+          const changesSize = async () => {
+            await run(['stty', '-F', terminalOf(session), 'rows', '33', 'cols', `${columns}`]);
+            return await eventually('the size', saysSize(`33 ${columns++}`), {
+              everyMs: 100,
+              timeoutMs: 1000,
+            });
+          };
+          await eventually('a new size', changesSize);
         });
       });
     }
