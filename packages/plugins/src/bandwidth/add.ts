@@ -1,4 +1,4 @@
-import { CniError, type PluginRequest, type Result } from '@amphipod/cni';
+import type { PluginRequest, Result } from '@amphipod/cni';
 import type { UndoStack } from '@amphipod/linux';
 import {
   type Link,
@@ -11,6 +11,7 @@ import {
 } from '@amphipod/netlink';
 import type { PluginHost } from '../lib/host.ts';
 import { ownerOf } from '../lib/owner-of.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { withUndo } from '../lib/with-undo.ts';
 import { readConfig } from './config.ts';
 import { findHostInterface } from './find-host-interface.ts';
@@ -24,10 +25,7 @@ const FLOW = tcHandle(1, 1);
 /** Token buckets on the host's end of the pair, for what the pod receives, and on an ifb, for what it sends. */
 export async function add(request: PluginRequest, host: PluginHost): Promise<Result> {
   const { ingress, egress, shaped } = readConfig(request);
-  const { prevResult } = request;
-  if (prevResult === undefined) {
-    throw new CniError('invalid-network-config', 'must be called as chained plugin');
-  }
+  const prevResult = requirePrevResult(request, 'must be called as chained plugin');
   if (ingress === undefined && egress === undefined) return prevResult;
   const veth = findHostInterface(request, host, prevResult);
   const psched = readPsched();

@@ -1,4 +1,4 @@
-import { CniError, type PluginRequest } from '@amphipod/cni';
+import type { PluginRequest } from '@amphipod/cni';
 import {
   htbClassList,
   type Link,
@@ -11,6 +11,7 @@ import {
 import { checkFailure } from '../lib/check-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
 import { ownerOf } from '../lib/owner-of.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { INGRESS } from './add.ts';
 import { readConfig } from './config.ts';
 import { findHostInterface } from './find-host-interface.ts';
@@ -21,10 +22,7 @@ import { type Side, subnetFilter } from './subnet-filter.ts';
 /** Looks whether both directions are still limited as the configuration says. */
 export async function check(request: PluginRequest, host: PluginHost): Promise<void> {
   const { ingress, egress, shaped } = readConfig(request);
-  const { prevResult } = request;
-  if (prevResult === undefined) {
-    throw new CniError('invalid-network-config', 'must be called as a chained plugin');
-  }
+  const prevResult = requirePrevResult(request, 'must be called as a chained plugin');
   if (ingress === undefined && egress === undefined) return;
   const veth = findHostInterface(request, host, prevResult);
   const psched = readPsched();

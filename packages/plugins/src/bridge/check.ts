@@ -6,12 +6,12 @@ import {
   checkHostEnd,
   checkPodInterface,
   findPodInterface,
-  requirePrevResult,
 } from '../lib/check-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
 import { checkIpMasq } from '../lib/ip-masq.ts';
 import { ipamCall } from '../lib/ipam.ts';
 import { ownerOf } from '../lib/owner-of.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { type BridgeConfig, readConfig } from './config.ts';
 import { gatewaysOf } from './gateway.ts';
 import { hasMacSpoofCheck } from './mac-spoof-check.ts';

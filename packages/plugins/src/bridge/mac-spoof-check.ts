@@ -10,6 +10,7 @@ import {
   nftListRules,
   nftTransaction,
 } from '@amphipod/netlink';
+import { ifThere } from '../lib/if-there.ts';
 import { isStaleTag, type Owner, ownerTag } from '../lib/owner.ts';
 import { removeUnusedTable } from '../lib/remove-unused-table.ts';
 
@@ -85,15 +86,6 @@ export function hasMacSpoofCheck(conn: Nft, owner: Owner, { name, mac }: Checked
       nftListRules(conn, CHAIN).length === rules().length,
     false,
   );
-}
-
-function ifThere<T>(look: () => T, otherwise: T): T {
-  try {
-    return look();
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return otherwise;
-    throw error;
-  }
 }
 
 function removeWhere(conn: Nft, isUnwanted: (element: NftElement) => boolean): void {

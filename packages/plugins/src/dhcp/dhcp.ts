@@ -8,7 +8,8 @@ import {
   stringifyJson,
 } from '@amphipod/cni';
 import { Attempts } from '../lib/attempts.ts';
-import { checkFailure, requirePrevResult } from '../lib/check-interface.ts';
+import { checkFailure } from '../lib/check-interface.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { readConfig } from './config.ts';
 import { leaseDir, readLease, readLeases, removeLease } from './lease-record.ts';
 import { callDaemon, type DhcpMethod, NoDaemonError, pingDaemon } from './rpc-client.ts';

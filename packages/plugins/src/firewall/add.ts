@@ -1,8 +1,9 @@
-import { CniError, type PluginRequest, type Result } from '@amphipod/cni';
+import type { PluginRequest, Result } from '@amphipod/cni';
 import type { UndoStack } from '@amphipod/linux';
 import type { PluginHost } from '../lib/host.ts';
 import { ownerTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { withUndo } from '../lib/with-undo.ts';
 import { claimAddresses, findAddresses, forgetAddresses } from './address-owners.ts';
 import { chooseBackend } from './backend.ts';
@@ -15,10 +16,7 @@ import { addressesOf, hostCidr, isolationOnly, rulesFor } from './rules.ts';
 /** Lets a pod's packets through the machine's firewall; the result is that of the plugin before. */
 export async function add(request: PluginRequest, host: PluginHost): Promise<Result> {
   const config = readConfig(request);
-  const { prevResult } = request;
-  if (prevResult === undefined) {
-    throw new CniError('invalid-network-config', 'missing prevResult from earlier plugin');
-  }
+  const prevResult = requirePrevResult(request, 'missing prevResult from earlier plugin');
   const tag = ownerTag(ownerOf(request));
   const backend = await chooseBackend(config);
   if (backend === 'nftables') {

@@ -10,6 +10,7 @@ import {
   nftListElements,
   nftTransaction,
 } from '@amphipod/netlink';
+import { ifThere } from '../lib/if-there.ts';
 import { removeUnusedTable } from '../lib/remove-unused-table.ts';
 
 // What iptables and firewalld keep for an address says nothing of whose it is. These sets do, so that a late DEL leaves the
@@ -65,21 +66,11 @@ export function removeUnusedOwnersTable(conn: Nft): void {
 }
 
 function find(conn: Nft, ip: IpAddress): NftElement | undefined {
-  try {
-    return nftFindElement(conn, sets[ip.family], [ip]);
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  return ifThere(() => nftFindElement(conn, sets[ip.family], [ip]), undefined);
 }
 
 function list(conn: Nft, set: NftSet): NftElement[] {
-  try {
-    return nftListElements(conn, set);
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return [];
-    throw error;
-  }
+  return ifThere(() => nftListElements(conn, set), []);
 }
 
 function elementsOp(op: 'create' | 'delete', family: IpFamily, elements: NftElement[]): NftOp {

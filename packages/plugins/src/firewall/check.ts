@@ -1,6 +1,7 @@
-import { CniError, type PluginRequest } from '@amphipod/cni';
+import type { PluginRequest } from '@amphipod/cni';
 import { checkFailure } from '../lib/check-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { chooseBackend } from './backend.ts';
 import { readConfig } from './config.ts';
 import { isZoneSource } from './firewalld.ts';
@@ -18,10 +19,7 @@ import {
 /** Looks whether the pod's rules and those that all pods share are there. */
 export async function check(request: PluginRequest, host: PluginHost): Promise<void> {
   const config = readConfig(request);
-  const { prevResult } = request;
-  if (prevResult === undefined) {
-    throw new CniError('invalid-network-config', 'missing prevResult from earlier plugin');
-  }
+  const prevResult = requirePrevResult(request, 'missing prevResult from earlier plugin');
   const backend = await chooseBackend(config);
   const families = rulesFor(prevResult, config);
   if (backend === 'firewalld') {

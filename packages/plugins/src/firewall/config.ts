@@ -1,5 +1,5 @@
 import { CniError, isJsonObject, type PluginRequest } from '@amphipod/cni';
-import { readKeys } from '../lib/read-keys.ts';
+import { keyFinder, readKeys } from '../lib/read-keys.ts';
 
 export type FirewallBackend = 'iptables' | 'nftables' | 'firewalld';
 export type IngressPolicy = 'open' | 'same-bridge' | 'isolated';
@@ -48,9 +48,10 @@ function isIngressPolicy(text: string): text is IngressPolicy {
 export function findConfig({
   config,
 }: Pick<PluginRequest, 'config'>): Pick<FirewallConfig, 'backend' | 'zone'> {
-  const { backend, firewalldZone }: Record<string, unknown> = isJsonObject(config) ? config : {};
+  const find = keyFinder(isJsonObject(config) ? config : {});
+  const firewalldZone = find('firewalldZone');
   return {
-    backend: backends.find((name) => name === backend) as FirewallBackend | undefined,
+    backend: backends.find((name) => name === find('backend')) as FirewallBackend | undefined,
     zone: typeof firewalldZone === 'string' && firewalldZone !== '' ? firewalldZone : 'trusted',
   };
 }

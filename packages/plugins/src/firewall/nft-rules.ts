@@ -15,6 +15,7 @@ import {
   nftTransaction,
 } from '@amphipod/netlink';
 import type { PluginHost } from '../lib/host.ts';
+import { ifThere } from '../lib/if-there.ts';
 import { type FamilyRules, type FirewallRule, FORWARD, SHARED_COMMENT } from './rules.ts';
 
 /** Others change the ruleset at the same time, never so often. */
@@ -121,12 +122,7 @@ export function listRules(
   family: IpFamily,
   of: { chain: string; containing?: readonly Buffer[] },
 ): NftRule[] {
-  try {
-    return nftListRules(conn, { ...tableOf(family), ...of });
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return [];
-    throw error;
-  }
+  return ifThere(() => nftListRules(conn, { ...tableOf(family), ...of }), []);
 }
 
 /** Whether a rule in the kernel says the same, whatever it has counted. */

@@ -1,9 +1,9 @@
 import { decodeDns, type Plugin, type PluginRequest, type Result, specVersions } from '@amphipod/cni';
 import { attachLink } from '../lib/attach-link.ts';
-import { requirePrevResult } from '../lib/check-interface.ts';
 import { checkLink } from '../lib/check-link.ts';
 import type { PluginHost } from '../lib/host.ts';
 import { ipamAdd, ipamCall } from '../lib/ipam.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { withUndo } from '../lib/with-undo.ts';
 import { readConfig } from './config.ts';
 import { del, gc } from './del.ts';

@@ -19,12 +19,6 @@ export function checkFailure(message: string): CniError {
   return new CniError('plugin-specific', message);
 }
 
-/** The result that the check is made against. @throws CniError invalid-network-config */
-export function requirePrevResult({ prevResult }: PluginRequest): Result {
-  if (prevResult === undefined) throw new CniError('invalid-network-config', 'Required prevResult missing');
-  return prevResult;
-}
-
 /** The pod's interface in a result. @throws CniError */
 export function findPodInterface(
   { interfaces = [] }: Result,

@@ -1,8 +1,9 @@
 import type { PluginRequest } from '@amphipod/cni';
 import type { Link } from '@amphipod/netlink';
-import { checkFailure, checkPodInterface, findPodInterface, requirePrevResult } from './check-interface.ts';
+import { checkFailure, checkPodInterface, findPodInterface } from './check-interface.ts';
 import type { PluginHost, Pod } from './host.ts';
 import { ipamCall } from './ipam.ts';
+import { requirePrevResult } from './prev-result.ts';
 
 /** CHECK of a plugin that gave the pod one link; `look` has what is the plugin's own. @throws CniError plugin-specific */
 export async function checkLink(

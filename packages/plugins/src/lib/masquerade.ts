@@ -14,6 +14,7 @@ import {
   nftTransaction,
   parseCidr,
 } from '@amphipod/netlink';
+import { ifThere } from './if-there.ts';
 import { isStaleTag, type Owner, ownerTag } from './owner.ts';
 import { removeUnusedTable } from './remove-unused-table.ts';
 
@@ -104,12 +105,7 @@ export function hasMasquerade(conn: Nft, owner: Owner, address: Cidr): boolean {
 }
 
 function findElement(conn: Nft, { ip }: Cidr): NftElement | undefined {
-  try {
-    return nftFindElement(conn, families[ip.family].map, [ip]);
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  return ifThere(() => nftFindElement(conn, families[ip.family].map, [ip]), undefined);
 }
 
 /** True when something was there to remove. */
@@ -125,12 +121,7 @@ function removeWhere(conn: Nft, isUnwanted: (comment: string | undefined) => boo
 }
 
 function listElements(conn: Nft, map: NftMap): NftElement[] {
-  try {
-    return nftListElements(conn, map);
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return [];
-    throw error;
-  }
+  return ifThere(() => nftListElements(conn, map), []);
 }
 
 function elementOp(op: 'create' | 'delete', owner: Owner, address: Cidr): NftOp {

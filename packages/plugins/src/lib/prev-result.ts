@@ -1,7 +1,16 @@
-import type { PluginRequest } from '@amphipod/cni';
+import { CniError, type PluginRequest, type Result } from '@amphipod/cni';
 import { type Cidr, isMac, tryParseCidr } from '@amphipod/netlink';
 
 type Request = Pick<PluginRequest, 'prevResult' | 'ifName'>;
+
+/** What the plugin before made. `message` has the words of the reference's plugin. @throws CniError invalid-network-config */
+export function requirePrevResult(
+  { prevResult }: Pick<PluginRequest, 'prevResult'>,
+  message = 'Required prevResult missing',
+): Result {
+  if (prevResult === undefined) throw new CniError('invalid-network-config', message);
+  return prevResult;
+}
 
 /** The addresses of the pod's interface in the previous result; what cannot be read is left out, for DEL. */
 export function podAddresses({ prevResult, ifName }: Request): Cidr[] {

@@ -4,6 +4,7 @@ import { type Cidr, type Nft, type NftElement, nftTransaction } from '@amphipod/
 import type { PluginHost } from '../lib/host.ts';
 import { ownerTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { withUndo } from '../lib/with-undo.ts';
 import { allowLoopback } from './allow-loopback.ts';
 import { addConditionalPorts, removeConditionalPorts } from './conditions.ts';
@@ -17,9 +18,7 @@ import { findElement, removeWhere } from './owned-elements.ts';
 
 /** Puts the pod's ports into the maps; the result is that of the plugin before. */
 export async function add(request: PluginRequest, host: PluginHost): Promise<Result> {
-  const { prevResult } = request;
-  if (prevResult === undefined)
-    throw new CniError('invalid-network-config', 'must be called as chained plugin');
+  const prevResult = requirePrevResult(request, 'must be called as chained plugin');
   const config = readConfig(request);
   if (config.mappings.length === 0) return prevResult;
   const owner = ownerOf(request);

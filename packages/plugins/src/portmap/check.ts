@@ -1,9 +1,10 @@
-import { CniError, type PluginRequest } from '@amphipod/cni';
+import type { PluginRequest } from '@amphipod/cni';
 import { formatIp, type IpAddress, nftListChains } from '@amphipod/netlink';
 import { checkFailure } from '../lib/check-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
 import { ownerTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { countConditionalPorts } from './conditions.ts';
 import { appliesTo, type PortmapConfig, readConfig } from './config.ts';
 import { entriesFor, podCidrs } from './entries.ts';
@@ -16,9 +17,7 @@ const neededChains = ['prerouting', 'output', 'postrouting', 'dnat'];
 
 /** Looks whether every port of the pod is still led to it. */
 export async function check(request: PluginRequest, host: PluginHost): Promise<void> {
-  const { prevResult } = request;
-  if (prevResult === undefined)
-    throw new CniError('invalid-network-config', 'must be called as chained plugin');
+  requirePrevResult(request, 'must be called as chained plugin');
   const config = readConfig(request);
   const owner = ownerOf(request);
   if (config.mappings.length === 0) return;

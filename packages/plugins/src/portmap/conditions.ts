@@ -1,5 +1,4 @@
 import { CniError } from '@amphipod/cni';
-import { isCode } from '@amphipod/linux';
 import {
   formatIp,
   type IpAddress,
@@ -8,6 +7,7 @@ import {
   nftListRules,
   nftTransaction,
 } from '@amphipod/netlink';
+import { ifThere } from '../lib/if-there.ts';
 import { runProgram } from '../lib/run-program.ts';
 import { appliesTo, type PortmapConfig } from './config.ts';
 import { formatEndpoint, isAny } from './entries.ts';
@@ -85,10 +85,5 @@ export function removeConditionalPorts(
 }
 
 function listRules(conn: Nft, family: IpAddress['family']): NftRule[] {
-  try {
-    return nftListRules(conn, { ...tables[family].ref, chain: CONDITIONS_CHAIN });
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return [];
-    throw error;
-  }
+  return ifThere(() => nftListRules(conn, { ...tables[family].ref, chain: CONDITIONS_CHAIN }), []);
 }

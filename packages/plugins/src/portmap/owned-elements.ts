@@ -1,4 +1,3 @@
-import { isCode } from '@amphipod/linux';
 import {
   type Nft,
   type NftElement,
@@ -8,6 +7,7 @@ import {
   nftListElements,
   nftTransaction,
 } from '@amphipod/netlink';
+import { ifThere } from '../lib/if-there.ts';
 import { removeUnusedTable } from '../lib/remove-unused-table.ts';
 import { hasConditionalPorts } from './conditions.ts';
 import { type Entry, elementOps, setsOf, tables } from './host-ports.ts';
@@ -40,21 +40,11 @@ export function removeEntries(conn: Nft, entries: readonly Entry[], comment: str
 
 /** The element with this key; undefined also when there is no such map or set. */
 export function findElement(conn: Nft, of: NftMap | NftSet, key: NftElement['key']): NftElement | undefined {
-  try {
-    return nftFindElement(conn, of, key);
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  return ifThere(() => nftFindElement(conn, of, key), undefined);
 }
 
 function listElements(conn: Nft, of: NftMap | NftSet): NftElement[] {
-  try {
-    return nftListElements(conn, of);
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return [];
-    throw error;
-  }
+  return ifThere(() => nftListElements(conn, of), []);
 }
 
 /** Removes the tables when no pod has a port any more. */

@@ -1,4 +1,4 @@
-import { CniError, type PluginRequest } from '@amphipod/cni';
+import type { PluginRequest } from '@amphipod/cni';
 import { type Cidr, formatCidr, type Rtnl, routeList } from '@amphipod/netlink';
 import {
   checkFailure,
@@ -11,6 +11,7 @@ import type { PluginHost } from '../lib/host.ts';
 import { checkIpMasq } from '../lib/ip-masq.ts';
 import { ipamCall } from '../lib/ipam.ts';
 import { ownerOf } from '../lib/owner-of.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { readConfig } from './config.ts';
 import { gatewaysOf, hostRoute, podAddressesOf, podRoutes } from './pod-routes.ts';
 
@@ -18,10 +19,7 @@ import { gatewaysOf, hostRoute, podAddressesOf, podRoutes } from './pod-routes.t
 export async function check(request: PluginRequest, host: PluginHost): Promise<void> {
   const { ipMasq } = readConfig(request);
   await ipamCall(request, 'CHECK');
-  const { prevResult } = request;
-  if (prevResult === undefined) {
-    throw new CniError('invalid-network-config', 'ptp: Required prevResult missing');
-  }
+  const prevResult = requirePrevResult(request, 'ptp: Required prevResult missing');
   const podInterface = findPodInterface(prevResult, request);
   using pod = host.openPod(request.netns);
   const podLink = checkPodInterface(pod, prevResult, podInterface);

@@ -1,5 +1,6 @@
 import { CniError, type PluginRequest, type Result } from '@amphipod/cni';
 import { type Cidr, type IpAddress, parseCidr, parseIp } from '@amphipod/netlink';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import type { Gateways } from './config.ts';
 
 /** An address of the pod's interface, and where packets from it go. */
@@ -11,11 +12,8 @@ export interface Source {
 }
 
 /** The previous result. @throws CniError invalid-network-config */
-export function requireChained({ prevResult }: PluginRequest): Result {
-  if (prevResult === undefined) {
-    throw new CniError('invalid-network-config', 'This plugin must be called as chained plugin');
-  }
-  return prevResult;
+export function requireChained(request: PluginRequest): Result {
+  return requirePrevResult(request, 'This plugin must be called as chained plugin');
 }
 
 /** The addresses of the interface, and those of which the result does not say whose they are. @throws CniError when there are none at all */

@@ -1,6 +1,7 @@
 import { type Plugin, type ResultIp, specVersions } from '@amphipod/cni';
 import { compareIp, formatCidr, formatIp, parseCidr, parseIp } from '@amphipod/netlink';
-import { checkFailure, requirePrevResult } from '../lib/check-interface.ts';
+import { checkFailure } from '../lib/check-interface.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { readConfig, type StaticAddress } from './config.ts';
 
 /** Gives the addresses that the configuration or the runtime names, and keeps nothing; docs/plugins/static.md */

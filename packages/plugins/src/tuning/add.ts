@@ -1,10 +1,10 @@
 import { CniError, type PluginRequest, type Result } from '@amphipod/cni';
 import type { UndoStack } from '@amphipod/linux';
 import { linkFind, linkSet } from '@amphipod/netlink';
-import { requirePrevResult } from '../lib/check-interface.ts';
 import type { PluginHost, Pod } from '../lib/host.ts';
 import { ownerTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { withUndo } from '../lib/with-undo.ts';
 import { requireAllowed } from './allowlist.ts';
 import { backupPath, readBackup, writeBackup } from './backup.ts';

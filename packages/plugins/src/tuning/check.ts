@@ -1,7 +1,8 @@
 import type { PluginRequest } from '@amphipod/cni';
 import { linkFind } from '@amphipod/netlink';
-import { checkFailure, requirePrevResult } from '../lib/check-interface.ts';
+import { checkFailure } from '../lib/check-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { readConfig } from './config.ts';
 import { type LinkSettings, settingsOf } from './link-settings.ts';
 import { readSysctls, sysctlFiles } from './sysctls.ts';

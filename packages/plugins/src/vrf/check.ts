@@ -1,7 +1,8 @@
-import { CniError, type PluginRequest, type Result } from '@amphipod/cni';
+import type { PluginRequest, Result } from '@amphipod/cni';
 import { linkFind } from '@amphipod/netlink';
 import { checkFailure } from '../lib/check-interface.ts';
 import type { PluginHost } from '../lib/host.ts';
+import { requirePrevResult } from '../lib/prev-result.ts';
 import { readConfig } from './config.ts';
 
 /** Looks whether the interface is in the VRF of the configuration, and that is up. */
@@ -21,7 +22,6 @@ export async function check(request: PluginRequest, host: PluginHost): Promise<v
 }
 
 /** @throws CniError invalid-network-config */
-export function requireResult({ prevResult }: PluginRequest): Result {
-  if (prevResult !== undefined) return prevResult;
-  throw new CniError('invalid-network-config', 'missing prevResult from earlier plugin');
+export function requireResult(request: PluginRequest): Result {
+  return requirePrevResult(request, 'missing prevResult from earlier plugin');
 }
