@@ -9,6 +9,7 @@ export {
   cgroupHugePages,
   cgroupMemoryDetails,
 } from './cgroup-details.ts';
+export { cgroupRestore, cgroupSettings, cgroupWrite } from './cgroup-settings.ts';
 export {
   type CgroupCpuUsage,
   type CgroupMemoryUsage,
