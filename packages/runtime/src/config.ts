@@ -15,6 +15,8 @@ export interface DaemonConfig {
   cniTimeoutMs: number;
   /** Name of the default OCI runtime. */
   runtime: string;
+  /** `cgroupfs` or `systemd`; empty: systemd where it runs. */
+  cgroupDriver: string;
   logLevel: LogLevel;
   /** Docker-format seccomp profile behind RuntimeDefault. */
   seccompProfile: string;

@@ -2,12 +2,17 @@ import type { Cni } from '@amphipod/cni';
 import type { ImageStore } from '@amphipod/images';
 import type { CgroupLayout } from '@amphipod/linux';
 import type { DaemonConfig } from './config.ts';
+import type { Events } from './events.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Pulls } from './images/pulls.ts';
 import type { Log } from './log.ts';
+import type { CgroupDriver } from './oci/cgroup-driver.ts';
 import type { ExitDirectory } from './oci/exits.ts';
 import type { OciRuntimes } from './oci/runtimes.ts';
 import type { Networks } from './pods/networks.ts';
+import type { CpuRates } from './stats/cpu-rates.ts';
+import type { MetricSet } from './stats/metrics/pod-metrics.ts';
+import type { WritableLayers } from './stats/writable-layers.ts';
 import type { KeyedMutex } from './store/keyed-mutex.ts';
 import type { NameRegistry } from './store/names.ts';
 import type { Store } from './store/store.ts';
@@ -30,9 +35,16 @@ export interface RuntimeContext {
   /** Programs found at start. */
   readonly programs: { conmon: string; init: string };
   readonly cgroups: CgroupLayout;
+  /** Who makes the cgroups: the OCI runtime itself, or systemd for it. */
+  readonly cgroupDriver: CgroupDriver;
   readonly exits: ExitDirectory;
   /** Serves the URLs of Exec, Attach and PortForward. */
   readonly streaming: StreamingServer;
+  /** What GetContainerEvents streams. */
+  readonly events: Events;
+  readonly cpuRates: CpuRates;
+  readonly layers: WritableLayers;
+  readonly metrics: MetricSet;
   readonly failpoint: Failpoint;
   /** /proc/sys/kernel/random/boot_id */
   readonly bootId: string;

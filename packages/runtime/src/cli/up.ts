@@ -14,6 +14,11 @@ export const command = defineCommand({
     'cni-cache-dir': { type: 'string', value: 'DIR', help: 'results of plugins (/var/lib/cni)' },
     'cni-timeout-ms': { type: 'string', value: 'MS', help: 'for each call of a plugin (60000)' },
     runtime: { type: 'string', value: 'NAME', help: 'default OCI runtime: runc or crun (whichever works)' },
+    'cgroup-driver': {
+      type: 'string',
+      value: 'NAME',
+      help: 'cgroupfs or systemd (systemd where it runs)',
+    },
     'seccomp-profile': { type: 'string', value: 'FILE', help: 'what RuntimeDefault means' },
     'stream-address': {
       type: 'string',

@@ -1,7 +1,10 @@
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import {
+  type handleServerStreamingCall,
   type handleUnaryCall,
+  Metadata,
   Server,
   ServerCredentials,
   type ServiceDefinition,
@@ -10,16 +13,25 @@ import {
 import type { RuntimeContext } from '../context.ts';
 import { ImageServiceService, RuntimeServiceService } from '../gen/api.ts';
 import { attach } from './attach.ts';
-import type { Handler } from './call.ts';
+import type { Handler, StreamHandler } from './call.ts';
+import { checkpointContainer } from './checkpoint-container.ts';
+import { containerStats } from './container-stats.ts';
 import { containerStatus } from './container-status.ts';
 import { createContainer } from './create-container.ts';
+import { Encoded } from './encoded.ts';
 import { exec } from './exec.ts';
 import { execSync } from './exec-sync.ts';
+import { getContainerEvents } from './get-container-events.ts';
 import { imageFsInfo } from './image-fs-info.ts';
 import { imageStatus } from './image-status.ts';
+import { listContainerStats } from './list-container-stats.ts';
 import { listContainers } from './list-containers.ts';
 import { listImages } from './list-images.ts';
+import { listMetricDescriptors } from './list-metric-descriptors.ts';
 import { listPodSandbox } from './list-pod-sandbox.ts';
+import { listPodSandboxMetrics } from './list-pod-sandbox-metrics.ts';
+import { listPodSandboxStats } from './list-pod-sandbox-stats.ts';
+import { podSandboxStats } from './pod-sandbox-stats.ts';
 import { podSandboxStatus } from './pod-sandbox-status.ts';
 import { portForward } from './port-forward.ts';
 import { pullImage } from './pull-image.ts';
@@ -34,6 +46,14 @@ import { status } from './status.ts';
 import { toServiceError } from './status-code.ts';
 import { stopContainer } from './stop-container.ts';
 import { stopPodSandbox } from './stop-pod-sandbox.ts';
+import { streamContainerStats } from './stream-container-stats.ts';
+import { streamContainers } from './stream-containers.ts';
+import { streamImages } from './stream-images.ts';
+import { streamPodSandboxMetrics } from './stream-pod-sandbox-metrics.ts';
+import { streamPodSandboxStats } from './stream-pod-sandbox-stats.ts';
+import { streamPodSandboxes } from './stream-pod-sandboxes.ts';
+import { updateContainerResources } from './update-container-resources.ts';
+import { updatePodSandboxResources } from './update-pod-sandbox-resources.ts';
 import { updateRuntimeConfig } from './update-runtime-config.ts';
 import { version } from './version.ts';
 
@@ -42,8 +62,11 @@ type Handlers<Definition> = {
   [Method in keyof Definition]?: Definition[Method] extends {
     requestDeserialize: (bytes: Buffer) => infer Request;
     responseDeserialize: (bytes: Buffer) => infer Response;
+    responseStream: infer Streams;
   }
-    ? Handler<Request, Response>
+    ? Streams extends true
+      ? StreamHandler<Request, Response>
+      : Handler<Request, Response | Encoded<Response>>
     : never;
 };
 
@@ -68,6 +91,21 @@ const runtimeService: Handlers<typeof RuntimeServiceService> = {
   attach,
   portForward,
   reopenContainerLog,
+  updateContainerResources,
+  updatePodSandboxResources,
+  containerStats,
+  listContainerStats,
+  podSandboxStats,
+  listPodSandboxStats,
+  listMetricDescriptors,
+  listPodSandboxMetrics,
+  checkpointContainer,
+  getContainerEvents,
+  streamPodSandboxes,
+  streamContainers,
+  streamContainerStats,
+  streamPodSandboxStats,
+  streamPodSandboxMetrics,
 };
 
 const imageService: Handlers<typeof ImageServiceService> = {
@@ -76,6 +114,7 @@ const imageService: Handlers<typeof ImageServiceService> = {
   pullImage,
   removeImage,
   imageFsInfo,
+  streamImages,
 };
 
 /** Serves CRI on a unix socket (mode 0660). A stale socket of a daemon that died is replaced. */
@@ -85,8 +124,8 @@ export async function serve(context: RuntimeContext, socket: string): Promise<Se
     'grpc.max_send_message_length': -1,
     'grpc.max_receive_message_length': 16 * 1024 * 1024,
   });
-  server.addService(RuntimeServiceService, implementation(context, runtimeService));
-  server.addService(ImageServiceService, implementation(context, imageService));
+  addService(server, RuntimeServiceService, { context, handlers: runtimeService });
+  addService(server, ImageServiceService, { context, handlers: imageService });
   mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
   rmSync(socket, { force: true });
   await new Promise<void>((resolve, reject) => {
@@ -98,15 +137,25 @@ export async function serve(context: RuntimeContext, socket: string): Promise<Se
   return server;
 }
 
-function implementation<D extends ServiceDefinition>(
-  context: RuntimeContext,
-  handlers: Handlers<D>,
-): UntypedServiceImplementation {
-  return Object.fromEntries(
-    Object.entries(handlers).map(([method, handler]) => [
-      method,
-      unary(context, method, handler as Handler<unknown, unknown>),
-    ]),
+function addService<D extends ServiceDefinition>(
+  server: Server,
+  definition: D,
+  { context, handlers }: { context: RuntimeContext; handlers: Handlers<D> },
+): void {
+  const methods = Object.entries(definition).map(([name, method]) => {
+    const { responseSerialize } = method;
+    const serialize = (value: unknown) => (value instanceof Encoded ? value.bytes : responseSerialize(value));
+    return [name, { ...method, responseSerialize: serialize }] as const;
+  });
+  const implementation = Object.entries(handlers).map(([name, handler]) => [
+    name,
+    definition[name]!.responseStream
+      ? streaming(context, name, handler as StreamHandler<unknown, unknown>)
+      : unary(context, name, handler as Handler<unknown, unknown>),
+  ]);
+  server.addService(
+    Object.fromEntries(methods) as ServiceDefinition,
+    Object.fromEntries(implementation) as UntypedServiceImplementation,
   );
 }
 
@@ -119,20 +168,57 @@ function unary(
   return (call, callback) => {
     const controller = new AbortController();
     call.on('cancelled', () => controller.abort());
-    const startedAt = performance.now();
-    const ms = () => Math.round((performance.now() - startedAt) * 10) / 10;
+    const elapsed = stopwatch();
     Promise.try(() => handler(context, call.request, { signal: controller.signal })).then(
       (response) => {
-        context.log.debug('call', { method, ms: ms() });
+        context.log.debug('call', { method, ms: elapsed() });
         callback(null, response);
       },
-      (error: unknown) => {
-        const status = toServiceError(error);
-        context.log.warn('call failed', { method, ms: ms(), code: status.name, error: status.details });
-        if (status.name === 'INTERNAL' && error instanceof Error)
-          context.log.error(error.stack ?? error.message);
-        callback(status);
-      },
+      (error: unknown) => callback(failure(context, error, { method, ms: elapsed() })),
     );
   };
+}
+
+/** The same for what a handler gives one by one. A client that does not read stops the handler, not the daemon. */
+function streaming(
+  context: RuntimeContext,
+  method: string,
+  handler: StreamHandler<unknown, unknown>,
+): handleServerStreamingCall<unknown, unknown> {
+  return async (call) => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    call.on('cancelled', () => controller.abort());
+    const elapsed = stopwatch();
+    try {
+      const messages = handler(context, call.request, { signal });
+      // Says that the stream is open, however long the first message takes.
+      call.sendMetadata(new Metadata());
+      for await (const message of messages) {
+        if (signal.aborted) return;
+        if (!call.write(message)) await once(call, 'drain', { signal });
+      }
+      context.log.debug('call', { method, ms: elapsed() });
+      call.end();
+    } catch (error) {
+      if (!signal.aborted) call.emit('error', failure(context, error, { method, ms: elapsed() }));
+    }
+  };
+}
+
+function stopwatch(): () => number {
+  const startedAt = performance.now();
+  return () => Math.round((performance.now() - startedAt) * 10) / 10;
+}
+
+/** Logs what a handler threw and makes it the status that the client gets. */
+function failure(
+  { log }: RuntimeContext,
+  error: unknown,
+  { method, ms }: { method: string; ms: number },
+): ReturnType<typeof toServiceError> {
+  const status = toServiceError(error);
+  log.warn('call failed', { method, ms, code: status.name, error: status.details });
+  if (status.name === 'INTERNAL' && error instanceof Error) log.error(error.stack ?? error.message);
+  return status;
 }

@@ -67,6 +67,6 @@ function verboseInfo(context: RuntimeContext): Record<string, string> {
       problems: context.networks.errors.map((error) => error.message),
       calls: context.cni.callsUnderWay(),
     }),
-    cgroups: JSON.stringify({ version: context.cgroups.version, driver: 'cgroupfs' }),
+    cgroups: JSON.stringify({ version: context.cgroups.version, driver: context.cgroupDriver }),
   };
 }

@@ -4,6 +4,7 @@ import { parse as parseToml } from 'smol-toml';
 import type { DaemonConfig } from '../config.ts';
 import { CriError } from '../errors.ts';
 import { logLevels } from '../log.ts';
+import { cgroupDrivers } from '../oci/cgroup-driver.ts';
 
 const defaultConfigFile = '/etc/amphipod/config.toml';
 
@@ -16,6 +17,7 @@ const defaults: DaemonConfig = {
   cniCacheDir: '/var/lib/cni',
   cniTimeoutMs: 60_000,
   runtime: '',
+  cgroupDriver: '',
   logLevel: 'info',
   seccompProfile: '/usr/share/containers/seccomp.json',
   streamAddress: '127.0.0.1',
@@ -94,6 +96,9 @@ function set(
   if (typeof value !== typeof old) throw refused(`must be a ${typeof old}`);
   if (field === 'logLevel' && !(logLevels as string[]).includes(value as string)) {
     throw refused(`must be one of ${logLevels.join(', ')}`);
+  }
+  if (field === 'cgroupDriver' && value !== '' && !(cgroupDrivers as string[]).includes(value as string)) {
+    throw refused(`must be one of ${cgroupDrivers.join(', ')}, or empty for what this machine uses`);
   }
   if (field === 'streamPort' && !(Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 65_535))
     throw refused('must be a port number, or 0 for any free one');

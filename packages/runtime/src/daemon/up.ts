@@ -8,13 +8,18 @@ import type { DaemonConfig } from '../config.ts';
 import type { RuntimeContext } from '../context.ts';
 import { serve } from '../cri/server.ts';
 import { CriError, errorText } from '../errors.ts';
+import { Events } from '../events.ts';
 import { failpoints, fileFailpoint, noFailpoint } from '../failpoint.ts';
 import { Pulls } from '../images/pulls.ts';
 import { createLog, type Log } from '../log.ts';
+import { cgroupDrivers, detectCgroupDriver, ownCgroup } from '../oci/cgroup-driver.ts';
 import { ExitDirectory } from '../oci/exits.ts';
 import { findProgram, type OciRuntimes } from '../oci/runtimes.ts';
+import { stopUnit } from '../oci/stop-unit.ts';
 import { Networks } from '../pods/networks.ts';
-import { ownCgroup } from '../pods/release.ts';
+import { CpuRates } from '../stats/cpu-rates.ts';
+import { metricSet } from '../stats/metrics/pod-metrics.ts';
+import { WritableLayers } from '../stats/writable-layers.ts';
 import { KeyedMutex } from '../store/keyed-mutex.ts';
 import { NameRegistry } from '../store/names.ts';
 import { Store } from '../store/store.ts';
@@ -55,6 +60,11 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
   // The exit codes of commands that the OCI runtime started for Exec come to the daemon (docs/adr/0015).
   using _subreaper = becomeSubreaper();
   await using streaming = await startStreaming(config, log);
+  const cgroups = detectCgroups();
+  const cgroupDriver = cgroupDrivers.find((driver) => driver === config.cgroupDriver) ?? detectCgroupDriver();
+  using layers = new WritableLayers((container, error) =>
+    log.warn('measure writable layer', { container, error: errorText(error) }),
+  );
   const context: RuntimeContext = {
     config,
     log,
@@ -77,7 +87,12 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
     }),
     networks: new Networks(config.cniConfDir),
     ...findPrograms(config),
-    cgroups: detectCgroups(),
+    cgroups,
+    cgroupDriver,
+    events: new Events(),
+    cpuRates: new CpuRates(),
+    layers,
+    metrics: metricSet(cgroups),
     failpoint: config.failpoints ? fileFailpoint(`${config.state}/failpoint`) : noFailpoint,
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
   };
@@ -85,11 +100,24 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
   using _watch = watchExits(context);
   await using _plugins = await servePlugins(context, plugins);
   const server = await serve(context, config.socket);
-  log.info('ready', { socket: config.socket, runtime: context.runtimes.default.name, pid: process.pid });
+  log.info('ready', {
+    socket: config.socket,
+    runtime: context.runtimes.default.name,
+    cgroupDriver,
+    pid: process.pid,
+  });
   await untilSignal();
   log.info('stopping; pods live on');
+  context.events.end();
   await stopServing(server);
-  if (store.sandboxes.list().length === 0) cgroupRemoveEmpty(context.cgroups, ownCgroup);
+  if (store.sandboxes.list().length === 0) await removeOwnParent(context);
+}
+
+/** Nobody needs the parent of the pods without a cgroup_parent while there is none. */
+async function removeOwnParent({ cgroups, cgroupDriver }: RuntimeContext): Promise<void> {
+  const parent = ownCgroup(cgroupDriver);
+  if (cgroupDriver === 'systemd') await stopUnit(parent.slice(1));
+  cgroupRemoveEmpty(cgroups, parent);
 }
 
 /** Calls under way may finish; nobody is waited for longer than this. */
