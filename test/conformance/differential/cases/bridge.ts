@@ -36,7 +36,8 @@ const vlanCases: DifferentialCase[] = [
     plugins: [{ ...bridge, vlan: 100, preserveDefaultVlan: true, ipam }],
     differs: {
       ...acceptRa,
-      'links\\.host.*vlan_filtering$': 'the reference lets the VLAN have no effect on a bridge that it did not make',
+      'links\\.host.*vlan_filtering$':
+        'the reference lets the VLAN have no effect on a bridge that it did not make',
     },
   },
   {
