@@ -28,6 +28,21 @@ export const command = defineCommand({
       value: 'HOST[,HOST]',
       help: 'registries reached over plain HTTP',
     },
+    'registry-config-dir': {
+      type: 'string',
+      value: 'DIR',
+      help: "mirrors and TLS: containerd's REGISTRY/hosts.toml files (/etc/containerd/certs.d)",
+    },
+    'registry-auth-file': {
+      type: 'string',
+      value: 'FILE',
+      help: "credentials: docker's config.json or containers' auth.json",
+    },
+    'signature-policy': {
+      type: 'string',
+      value: 'FILE',
+      help: 'which images need a signature: policy.json (none do)',
+    },
     'log-level': { type: 'string', value: 'LEVEL', help: 'debug, info, warn or error' },
     config: { type: 'string', value: 'FILE', help: 'settings in TOML (/etc/amphipod/config.toml)' },
     failpoints: {

@@ -23,6 +23,9 @@ const defaults: DaemonConfig = {
   streamTlsCert: '',
   streamTlsKey: '',
   insecureRegistries: [],
+  registryConfigDir: '/etc/containerd/certs.d',
+  registryAuthFile: '',
+  signaturePolicy: '',
   failpoints: false,
 };
 
@@ -104,6 +107,12 @@ function set(
     !(value as string).startsWith('/')
   ) {
     throw refused('must be an absolute path');
+  }
+  if (
+    ['registryConfigDir', 'registryAuthFile', 'signaturePolicy'].includes(field) &&
+    !/^(?:\/|$)/.test(value as string)
+  ) {
+    throw refused('must be an absolute path, or empty for none');
   }
   config[field] = value;
 }

@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createCni } from '@amphipod/cni';
-import { openImageStore } from '@amphipod/images';
+import { type ImageStore, openImageStore } from '@amphipod/images';
 import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
 import { builtinPlugins } from '@amphipod/plugins';
 import type { Server } from '@grpc/grpc-js';
@@ -49,7 +49,7 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
   mkdirSync(config.state, { recursive: true, mode: 0o711 });
   using _lock = lockRoot(config);
   using store = new Store(`${config.root}/amphipod.db`);
-  await using images = await openImageStore({ root: `${config.root}/images` });
+  await using images = await openImages(config);
   using exits = new ExitDirectory(`${config.state}/exits`);
   const plugins = builtinPlugins();
   // The exit codes of commands that the OCI runtime started for Exec come to the daemon (docs/adr/0015).
@@ -90,6 +90,19 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
   log.info('stopping; pods live on');
   await stopServing(server);
   if (store.sandboxes.list().length === 0) cgroupRemoveEmpty(context.cgroups, ownCgroup);
+}
+
+function openImages(config: DaemonConfig): Promise<ImageStore> {
+  const { registryConfigDir: certsDir, registryAuthFile: authFile, signaturePolicy } = config;
+  return openImageStore({
+    root: `${config.root}/images`,
+    registries: {
+      plainHttp: config.insecureRegistries,
+      ...(certsDir !== '' && { certsDir }),
+      ...(authFile !== '' && { authFile }),
+    },
+    ...(signaturePolicy !== '' && { signaturePolicy }),
+  });
 }
 
 /** Calls under way may finish; nobody is waited for longer than this. */
