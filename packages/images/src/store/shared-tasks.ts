@@ -70,15 +70,17 @@ export class SharedTasks<T, P = never> {
       return await (signal === undefined
         ? running.promise
         : Promise.race([running.promise, aborted.promise]));
+    } catch (error) {
+      if (running.waiters > 1 || signal?.aborted !== true) throw error;
+      running.controller.abort(signal.reason);
+      // The last to go sees to it that nothing goes on behind everybody's back; what was done before it heard is done.
+      return await running.promise.catch(() => {
+        throw error;
+      });
     } finally {
       signal?.removeEventListener('abort', onAbort);
       if (onProgress !== undefined) running.listeners.delete(onProgress);
       running.waiters -= 1;
-      if (running.waiters === 0) {
-        running.controller.abort(signal?.reason);
-        // The last to go sees to it that nothing goes on behind everybody's back.
-        await running.promise.catch(() => {});
-      }
     }
   }
 }
