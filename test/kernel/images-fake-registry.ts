@@ -16,7 +16,9 @@ export interface FakeRegistry {
 }
 
 export interface FakeRequest {
+  /** Without the `?ns=` that mirrors are sent. */
   path: string;
+  url: string;
   headers: IncomingMessage['headers'];
   /** How many requests for the same path came before. */
   earlier: number;
@@ -48,7 +50,8 @@ export async function startFakeRegistry(
     message.on('data', (chunk) => (body += chunk));
     message.on('end', () => {
       const blob = contentOf(layout, path);
-      if (misbehave({ path, headers: message.headers, earlier, body }, response, blob)) return;
+      const request = { path, url: message.url!, headers: message.headers, earlier, body };
+      if (misbehave(request, response, blob)) return;
       if (blob === undefined)
         answer(response, 404, JSON.stringify({ errors: [{ code: 'MANIFEST_UNKNOWN' }] }));
       else serve(response, blob, message.headers.range);
