@@ -67,6 +67,14 @@ class FakeSource implements SignatureSource {
     return this;
   }
 
+  /** As registries of before OCI 1.1: the list stands at a tag. */
+  withoutReferrersApi(): this {
+    for (const [subject, manifests] of this.#referrers)
+      this.#manifests.set(subject.replace(':', '-'), Buffer.from(JSON.stringify({ manifests })));
+    this.#referrers.clear();
+    return this;
+  }
+
   async getManifest(reference: string) {
     const bytes = this.#find(this.#manifests, reference);
     return { bytes, digest: sha256(bytes), contentType: undefined };
@@ -203,6 +211,8 @@ test('one good signature among others is enough; as referrer and for the index t
   const requirement = { type: 'sigstoreSigned', keyPath: path, ...matchRepository };
   await check(dir, [requirement], new FakeSource().sign([{ key: other.privateKey }, { key: privateKey }]));
   await check(dir, [requirement], new FakeSource().sign([{ key: privateKey }], { asReferrer: true }));
+  const listed = new FakeSource().sign([{ key: privateKey }], { asReferrer: true }).withoutReferrersApi();
+  await check(dir, [requirement], listed);
   const ofIndex = new FakeSource().sign([{ key: privateKey }], { subject: index });
   await check(dir, [requirement], ofIndex, { documents: [index, manifest] });
   await check(dir, [requirement], new FakeSource().sign([{ key: privateKey }]), {

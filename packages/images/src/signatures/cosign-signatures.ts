@@ -36,10 +36,13 @@ export async function fetchSignatures(
   signal: AbortSignal,
 ): Promise<FoundSignatures> {
   const found: FoundSignatures = { signatures: [], passedOver: [] };
-  const tag = `${digest.replace(':', '-')}.sig`;
-  const atTag = await orNothing(() => source.getManifest(tag, signal));
+  const tag = digest.replace(':', '-');
+  const atTag = await orNothing(() => source.getManifest(`${tag}.sig`, signal));
   if (atTag !== undefined) await collect(source, { manifest: atTag, found }, signal);
-  const referrers = await orNothing(() => source.getReferrers(digest, signal));
+  // Registries without the API have the list at a tag (distribution-spec, "Unavailable Referrers API").
+  const referrers =
+    (await orNothing(() => source.getReferrers(digest, signal))) ??
+    (await orNothing(() => source.getManifest(tag, signal)))?.bytes;
   for (const entry of referrersIn(referrers)) {
     if (entry.artifactType === artifactType) {
       const manifest = await orNothing(() => source.getManifest(entry.digest, signal));
