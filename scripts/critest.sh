@@ -7,5 +7,8 @@ if ! command -v go >/dev/null 2>&1; then
   exit 1
 fi
 sh scripts/setup.sh test
+dir=$(mktemp -d /var/tmp/amphipod-critest.XXXXXX)
+trap 'rm -rf "$dir"' EXIT
+bin/node24 test/critest/prepare.ts "$dir" </dev/null
 # Specs leave System V shared memory on what is the host to them.
-exec unshare --ipc sh scripts/in-namespaces.sh bin/node24 test/critest/run.ts "$@" </dev/null
+unshare --ipc sh scripts/in-namespaces.sh bin/node24 test/critest/run.ts "$dir" "$@" </dev/null

@@ -1,15 +1,14 @@
 /**
- * critest of cri-tools against `amphipod up`, with images made here: `npm run test:critest -- [--runs N] [--parallel N]
- * [flags of critest]`. Needs Go. Exits with 1 when a spec fails.
+ * critest against `amphipod up`, with what prepare.ts put into DIR: `run.ts DIR [--runs N] [--parallel N] [flags of critest]`.
+ * Exits with 1 when a spec fails.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { ownPluginDir, startAmphipod } from '../cri/support/amphipod.ts';
 import { bridgeConflist, testNetwork } from '../cri/support/network.ts';
 import { startRegistry } from '../cri/support/registry.ts';
-import { makeScratch } from '../cri/support/scratch.ts';
-import { buildCritest, criToolsVersion, withDigest } from './build.ts';
-import { buildCritestImages } from './images.ts';
+import { criToolsVersion } from './build.ts';
+import type { CritestImage } from './images.ts';
 import { printReport, readReport } from './report.ts';
 
 /** Registries of the images' names; all of them are mirrored by the one on loopback. */
@@ -33,11 +32,12 @@ function parseOptions(args: readonly string[]): Options {
   return options;
 }
 
-async function main({ runs, parallel, flags }: Options): Promise<number> {
-  const bin = buildCritest();
+async function main(dir: string, { runs, parallel, flags }: Options): Promise<number> {
+  const { bin, images } = JSON.parse(readFileSync(`${dir}/prepared.json`, 'utf8')) as {
+    bin: string;
+    images: CritestImage[];
+  };
   await using stack = new AsyncDisposableStack();
-  const { dir } = stack.use(makeScratch('critest'));
-  const images = buildCritestImages(dir);
   const registry = stack.use(await startRegistry(`${dir}/registry`));
   for (const { repository, tags, dir: layout, manifestDigest } of images) {
     const image = { dir: layout, name: `${repository}:${tags[0]}`, id: '', manifestDigest };
@@ -60,8 +60,6 @@ async function main({ runs, parallel, flags }: Options): Promise<number> {
       flags: ['--registry-config-dir', mirrors],
     }),
   );
-  const digest = images.find(({ repository }) => repository.endsWith('/test-image-digest'))!.manifestDigest;
-  withDigest(`${bin}/critest`, `${dir}/critest`, digest);
   writeFileSync(`${dir}/crictl.yaml`, '');
   let failures = 0;
   for (let run = 1; run <= runs; run++) {
@@ -89,4 +87,5 @@ async function main({ runs, parallel, flags }: Options): Promise<number> {
   return failures === 0 ? 0 : 1;
 }
 
-process.exitCode = await main(parseOptions(process.argv.slice(2)));
+const [dir = '', ...args] = process.argv.slice(2);
+process.exitCode = await main(dir, parseOptions(args));
