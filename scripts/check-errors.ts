@@ -24,6 +24,12 @@ const sources: CodeSource[] = [
     name: /'([a-z-]+)'/g,
   },
   {
+    errorClass: 'FabricError',
+    file: 'packages/fabric/src/errors.ts',
+    declaration: /export type FabricErrorCode =([^;]*);/,
+    name: /'([a-z-]+)'/g,
+  },
+  {
     errorClass: 'CniError',
     file: 'packages/cni/src/errors.ts',
     declaration: /export const cniErrorNumbers = \{(.*?)\n\} as const/s,

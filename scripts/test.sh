@@ -1,20 +1,20 @@
 #!/bin/sh
-# Runs test suites: scripts/test.sh SUITE…, or "all". Suites: unit kernel conformance cri failpoint
+# Runs test suites: scripts/test.sh SUITE…, or "all". Suites: unit kernel conformance cri failpoint cluster
 # All files of a call go through one test runner, one after the other, so that one summary ends it.
 set -eu
 exec </dev/null
 cd "$(dirname "$0")/.."
-if [ $# -eq 0 ] || [ "$1" = all ]; then set -- unit kernel conformance cri failpoint; fi
+if [ $# -eq 0 ] || [ "$1" = all ]; then set -- unit kernel conformance cri failpoint cluster; fi
 files=
 needs_root=
 for suite in "$@"; do
   case $suite in
     unit) found=$(find packages scripts -name node_modules -prune -o -name '*.test.ts' -print | sort) ;;
-    kernel | conformance | cri | failpoint)
+    kernel | conformance | cri | failpoint | cluster)
       needs_root=yes
       found=$(find "test/$suite" -name '*.test.ts' | sort) ;;
     *)
-      echo "scripts/test.sh: unknown suite $suite; known are unit kernel conformance cri failpoint" >&2
+      echo "scripts/test.sh: unknown suite $suite; known are unit kernel conformance cri failpoint cluster" >&2
       exit 2 ;;
   esac
   if [ -z "$found" ]; then
