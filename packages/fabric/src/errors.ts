@@ -1,7 +1,12 @@
 import { CodedError } from '@amphipod/linux';
 
 /** The codes of this package's errors (docs/errors.md). */
-export type FabricErrorCode = 'conflict' | 'unavailable' | 'datastore-error' | 'invalid-config';
+export type FabricErrorCode =
+  | 'conflict'
+  | 'unavailable'
+  | 'datastore-error'
+  | 'invalid-config'
+  | 'no-free-subnet';
 
 /** An error of the network of many nodes: its datastore, its configuration, its leases. */
 export class FabricError extends CodedError {

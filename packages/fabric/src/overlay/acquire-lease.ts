@@ -1,0 +1,189 @@
+import { randomInt } from 'node:crypto';
+import { isCode } from '@amphipod/linux';
+import {
+  type Cidr,
+  cidrOf,
+  compareIp,
+  formatCidr,
+  type IpAddress,
+  ipPlus,
+  overlaps,
+} from '@amphipod/netlink';
+import type { Datastore, Entry } from '../datastore/datastore.ts';
+import { FabricError } from '../errors.ts';
+import {
+  formatAttributes,
+  isSameNode,
+  type Lease,
+  type LeaseAttributes,
+  leaseName,
+  parseLease,
+} from './lease.ts';
+import type { FamilyNetwork, NetworkConfig } from './network-config.ts';
+
+/** How long a lease lives when nobody renews it. */
+export const leaseTtlSeconds = 24 * 60 * 60;
+const RACES = 100;
+const CHOICES = 100;
+
+/** Where leases are kept. */
+export interface LeaseStore {
+  store: Datastore;
+  /** `/coreos.com/network` */
+  prefix: string;
+}
+
+/** A node's own lease, with the entry that holds it. */
+export interface OwnLease {
+  lease: Lease;
+  entry: Entry;
+}
+
+export interface AcquireOptions {
+  attributes: LeaseAttributes;
+  /** The subnets of the last time, which the node gets again if they are free. */
+  previous?: Pick<Lease, 'subnet' | 'ipv6Subnet'>;
+  ttlSeconds?: number;
+  signal?: AbortSignal;
+}
+
+type Subnets = Pick<Lease, 'subnet' | 'ipv6Subnet'>;
+
+/** `/coreos.com/network/subnets/`, the prefix of all leases. */
+export function leasesPrefix(prefix: string): string {
+  return `${prefix}/subnets/`;
+}
+
+/**
+ * Gets a subnet for this node: the one that is noted down for its public address (a lease of before, or a reservation, which
+ * is an entry without a time to live), else that of the last time, else a free one at random. Tries again when another
+ * node was faster.
+ * @throws FabricError `no-free-subnet`, and those of the datastore
+ */
+export async function acquireLease(
+  { store, prefix }: LeaseStore,
+  config: NetworkConfig,
+  options: AcquireOptions,
+): Promise<OwnLease> {
+  for (let tries = 0; tries < RACES; tries++) {
+    try {
+      return await tryAcquire({ store, prefix }, config, options);
+    } catch (error) {
+      if (!isCode(error, 'conflict')) throw error;
+      options.signal?.throwIfAborted();
+    }
+  }
+  throw new FabricError('conflict', `acquire subnet lease: lost ${RACES} races against other nodes`);
+}
+
+async function tryAcquire(
+  { store, prefix }: LeaseStore,
+  config: NetworkConfig,
+  options: AcquireOptions,
+): Promise<OwnLease> {
+  const { attributes, previous, ttlSeconds = leaseTtlSeconds, signal } = options;
+  const call = signal === undefined ? {} : { signal };
+  const { entries } = await store.list(leasesPrefix(prefix), call);
+  const others: OwnLease[] = [];
+  const own: OwnLease[] = [];
+  for (const entry of entries) {
+    const lease = parseLease(entry.key, entry.value);
+    if (lease !== undefined) (isSameNode(lease.attributes, attributes) ? own : others).push({ lease, entry });
+  }
+  const value = formatAttributes(attributes);
+  const kept = own.find(({ lease }) => isOfConfig(lease, config));
+  for (const stale of own) {
+    if (stale !== kept) await store.delete(stale.entry.key, { ...call, expected: stale.entry.revision });
+  }
+  if (kept !== undefined) {
+    const { key, revision, leaseId } = kept.entry;
+    const isReserved = leaseId === undefined;
+    const entry = await store.put(key, value, {
+      ...call,
+      expected: revision,
+      ...(!isReserved && { ttlSeconds }),
+    });
+    return { lease: { ...kept.lease, attributes }, entry };
+  }
+  const taken = others.map(({ lease }) => lease);
+  const subnets =
+    previous !== undefined && isOfConfig(previous, config) && isFree(previous, taken)
+      ? previous
+      : chooseSubnets(config, taken);
+  const key = `${leasesPrefix(prefix)}${leaseName(subnets)}`;
+  const entry = await store.put(key, value, { ...call, expected: 0n, ttlSeconds });
+  return { lease: { ...subnets, attributes }, entry };
+}
+
+/**
+ * Renews the node's lease, with the same subnets under all circumstances: an entry that has run out is written again.
+ * @returns undefined when another node has the subnet by now
+ */
+export async function renewLease(
+  { store }: LeaseStore,
+  { lease, entry: { key } }: OwnLease,
+  { ttlSeconds = leaseTtlSeconds, signal }: { ttlSeconds?: number; signal?: AbortSignal } = {},
+): Promise<OwnLease | undefined> {
+  const call = signal === undefined ? {} : { signal };
+  const entry = await store.get(key, call);
+  if (entry !== undefined) {
+    const found = parseLease(entry.key, entry.value);
+    if (found === undefined || !isSameNode(found.attributes, lease.attributes)) return undefined;
+    if (await store.renew(entry, call)) return { lease, entry };
+  }
+  try {
+    const value = formatAttributes(lease.attributes);
+    return { lease, entry: await store.put(key, value, { ...call, expected: 0n, ttlSeconds }) };
+  } catch (error) {
+    if (isCode(error, 'conflict')) return undefined;
+    throw error;
+  }
+}
+
+/** True when the subnets are such as this configuration gives. */
+function isOfConfig(subnets: Subnets, { ipv4, ipv6 }: NetworkConfig): boolean {
+  return isOfFamily(subnets.subnet, ipv4) && isOfFamily(subnets.ipv6Subnet, ipv6);
+}
+
+function isOfFamily(subnet: Cidr | undefined, family: FamilyNetwork | undefined): boolean {
+  if (subnet === undefined || family === undefined) return subnet === undefined && family === undefined;
+  return (
+    subnet.prefix === family.subnetPrefix &&
+    compareIp(family.first, subnet.ip) <= 0 &&
+    compareIp(subnet.ip, family.last) <= 0
+  );
+}
+
+function isFree({ subnet, ipv6Subnet }: Subnets, taken: readonly Lease[]): boolean {
+  const isApart = (a: Cidr | undefined, b: Cidr | undefined) =>
+    a === undefined || b === undefined || !overlaps(a, b);
+  return taken.every((lease) => isApart(subnet, lease.subnet) && isApart(ipv6Subnet, lease.ipv6Subnet));
+}
+
+function chooseSubnets({ ipv4, ipv6 }: NetworkConfig, taken: readonly Lease[]): Subnets {
+  const known = (subnets: (Cidr | undefined)[]) => subnets.filter((subnet) => subnet !== undefined);
+  return {
+    ...(ipv4 && { subnet: chooseSubnet(ipv4, known(taken.map(({ subnet }) => subnet))) }),
+    ...(ipv6 && { ipv6Subnet: chooseSubnet(ipv6, known(taken.map(({ ipv6Subnet }) => ipv6Subnet))) }),
+  };
+}
+
+/** One of the first hundred free subnets at random, so that nodes that start together seldom want the same. */
+function chooseSubnet(family: FamilyNetwork, taken: readonly Cidr[]): Cidr {
+  const { subnetPrefix, first, last, network } = family;
+  const step = 1n << BigInt((network.ip.family === 4 ? 32 : 128) - subnetPrefix);
+  const sameSize = new Set(taken.filter(({ prefix }) => prefix === subnetPrefix).map(({ ip }) => ip.value));
+  const otherSizes = taken.filter(({ prefix }) => prefix !== subnetPrefix);
+  const free: Cidr[] = [];
+  let at: IpAddress | undefined = first;
+  while (at !== undefined && compareIp(at, last) <= 0 && free.length < CHOICES) {
+    const subnet = cidrOf(at, subnetPrefix);
+    if (!sameSize.has(at.value) && !otherSizes.some((other) => overlaps(subnet, other))) free.push(subnet);
+    at = ipPlus(at, step);
+  }
+  if (free.length > 0) return free[randomInt(free.length)]!;
+  throw new FabricError(
+    'no-free-subnet',
+    `acquire subnet lease: all subnets of ${formatCidr(network)} from ${formatCidr(cidrOf(first, subnetPrefix))} to ${formatCidr(cidrOf(last, subnetPrefix))} are taken`,
+  );
+}
