@@ -9,6 +9,7 @@ import {
   fdbAppend,
   fdbDel,
   fdbList,
+  fdbReplace,
   formatCidr,
   linkAdd,
   linkDel,
@@ -204,6 +205,30 @@ test('neighbours and forwarding entries', () => {
   assert.equal(fdbDel(conn, { ...everywhere, dst: parseIp('192.0.2.1') }), true);
   assert.equal(fdbList(conn, { ifIndex: vxlan.ifIndex }).length, 1);
   assert.equal(fdbDel(conn, { ifIndex: vxlan.ifIndex, mac: '02:00:00:00:00:07' }), false);
+});
+
+test('a learned forwarding entry is replaced by one that stays; a monitor tells of both', {
+  timeout: 10_000,
+}, async () => {
+  using netns = createTestNetns();
+  using conn = openRtnlIn(netns.pin);
+  const { ifIndex } = linkAdd(conn, { kind: 'vxlan', name: 'vx0', vni: 42, port: 4789 });
+  const abort = new AbortController();
+  const events = monitor(conn, ['fdb'], { signal: abort.signal });
+  const mac = '02:00:00:00:00:09';
+  netns.run('bridge', 'fdb', 'add', mac, 'dev', 'vx0', 'dst', '192.0.2.1', 'self', 'dynamic');
+  assert.deepEqual(fdbList(conn, { ifIndex }), [{ ifIndex, mac, dst: parseIp('192.0.2.1') }]);
+  neighReplace(conn, { ifIndex, ip: parseIp('10.0.0.9'), mac });
+  fdbReplace(conn, { ifIndex, mac, dst: parseIp('192.0.2.2') });
+  const entry = { ifIndex, mac, dst: parseIp('192.0.2.2'), isPermanent: true };
+  assert.deepEqual(fdbList(conn, { ifIndex }), [entry]);
+  const told: MonitorEvent[] = [];
+  for await (const event of events) {
+    told.push(event);
+    if (event.subject === 'fdb' && event.entry.isPermanent) abort.abort();
+  }
+  assert.deepEqual(told.at(-1), { subject: 'fdb', change: 'new', entry });
+  assert.ok(told.every(({ subject }) => subject === 'fdb'));
 });
 
 test('policy rules', (context) => {

@@ -21,9 +21,11 @@ export interface FdbEntry {
   vni?: number;
   /** UDP port, unless it is the link's own. */
   port?: number;
+  /** It was put there and stays; else it was learned from frames and ages. */
+  isPermanent?: boolean;
 }
 
-export interface FdbSpec extends FdbEntry {
+export interface FdbSpec extends Omit<FdbEntry, 'isPermanent'> {
   /** `self`: the link's own database, as a VXLAN has one; `master`: that of its bridge. `self` unless given. */
   in?: 'self' | 'master';
 }
@@ -93,7 +95,8 @@ export function fdbList(conn: Rtnl, filter: { ifIndex?: number } = {}): FdbEntry
 export function parseFdbEntry(payload: Buffer): FdbEntry | undefined {
   if (payload.length < NDMSG) throw malformed(`fdb message of ${payload.length} bytes`);
   if (payload[0] !== AF.BRIDGE) return undefined;
-  const entry: FdbEntry = { ifIndex: payload.readInt32LE(4), mac: '' };
+  const isPermanent = (payload.readUInt16LE(8) & NUD.permanent) !== 0;
+  const entry: FdbEntry = { ifIndex: payload.readInt32LE(4), mac: '', ...(isPermanent && { isPermanent }) };
   const attrs = new AttributeReader(payload, NDMSG);
   while (attrs.next()) {
     if (attrs.type === NDA.LLADDR) entry.mac = formatMac(attrs.bytes());

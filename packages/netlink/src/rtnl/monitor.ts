@@ -2,6 +2,7 @@ import { isCode } from '@amphipod/linux';
 import { type NetlinkMessage, splitMessages, traceDatagram } from '../conn.ts';
 import { type Address, parseAddress } from './address.ts';
 import { RTM, RTNLGRP } from './constants.ts';
+import { type FdbEntry, parseFdbEntry } from './fdb.ts';
 import { parseLink } from './link-parse.ts';
 import type { Link } from './link-types.ts';
 import { type Neighbour, parseNeighbour } from './neighbour.ts';
@@ -17,6 +18,7 @@ const groups = {
   address: [RTNLGRP.IPV4_IFADDR, RTNLGRP.IPV6_IFADDR],
   route: [RTNLGRP.IPV4_ROUTE, RTNLGRP.IPV6_ROUTE],
   neighbour: [RTNLGRP.NEIGH],
+  fdb: [RTNLGRP.NEIGH],
 } as const;
 
 /** What a monitor can listen to. */
@@ -28,10 +30,11 @@ export type MonitorEvent =
   | { subject: 'address'; change: 'new' | 'gone'; address: Address }
   | { subject: 'route'; change: 'new' | 'gone'; route: Route }
   | { subject: 'neighbour'; change: 'new' | 'gone'; neighbour: Neighbour }
+  | { subject: 'fdb'; change: 'new' | 'gone'; entry: FdbEntry }
   | { subject: 'lost' };
 
 /**
- * `ip monitor [link] [address] [route] [neigh]`: listens from the call on. Ends when `signal` aborts (within a quarter of
+ * `ip monitor [link] [address] [route] [neigh]`, `bridge monitor fdb`: listens from the call on. Ends when `signal` aborts (within a quarter of
  * a second) or the loop that reads it ends; must be read, for only that closes its socket. Holds one pool thread while it
  * waits. `new` also means changed.
  */
@@ -40,16 +43,23 @@ export function monitor(
   subjects: readonly MonitorSubject[],
   { signal }: { signal?: AbortSignal } = {},
 ): AsyncGenerator<MonitorEvent, void, void> {
-  const socket = conn.openSibling(subjects.flatMap((subject) => groups[subject]));
+  const socket = conn.openSibling([...new Set(subjects.flatMap((subject) => groups[subject]))]);
   socket.setReceiveBuffer(RECEIVE_BUFFER_BYTES);
-  return events(socket, signal);
+  return events(socket, subjects, signal);
 }
 
-async function* events(socket: BackgroundTransport, signal: AbortSignal | undefined) {
+async function* events(
+  socket: BackgroundTransport,
+  subjects: readonly MonitorSubject[],
+  signal: AbortSignal | undefined,
+) {
   try {
     while (!signal?.aborted) {
       await socket.waitReadable(POLL_TIMEOUT_MS);
-      yield* receiveAll(socket);
+      for (const event of receiveAll(socket)) {
+        // Two subjects share a group.
+        if (event.subject === 'lost' || subjects.includes(event.subject)) yield event;
+      }
     }
   } finally {
     socket.close();
@@ -96,8 +106,11 @@ function parseEvent({ type, payload }: NetlinkMessage): MonitorEvent | undefined
     }
     case RTM.NEWNEIGH:
     case RTM.DELNEIGH: {
+      const change = type === RTM.NEWNEIGH ? 'new' : 'gone';
+      const entry = parseFdbEntry(payload);
+      if (entry !== undefined) return { subject: 'fdb', change, entry };
       const neighbour = parseNeighbour(payload);
-      return neighbour && { subject: 'neighbour', change: type === RTM.NEWNEIGH ? 'new' : 'gone', neighbour };
+      return neighbour && { subject: 'neighbour', change, neighbour };
     }
     default:
       return undefined;
