@@ -6,7 +6,8 @@ export type FabricErrorCode =
   | 'unavailable'
   | 'datastore-error'
   | 'invalid-config'
-  | 'no-free-subnet';
+  | 'no-free-subnet'
+  | 'lease-lost';
 
 /** An error of the network of many nodes: its datastore, its configuration, its leases. */
 export class FabricError extends CodedError {

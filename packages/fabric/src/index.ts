@@ -37,6 +37,8 @@ export {
   parseNetworkConfig,
   type VxlanConfig,
 } from './overlay/network-config.ts';
+export { type Overlay, type OverlayOptions, startOverlay } from './overlay/overlay.ts';
+export { type ReadUnderlayOptions, readUnderlay } from './overlay/read-underlay.ts';
 export {
   formatSubnetEnv,
   parseSubnetEnv,
@@ -45,3 +47,17 @@ export {
   type SubnetEnvFamily,
   writeSubnetEnv,
 } from './overlay/subnet-env.ts';
+export { type KernelView, syncKernel } from './overlay/sync-kernel.ts';
+export { overlayTable, removeRules, type WrittenRules } from './overlay/sync-rules.ts';
+export {
+  type OverlayFacts,
+  overlayMtu,
+  type PassedOver,
+  type Underlay,
+  type VxlanPeer,
+  type WantedDevice,
+  type WantedNetwork,
+  type WantedRoute,
+  type WantedState,
+  wantedState,
+} from './overlay/wanted-state.ts';

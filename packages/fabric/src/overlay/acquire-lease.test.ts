@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseCidr, parseIp } from '@amphipod/netlink';
+import { formatCidr, parseCidr, parseIp } from '@amphipod/netlink';
 import type { Datastore } from '../datastore/datastore.ts';
 import { openEmbeddedDatastore } from '../datastore/embedded.ts';
 import { acquireLease, leasesPrefix, renewLease } from './acquire-lease.ts';
@@ -120,4 +120,26 @@ test('both families in one lease', async () => {
   const attributes = { ...node(1), publicIpv6: parseIp('2001:db8::1') };
   const { entry } = await acquireLease({ store, prefix }, config, { attributes });
   assert.match(entry.key, /\/subnets\/10\.0\.\d+\.0-24&fc00:0:0:[0-9a-f]+::-64$/);
+});
+
+test('of two nodes that choose the same subnet of one family the second chooses again', async () => {
+  await using store = openEmbeddedDatastore(':memory:');
+  // Eight subnets of IPv6 for six nodes that ask at once: some are bound to want the same.
+  const config = parseNetworkConfig(
+    JSON.stringify({
+      Network: '10.0.0.0/16',
+      EnableIPv6: true,
+      IPv6Network: 'fc00::/120',
+      IPv6SubnetLen: 123,
+      Backend: { Type: 'host-gw' },
+    }),
+    'a',
+  );
+  const leases = await Promise.all(
+    [1, 2, 3, 4, 5, 6].map((number) => acquireLease({ store, prefix }, config, { attributes: node(number) })),
+  );
+  const names = leases.map(({ lease: { ipv6Subnet } }) => formatCidr(ipv6Subnet!));
+  assert.equal(new Set(names).size, 6);
+  const { entries } = await store.list(leasesPrefix(prefix));
+  assert.deepEqual(entries.map(({ key }) => key).toSorted(), leases.map(({ entry }) => entry.key).toSorted());
 });

@@ -9,7 +9,7 @@ import {
   ipPlus,
   overlaps,
 } from '@amphipod/netlink';
-import type { Datastore, Entry } from '../datastore/datastore.ts';
+import type { CallOptions, Datastore, Entry } from '../datastore/datastore.ts';
 import { FabricError } from '../errors.ts';
 import {
   formatAttributes,
@@ -83,13 +83,7 @@ async function tryAcquire(
 ): Promise<OwnLease> {
   const { attributes, previous, ttlSeconds = leaseTtlSeconds, signal } = options;
   const call = signal === undefined ? {} : { signal };
-  const { entries } = await store.list(leasesPrefix(prefix), call);
-  const others: OwnLease[] = [];
-  const own: OwnLease[] = [];
-  for (const entry of entries) {
-    const lease = parseLease(entry.key, entry.value);
-    if (lease !== undefined) (isSameNode(lease.attributes, attributes) ? own : others).push({ lease, entry });
-  }
+  const { own, others } = await listLeases({ store, prefix }, attributes, call);
   const value = formatAttributes(attributes);
   const kept = own.find(({ lease }) => isOfConfig(lease, config));
   for (const stale of own) {
@@ -112,7 +106,41 @@ async function tryAcquire(
       : chooseSubnets(config, taken);
   const key = `${leasesPrefix(prefix)}${leaseName(subnets)}`;
   const entry = await store.put(key, value, { ...call, expected: 0n, ttlSeconds });
-  return { lease: { ...subnets, attributes }, entry };
+  const made = { lease: { ...subnets, attributes }, entry };
+  await yieldToEarlier({ store, prefix }, made, call);
+  return made;
+}
+
+/**
+ * The key holds both subnets of a node, so that the store does not see when two nodes choose one of them alike. Whoever was
+ * second gives way.
+ * @throws FabricError `conflict`
+ */
+async function yieldToEarlier(
+  { store, prefix }: LeaseStore,
+  { lease, entry }: OwnLease,
+  call: CallOptions,
+): Promise<void> {
+  const { others } = await listLeases({ store, prefix }, lease.attributes, call);
+  const earlier = others.filter((other) => other.entry.revision < entry.revision).map((other) => other.lease);
+  if (isFree(lease, earlier)) return;
+  await store.delete(entry.key, { ...call, expected: entry.revision });
+  throw new FabricError('conflict', `acquire subnet lease: ${leaseName(lease)} overlaps an earlier one`);
+}
+
+/** All leases: those of the node with these attributes, and the others. */
+async function listLeases(
+  { store, prefix }: LeaseStore,
+  attributes: LeaseAttributes,
+  call: CallOptions,
+): Promise<{ own: OwnLease[]; others: OwnLease[] }> {
+  const { entries } = await store.list(leasesPrefix(prefix), call);
+  const [own, others]: [OwnLease[], OwnLease[]] = [[], []];
+  for (const entry of entries) {
+    const lease = parseLease(entry.key, entry.value);
+    if (lease !== undefined) (isSameNode(lease.attributes, attributes) ? own : others).push({ lease, entry });
+  }
+  return { own, others };
 }
 
 /**
@@ -120,7 +148,7 @@ async function tryAcquire(
  * @returns undefined when another node has the subnet by now
  */
 export async function renewLease(
-  { store }: LeaseStore,
+  { store, prefix }: LeaseStore,
   { lease, entry: { key } }: OwnLease,
   { ttlSeconds = leaseTtlSeconds, signal }: { ttlSeconds?: number; signal?: AbortSignal } = {},
 ): Promise<OwnLease | undefined> {
@@ -133,7 +161,9 @@ export async function renewLease(
   }
   try {
     const value = formatAttributes(lease.attributes);
-    return { lease, entry: await store.put(key, value, { ...call, expected: 0n, ttlSeconds }) };
+    const again = { lease, entry: await store.put(key, value, { ...call, expected: 0n, ttlSeconds }) };
+    await yieldToEarlier({ store, prefix }, again, call);
+    return again;
   } catch (error) {
     if (isCode(error, 'conflict')) return undefined;
     throw error;

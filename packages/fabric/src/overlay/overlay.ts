@@ -1,0 +1,305 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { formatMac, linkFind, type MonitorEvent, monitor, type Rtnl } from '@amphipod/netlink';
+import type { WatchEvent } from '../datastore/datastore.ts';
+import { FabricError } from '../errors.ts';
+import {
+  acquireLease,
+  type LeaseStore,
+  leasesPrefix,
+  leaseTtlSeconds,
+  type OwnLease,
+  renewLease,
+} from './acquire-lease.ts';
+import { isSameNode, type Lease, type LeaseAttributes, leaseName, parseLease } from './lease.ts';
+import type { NetworkConfig } from './network-config.ts';
+import { type KernelView, syncKernel } from './sync-kernel.ts';
+import { overlayRouteProtocol } from './sync-routes.ts';
+import { areRulesUntouched } from './sync-rules.ts';
+import { overlayMtu, type PassedOver, type Underlay, vxlanName, wantedState } from './wanted-state.ts';
+
+/** Changes that come together are mended together. */
+const GATHER_MS = 5;
+const RULES_CHECK_MS = 250;
+const RESYNC_MS = 60_000;
+const RETRY_MS = 1_000;
+const RENEW_RETRY_MS = 60_000;
+
+export interface OverlayOptions {
+  leases: LeaseStore;
+  config: NetworkConfig;
+  underlay: Underlay;
+  kernel: KernelView;
+  masquerade: boolean;
+  /** The subnets of the last time. */
+  previous?: Pick<Lease, 'subnet' | 'ipv6Subnet'>;
+  /** Told after each look at the kernel: how many differences were mended. */
+  onSync?: (mended: number) => void;
+  /** Told of failures that are tried again. */
+  onError?: (error: unknown) => void;
+}
+
+/**
+ * Keeps the overlay of this node: its lease, and the kernel's devices, routes and rules as the leases of all nodes want them,
+ * whoever changes what. Ends when it is disposed of; devices, routes and rules stay, so that pods do not notice.
+ */
+export interface Overlay extends AsyncDisposable {
+  readonly lease: Lease;
+  /** The MTU for pods. */
+  readonly mtu: number;
+  /** Leases that nothing can be done for, as of the last look. */
+  readonly passedOver: readonly PassedOver[];
+  /** Is rejected with FabricError `lease-lost`, or whatever else ends the overlay; resolves when it is disposed of. */
+  readonly ended: Promise<void>;
+}
+
+/** Acquires a lease, sets the overlay up, and then keeps it. @throws as {@link acquireLease}; NetlinkError */
+export async function startOverlay(options: OverlayOptions): Promise<Overlay> {
+  const { leases, config, previous } = options;
+  const attributes = attributesOf(options);
+  const own = await acquireLease(leases, config, { attributes, ...(previous && { previous }) });
+  const keeper = new OverlayKeeper(options, own);
+  await keeper.start();
+  return keeper;
+}
+
+function attributesOf({
+  config: { backend, ipv4, ipv6 },
+  underlay,
+  kernel,
+}: OverlayOptions): LeaseAttributes {
+  const { ip, ipv6: ip6 } = underlay;
+  const addresses = { ...(ip && { publicIp: ip }), ...(ip6 && { publicIpv6: ip6 }) };
+  if (backend.type === 'host-gw') return { backendType: backend.type, ...addresses };
+  const { vni } = backend;
+  return {
+    backendType: backend.type,
+    ...addresses,
+    ...(ipv4 && { vtepMac: macOf(kernel.rtnl, vxlanName(vni, 4)) }),
+    ...(ipv6 && { ipv6VtepMac: macOf(kernel.rtnl, vxlanName(vni, 6)) }),
+    vni,
+  };
+}
+
+/** That of the device which is there, so that no other node has to learn a new one; else one at random. */
+function macOf(conn: Rtnl, name: string): string {
+  const link = linkFind(conn, name);
+  if (link?.kind === 'vxlan') return link.mac;
+  const bytes = randomBytes(6);
+  // Locally administered, not multicast.
+  bytes[0] = (bytes[0]! & 0xfc) | 0x02;
+  return formatMac(bytes);
+}
+
+class OverlayKeeper implements Overlay {
+  readonly #options: OverlayOptions;
+  readonly #stop = new AbortController();
+  readonly #leases = new Map<string, Lease>();
+  readonly #timers: NodeJS.Timeout[] = [];
+  #own: OwnLease;
+  #passedOver: readonly PassedOver[] = [];
+  #gathering: NodeJS.Timeout | undefined;
+  #work: Promise<void> = Promise.resolve();
+  #tasks: Promise<void> = Promise.resolve();
+  #isDue = false;
+  readonly #end = Promise.withResolvers<void>();
+
+  constructor(options: OverlayOptions, own: OwnLease) {
+    this.#options = options;
+    this.#own = own;
+    // Whoever does not look at `ended` must not be ended by it.
+    this.#end.promise.catch(() => {});
+  }
+
+  get lease(): Lease {
+    return this.#own.lease;
+  }
+
+  get mtu(): number {
+    return overlayMtu(this.#options);
+  }
+
+  get passedOver(): readonly PassedOver[] {
+    return this.#passedOver;
+  }
+
+  get ended(): Promise<void> {
+    return this.#end.promise;
+  }
+
+  async start(): Promise<void> {
+    const { store, prefix } = this.#options.leases;
+    const { signal } = this.#stop;
+    const { rtnl } = this.#options.kernel;
+    // Listens before it looks.
+    const kernelEvents = monitor(rtnl, ['link', 'address', 'route', 'neighbour', 'fdb'], { signal });
+    const snapshot = await store.list(leasesPrefix(prefix), { signal });
+    this.#learn({ type: 'snapshot', ...snapshot });
+    const tasks = [
+      this.#watchKernel(kernelEvents),
+      this.#watchLeases(snapshot.revision + 1n),
+      this.#renew(),
+    ].map((task) => task.catch((error: unknown) => this.#fail(error)));
+    this.#tasks = Promise.all(tasks).then(() => {});
+    try {
+      await this.#sync();
+    } catch (error) {
+      await this[Symbol.asyncDispose]();
+      throw error;
+    }
+    this.#timers.push(setInterval(() => this.#checkRules(), RULES_CHECK_MS));
+    this.#timers.push(setInterval(() => this.#touch(), RESYNC_MS));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#halt();
+    await this.#tasks;
+    await this.#work;
+    this.#end.resolve();
+  }
+
+  #halt(): void {
+    this.#stop.abort();
+    clearTimeout(this.#gathering);
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#stop.signal.aborted) return;
+    this.#end.reject(error);
+    this.#halt();
+  }
+
+  async #watchLeases(fromRevision: bigint): Promise<void> {
+    const { store, prefix } = this.#options.leases;
+    const options = { fromRevision, signal: this.#stop.signal };
+    for await (const event of store.watch(leasesPrefix(prefix), options)) {
+      this.#learn(event);
+      if (!this.#hasOwn()) await this.#renewNow();
+      this.#touch();
+    }
+  }
+
+  #learn(event: WatchEvent): void {
+    if (event.type === 'snapshot') this.#leases.clear();
+    const changes =
+      event.type === 'changes'
+        ? event.changes
+        : event.entries.map((entry) => ({ type: 'put', entry }) as const);
+    for (const change of changes) {
+      const key = change.type === 'put' ? change.entry.key : change.key;
+      const lease = change.type === 'put' ? parseLease(key, change.entry.value) : undefined;
+      if (lease === undefined) this.#leases.delete(key);
+      else this.#leases.set(key, lease);
+    }
+  }
+
+  #hasOwn(): boolean {
+    const there = this.#leases.get(this.#own.entry.key);
+    return there !== undefined && isSameNode(there.attributes, this.#own.lease.attributes);
+  }
+
+  async #watchKernel(events: AsyncIterable<MonitorEvent>): Promise<void> {
+    for await (const event of events) if (this.#concerns(event)) this.#touch();
+  }
+
+  /** False for the many things that happen on a node and are nothing to us. */
+  #concerns(event: MonitorEvent): boolean {
+    const { rtnl } = this.#options.kernel;
+    const { backend } = this.#options.config;
+    const names = backend.type === 'vxlan' ? [vxlanName(backend.vni, 4), vxlanName(backend.vni, 6)] : [];
+    const isDevice = (ifIndex: number | undefined) =>
+      ifIndex !== undefined && names.includes(linkFind(rtnl, ifIndex)?.name ?? '');
+    switch (event.subject) {
+      case 'lost':
+        return true;
+      case 'link':
+        return names.includes(event.link.name) || event.link.ifIndex === this.#options.underlay.ifIndex;
+      case 'address':
+        return isDevice(event.address.ifIndex);
+      case 'neighbour':
+        return isDevice(event.neighbour.ifIndex);
+      case 'fdb':
+        return isDevice(event.entry.ifIndex);
+      case 'route':
+        return event.route.protocol === overlayRouteProtocol || isDevice(event.route.ifIndex);
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const { signal } = this.#stop;
+    let waitMs = (leaseTtlSeconds * 1000) / 4;
+    while (!signal.aborted) {
+      await delay(waitMs, undefined, { signal, ref: false }).catch(() => {});
+      if (signal.aborted) return;
+      const isDone = await this.#tryRenew();
+      waitMs = isDone ? (leaseTtlSeconds * 1000) / 4 : RENEW_RETRY_MS;
+    }
+  }
+
+  async #renewNow(): Promise<void> {
+    while (!(await this.#tryRenew()) && !this.#stop.signal.aborted) {
+      await delay(RETRY_MS, undefined, { signal: this.#stop.signal }).catch(() => {});
+    }
+  }
+
+  /** False when the store did not answer. @throws FabricError `lease-lost` */
+  async #tryRenew(): Promise<boolean> {
+    let renewed: OwnLease | undefined;
+    try {
+      renewed = await renewLease(this.#options.leases, this.#own, { signal: this.#stop.signal });
+    } catch (error) {
+      this.#report(error);
+      return false;
+    }
+    if (renewed === undefined) {
+      const name = leaseName(this.#own.lease);
+      throw new FabricError('lease-lost', `renew subnet lease ${JSON.stringify(name)}: another node has it`);
+    }
+    this.#own = renewed;
+    return true;
+  }
+
+  #checkRules(): void {
+    const { kernel } = this.#options;
+    try {
+      if (kernel.writtenRules !== undefined && !areRulesUntouched(kernel.nft, kernel.writtenRules))
+        this.#touch();
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  /** Has the kernel looked at soon. */
+  #touch(delayMs = GATHER_MS): void {
+    if (this.#stop.signal.aborted) return;
+    this.#isDue = true;
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = undefined;
+      this.#work = this.#work.then(() => this.#syncIfDue());
+    }, delayMs);
+  }
+
+  async #syncIfDue(): Promise<void> {
+    if (!this.#isDue || this.#stop.signal.aborted) return;
+    try {
+      await this.#sync();
+    } catch (error) {
+      this.#report(error);
+      this.#touch(RETRY_MS);
+    }
+  }
+
+  async #sync(): Promise<void> {
+    this.#isDue = false;
+    const { config, underlay, masquerade, kernel, onSync } = this.#options;
+    const leases = [...this.#leases.values()];
+    const { state, passedOver } = wantedState({ config, underlay, own: this.#own.lease, leases, masquerade });
+    this.#passedOver = passedOver;
+    onSync?.(await syncKernel(kernel, state));
+  }
+
+  #report(error: unknown): void {
+    if (!this.#stop.signal.aborted) this.#options.onError?.(error);
+  }
+}

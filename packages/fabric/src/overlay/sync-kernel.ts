@@ -1,0 +1,36 @@
+import type { Nft, Rtnl } from '@amphipod/netlink';
+import { syncDevice } from './sync-devices.ts';
+import { syncRoutes } from './sync-routes.ts';
+import { syncRules, type WrittenRules } from './sync-rules.ts';
+import type { WantedState } from './wanted-state.ts';
+
+/** Connections into the network namespace of the node, and what is known of it. */
+export interface KernelView {
+  rtnl: Rtnl;
+  nft: Nft;
+  /** Set by {@link syncKernel}. */
+  writtenRules?: WrittenRules;
+}
+
+/**
+ * Makes the kernel as it is wanted: finds the differences, whoever made them, and mends those only. New entries come before
+ * the routes that need them, old ones go after.
+ * @returns the number of differences mended; 0 says that everything was right
+ */
+export async function syncKernel(view: KernelView, state: WantedState): Promise<number> {
+  const { rtnl, nft } = view;
+  const rules = syncRules(nft, state, view.writtenRules);
+  view.writtenRules = rules.written;
+  let mended = rules.mended;
+  const indexes: number[] = [];
+  const removals: (() => void)[] = [];
+  for (const device of state.devices) {
+    const done = await syncDevice(rtnl, device);
+    indexes.push(done.ifIndex);
+    removals.push(...done.removals);
+    mended += done.mended;
+  }
+  mended += syncRoutes(rtnl, state.routes, indexes);
+  for (const remove of removals) remove();
+  return mended;
+}

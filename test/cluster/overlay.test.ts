@@ -1,0 +1,316 @@
+// The overlay over nodes that are network namespaces: who reaches whom, and what is mended.
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import {
+  type Datastore,
+  leasesPrefix,
+  type NetworkConfig,
+  type Overlay,
+  openEmbeddedDatastore,
+  parseNetworkConfig,
+  readUnderlay,
+  startOverlay,
+} from '@amphipod/fabric';
+import {
+  addPod,
+  answersPing,
+  createCluster,
+  type TestNode,
+  type UnderlayKind,
+  unreachablePods,
+  until,
+} from './nodes.ts';
+
+const prefix = '/coreos.com/network';
+
+function dualStack(backend: object): NetworkConfig {
+  const text = JSON.stringify({
+    Network: '10.244.0.0/16',
+    EnableIPv6: true,
+    IPv6Network: 'fc00:244::/48',
+    Backend: backend,
+  });
+  return parseNetworkConfig(text, 'net-conf.json');
+}
+
+interface RunningNode {
+  node: TestNode;
+  overlay: Overlay;
+  /** Differences that were mended, look by look. */
+  syncs: number[];
+}
+
+async function startNode(node: TestNode, store: Datastore, config: NetworkConfig): Promise<RunningNode> {
+  const syncs: number[] = [];
+  const underlay = readUnderlay(node.kernel.rtnl, { families: [4, 6], name: 'eth0' });
+  const overlay = await startOverlay({
+    leases: { store, prefix },
+    config,
+    underlay,
+    kernel: node.kernel,
+    masquerade: true,
+    onSync: (mended) => syncs.push(mended),
+  });
+  return { node, overlay, syncs };
+}
+
+/** Starts the overlay on all nodes and gives each a pod. */
+async function startAll(nodes: readonly TestNode[], store: Datastore, config: NetworkConfig) {
+  const running = await Promise.all(nodes.map((node) => startNode(node, store, config)));
+  for (const { node, overlay } of running) {
+    addPod(node, [overlay.lease.subnet!, overlay.lease.ipv6Subnet!], overlay.mtu);
+  }
+  return running;
+}
+
+async function stopAll(running: readonly RunningNode[]): Promise<void> {
+  await Promise.all(running.map(({ overlay }) => overlay[Symbol.asyncDispose]()));
+}
+
+async function untilAllReach({ nodes, mtu }: { nodes: readonly TestNode[]; mtu: number }): Promise<void> {
+  let missing: string[] = [];
+  await until('every pod reaches every pod', async () => {
+    missing = await unreachablePods(nodes, mtu);
+    return missing.length === 0;
+  }).catch((error: Error) => {
+    throw new Error(`${error.message}; missing: ${missing.join(', ')}`);
+  });
+}
+
+/** Lines of `bridge fdb` and `ip` for the device of the first family, as people look at it. */
+function seen(node: TestNode): { fdb: string[]; neighbours: string[]; routes: string[] } {
+  const lines = (text: string) =>
+    text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => line.trim())
+      .toSorted();
+  return {
+    fdb: lines(node.netns.run('bridge', 'fdb', 'show', 'dev', 'flannel.1')),
+    neighbours: lines(node.netns.run('ip', '-4', 'neigh', 'show', 'dev', 'flannel.1')),
+    routes: lines(node.netns.run('ip', '-4', 'route', 'show', 'dev', 'flannel.1')),
+  };
+}
+
+const shapes: [string, object, UnderlayKind, number][] = [
+  ['vxlan over routers', { Type: 'vxlan' }, 'routed', 1430],
+  ['vxlan with DirectRouting on one link', { Type: 'vxlan', DirectRouting: true }, 'switched', 1430],
+  ['host-gw on one link', { Type: 'host-gw' }, 'switched', 1500],
+];
+for (const [name, backend, kind, mtu] of shapes) {
+  test(`${name}: every pod reaches every pod, both families, with packets of the full size`, async () => {
+    using cluster = createCluster(5, kind);
+    await using store = openEmbeddedDatastore(':memory:');
+    const running = await startAll(cluster.nodes, store, dualStack(backend));
+    try {
+      for (const { overlay } of running) {
+        assert.equal(overlay.mtu, mtu);
+        assert.deepEqual(overlay.passedOver, []);
+      }
+      await untilAllReach({ nodes: cluster.nodes, mtu });
+    } finally {
+      await stopAll(running);
+    }
+    // What is set up stays when the agents go.
+    assert.deepEqual(await unreachablePods(cluster.nodes, mtu), []);
+  });
+}
+
+suite('vxlan: what others break is mended', () => {
+  const breakages: [string, (node: TestNode) => void][] = [
+    ['the device is deleted', ({ netns }) => netns.run('ip', 'link', 'del', 'flannel.1')],
+    ['the device is set down', ({ netns }) => netns.run('ip', 'link', 'set', 'flannel.1', 'down')],
+    [
+      'the forwarding entries are flushed',
+      ({ netns }) => netns.run('bridge', 'fdb', 'flush', 'dev', 'flannel.1'),
+    ],
+    [
+      'the neighbours are flushed',
+      ({ netns }) => netns.run('ip', 'neigh', 'flush', 'dev', 'flannel.1', 'nud', 'permanent'),
+    ],
+    [
+      'the routes are flushed',
+      ({ netns }) => netns.run('ip', 'route', 'flush', 'dev', 'flannel.1', 'proto', '97'),
+    ],
+    ['the address is deleted', ({ netns }) => netns.run('ip', '-4', 'addr', 'flush', 'dev', 'flannel.1')],
+    ['the rules are flushed', ({ netns }) => netns.run('nft', 'flush', 'ruleset')],
+    [
+      'a rule is added in front',
+      ({ netns }) => netns.run('nft', 'insert', 'rule', 'inet', 'amphipod_overlay', 'forward', 'drop'),
+    ],
+  ];
+  for (const [name, damage] of breakages) {
+    test(name, async () => {
+      using cluster = createCluster(2, 'routed');
+      await using store = openEmbeddedDatastore(':memory:');
+      const running = await startAll(cluster.nodes, store, dualStack({ Type: 'vxlan' }));
+      try {
+        await untilAllReach({ nodes: cluster.nodes, mtu: 1430 });
+        const [{ node, syncs }] = running as [RunningNode];
+        const look = () => ({ ...seen(node), rules: node.netns.run('nft', 'list', 'ruleset') });
+        await until('nothing is left to mend', () => syncs.at(-1) === 0);
+        const before = look();
+        const count = syncs.length;
+        damage(node);
+        await until(
+          'it is mended',
+          () => syncs.slice(count).some((mended) => mended > 0) && syncs.at(-1) === 0,
+        );
+        assert.deepEqual(look(), before);
+        await untilAllReach({ nodes: cluster.nodes, mtu: 1430 });
+      } finally {
+        await stopAll(running);
+      }
+    });
+  }
+});
+
+test('what is not ours is left alone', async () => {
+  using cluster = createCluster(2, 'routed');
+  await using store = openEmbeddedDatastore(':memory:');
+  const [node] = cluster.nodes as [TestNode];
+  node.netns.run('nft', 'add', 'table', 'inet', 'theirs');
+  node.netns.run('ip', 'route', 'add', '10.99.0.0/16', 'via', '198.51.1.1');
+  const running = await startAll(cluster.nodes, store, dualStack({ Type: 'vxlan' }));
+  await stopAll(running);
+  assert.match(node.netns.run('nft', 'list', 'tables'), /table inet theirs/);
+  assert.match(node.netns.run('ip', 'route'), /^10\.99\.0\.0\/16 via 198\.51\.1\.1/m);
+});
+
+test('OVL-01: a node that is replaced leaves nothing behind: new address, new hardware address, new subnet', async () => {
+  using cluster = createCluster(3, 'switched');
+  await using store = openEmbeddedDatastore(':memory:');
+  const running = await startAll(cluster.nodes, store, dualStack({ Type: 'vxlan' }));
+  try {
+    const [first, second] = running as [RunningNode, RunningNode];
+    const { key } = (await store.list(leasesPrefix(prefix))).entries.find(({ value }) =>
+      value.includes(second.node.ip),
+    )!;
+    const value = (await store.get(key))!.value;
+    await second.overlay[Symbol.asyncDispose]();
+    const other = running[2]!.overlay.lease;
+    const changes: [string, string][] = [
+      [key, value.replace(second.node.ip, '192.0.2.77')],
+      [key, value.replace(/"VtepMAC":"[^"]*"/, '"VtepMAC":"02:aa:aa:aa:aa:aa"')],
+      [key.replace(/10\.244\.\d+\.0/, '10.244.200.0'), value],
+    ];
+    for (const [newKey, newValue] of changes) {
+      for (const { key: old, value: text } of (await store.list(leasesPrefix(prefix))).entries) {
+        if (text.includes('02:aa:') || text.includes('192.0.2.77') || text === value) await store.delete(old);
+      }
+      await store.put(newKey, newValue);
+      const { PublicIP, BackendData } = JSON.parse(newValue) as {
+        PublicIP: string;
+        BackendData: { VtepMAC: string };
+      };
+      const subnet = /10\.244\.\d+\.0/.exec(newKey)![0];
+      const { publicIp, vtepMac } = other.attributes;
+      assert.ok(publicIp !== undefined);
+      const wanted = [
+        `${BackendData.VtepMAC} dst ${PublicIP} self permanent`,
+        `${vtepMac} dst 192.0.2.3 self permanent`,
+      ];
+      await until(`only the live peers are there after ${newValue}`, () => {
+        const { fdb, neighbours, routes } = seen(first.node);
+        return (
+          JSON.stringify(fdb) === JSON.stringify(wanted.toSorted()) &&
+          neighbours.length === 2 &&
+          neighbours.some((line) => line.startsWith(`${subnet} lladdr ${BackendData.VtepMAC} `)) &&
+          routes.length === 2 &&
+          routes.some((line) => line.startsWith(`${subnet}/24 via ${subnet} `))
+        );
+      });
+    }
+  } finally {
+    await stopAll(running);
+  }
+});
+
+test('OVL-02: a foreign entry with a live node’s hardware address goes, the live one is never touched', async () => {
+  using cluster = createCluster(2, 'switched');
+  await using store = openEmbeddedDatastore(':memory:');
+  const running = await startAll(cluster.nodes, store, dualStack({ Type: 'vxlan' }));
+  try {
+    const [first, second] = running as [RunningNode, RunningNode];
+    await untilAllReach({ nodes: cluster.nodes, mtu: 1430 });
+    const before = seen(first.node);
+    const mac = second.overlay.lease.attributes.vtepMac!;
+    const add = [
+      'ip',
+      'neigh',
+      'add',
+      '10.99.7.0',
+      'lladdr',
+      mac,
+      'dev',
+      'flannel.1',
+      'nud',
+      'permanent',
+    ] as const;
+    const reply = answersPing(first.node.pod, second.node.podIps[0]!);
+    first.node.netns.run(...add);
+    await until('the foreign entry is gone', () => !seen(first.node).neighbours.join().includes('10.99.7.0'));
+    assert.equal(await reply, true);
+    assert.deepEqual(seen(first.node), before);
+  } finally {
+    await stopAll(running);
+  }
+});
+
+test('OVL-03: learning is off; an entry that was learned, right or wrong, becomes one that stays', async () => {
+  using cluster = createCluster(2, 'switched');
+  await using store = openEmbeddedDatastore(':memory:');
+  const running = await startAll(cluster.nodes, store, dualStack({ Type: 'vxlan' }));
+  try {
+    const [{ node }, second] = running as [RunningNode, RunningNode];
+    assert.match(node.netns.run('ip', '-d', 'link', 'show', 'flannel.1'), / nolearning /);
+    const mac = second.overlay.lease.attributes.vtepMac!;
+    const wanted = `${mac} dst ${second.node.ip} self permanent`;
+    for (const dst of [second.node.ip, '192.0.2.99']) {
+      await until('the entry is there', () => seen(node).fdb.includes(wanted));
+      node.netns.run('bridge', 'fdb', 'replace', mac, 'dev', 'flannel.1', 'dst', dst, 'self', 'dynamic');
+      await until('the entry stays', () => JSON.stringify(seen(node).fdb) === JSON.stringify([wanted]));
+    }
+  } finally {
+    await stopAll(running);
+  }
+});
+
+test('an agent that comes back finds nothing to mend, and keeps its lease and hardware addresses', async () => {
+  using cluster = createCluster(2, 'routed');
+  await using store = openEmbeddedDatastore(':memory:');
+  const config = dualStack({ Type: 'vxlan' });
+  const running = await startAll(cluster.nodes, store, config);
+  const [first] = running as [RunningNode];
+  await until('nothing is left to mend', () => first.syncs.at(-1) === 0);
+  const before = seen(first.node);
+  await first.overlay[Symbol.asyncDispose]();
+  const { rtnl, nft } = first.node.kernel;
+  const again = await startNode({ ...first.node, kernel: { rtnl, nft } }, store, config);
+  try {
+    // The rules are written once, because nobody knows who wrote those that are there.
+    assert.equal(again.syncs[0], 1);
+    assert.deepEqual(again.overlay.lease, first.overlay.lease);
+    assert.deepEqual(seen(first.node), before);
+  } finally {
+    await stopAll([...running, again]);
+  }
+});
+
+test('a lease that was deleted is written again; one that another node has ends the overlay', async () => {
+  using cluster = createCluster(2, 'routed');
+  await using store = openEmbeddedDatastore(':memory:');
+  const running = await startAll(cluster.nodes, store, dualStack({ Type: 'vxlan' }));
+  try {
+    const [{ node, overlay }] = running as [RunningNode];
+    const own = (await store.list(leasesPrefix(prefix))).entries.find(({ value }) =>
+      value.includes(`"${node.ip}"`),
+    )!;
+    await store.delete(own.key);
+    await until('the lease is there again', async () => (await store.get(own.key))?.value === own.value);
+    await store.put(own.key, own.value.replace(node.ip, '203.0.113.9'));
+    await assert.rejects(overlay.ended, { code: 'lease-lost', message: /another node has it/ });
+  } finally {
+    await stopAll(running);
+  }
+});
