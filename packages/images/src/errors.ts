@@ -16,6 +16,7 @@ import { CodedError } from '@amphipod/linux';
  * - `unsafe-path`: a tar entry or link that points out of its root
  * - `unpack-failed`: the file system refused an entry; the cause says why
  * - `store-in-use`: another process has opened the same root
+ * - `id-map-unsupported`: the kernel or the store's file system cannot show a root file system to the users of a user namespace
  * - `disk-full`: no space or no inodes left under the root
  */
 export type ImageErrorCode =
@@ -33,6 +34,7 @@ export type ImageErrorCode =
   | 'unsafe-path'
   | 'unpack-failed'
   | 'store-in-use'
+  | 'id-map-unsupported'
   | 'disk-full';
 
 /** What goes wrong with images; {@link ImageErrorCode} lists the codes. */

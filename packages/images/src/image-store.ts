@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { FileLock } from '@amphipod/linux';
+import { FileLock, unmount } from '@amphipod/linux';
 import { ImageError } from './errors.ts';
 import type { Image, ImageStore, LoadOptions, LoadSource, PullOptions, RootfsMount } from './image.ts';
 import { loadImages } from './load/load-images.ts';
@@ -10,7 +10,7 @@ import type { RegistryOptions } from './registry/registry-hosts.ts';
 import type { RetryPolicy } from './registry/retries.ts';
 import { ImageDatabase, type ImageRow } from './store/image-database.ts';
 import { ImageIndex } from './store/image-index.ts';
-import { mountOverlay } from './store/mount-rootfs.ts';
+import { idMappedDir, mountOverlay } from './store/mount-rootfs.ts';
 import { StoreContents } from './store/store-contents.ts';
 import { StoreFiles } from './store/store-files.ts';
 import { WorkerPool } from './unpack/worker-pool.ts';
@@ -39,6 +39,8 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
       `open image store ${JSON.stringify(root)}: another process has it open`,
     );
   }
+  // A process that was killed while it made a mount for a user namespace.
+  unmount(idMappedDir(root));
   const pool = new WorkerPool(Math.min(availableParallelism(), maxThreads));
   try {
     const store = new Store(options, { lock, pool });
@@ -128,7 +130,7 @@ class Store implements ImageStore {
   }
 
   mountRootfs(id: string, mount: RootfsMount): void {
-    mountOverlay(this.lowerDirs(id), mount);
+    mountOverlay(this.lowerDirs(id), { ...mount, storeRoot: this.contents.files.root });
   }
 
   acquire(id: string, ownerId: string): void {

@@ -92,6 +92,18 @@ export interface RootfsMount {
    * use after a crash of the machine: it cannot be mounted again then.
    */
   volatile?: boolean;
+  /** Shows the image's files as the users of a user namespace. Default: the owners as they are on disk. */
+  idMap?: IdMap;
+}
+
+/**
+ * Ownership for a user namespace: what belongs to user 0 in the image belongs to the user that the namespace maps 0 to, and
+ * so on. Nothing on disk is changed: the kernel does it at the mount (idmapped mounts; overlayfs takes them since Linux 5.19).
+ * Files of users outside the namespace's maps are shown as the overflow user's (65534) and cannot be changed.
+ */
+export interface IdMap {
+  /** File of the user namespace: `/proc/PID/ns/user`, or where it is pinned. */
+  userNs: string;
 }
 
 /** A store of images under one directory. */
@@ -113,7 +125,11 @@ export interface ImageStore extends AsyncDisposable {
   usage(): { usedBytes: bigint; inodesUsed: bigint };
   /** Directories of the unpacked layers, top layer first; also of a removed image that is still held. @throws ImageError not-found */
   lowerDirs(id: string): string[];
-  /** Mounts the image's layers with a writable layer above (`mount -t overlay`). @throws ImageError not-found, SyscallError */
+  /**
+   * Mounts the image's layers with a writable layer above (`mount -t overlay`).
+   * @throws ImageError not-found; id-map-unsupported when there is an `idMap` that this kernel or file system cannot apply;
+   * SyscallError
+   */
   mountRootfs(id: string, mount: RootfsMount): void;
   /** Keeps the image's layers until `ownerId` releases them, over restarts too. @throws ImageError not-found */
   acquire(id: string, ownerId: string): void;

@@ -1,5 +1,6 @@
 export { ImageError, type ImageErrorCode } from './errors.ts';
 export type {
+  IdMap,
   Image,
   ImageStore,
   LayerProgress,

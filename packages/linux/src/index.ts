@@ -16,6 +16,7 @@ export {
 export { CodedError, errnoInfo, isCode, SyscallError } from './errors.ts';
 export { FileLock } from './file-lock.ts';
 // For the other packages of the project.
+export { type IdMappedMountOptions, mountIdMapped } from './id-mapped-mounts.ts';
 export { AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, libcAsync, libcCall, libcTry } from './libc.ts';
 export { type MountInfo, type MountOptions, MS, mount, mountInfo, unmount, unmountAsync } from './mounts.ts';
 export {
