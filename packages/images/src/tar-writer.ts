@@ -1,3 +1,5 @@
+import { withChecksum } from './tar-blocks.ts';
+
 /** One member of a layer. Paths are relative to the image's root; times are seconds since 1970, default 0. */
 export interface Entry {
   path: string;
@@ -87,16 +89,7 @@ function header(entry: Entry, typeFlag: string, size: number): Buffer {
   block.write('ustar\x0000', 257, 'latin1');
   octal(block, 329, 8, entry.devMajor ?? 0);
   octal(block, 337, 8, entry.devMinor ?? 0);
-  block.fill(' ', 148, 156);
-  block.write(
-    `${block
-      .reduce((sum, byte) => sum + byte, 0)
-      .toString(8)
-      .padStart(6, '0')}\0 `,
-    148,
-    'latin1',
-  );
-  return block;
+  return withChecksum(block);
 }
 
 function octal(block: Buffer, offset: number, length: number, value: number): void {

@@ -58,7 +58,6 @@ export {
   chmodAt,
   chownAt,
   createFileAt,
-  getXattr,
   linkAt,
   lstatAt,
   mkdirAt,
@@ -70,8 +69,6 @@ export {
   removeEmptyDirAt,
   removeTreeAt,
   setFileAttributes,
-  setXattr,
-  setXattrAt,
   symlinkAt,
   utimesAt,
 } from './rooted.ts';
@@ -89,3 +86,4 @@ export { tcpSocketIn } from './tcp.ts';
 export { UndoStack } from './undo-stack.ts';
 export { unsentBytes } from './unsent-bytes.ts';
 export { supportsX32 } from './x32.ts';
+export { getXattr, listXattrs, setXattr, setXattrAt, type Xattr } from './xattrs.ts';
