@@ -17,6 +17,8 @@ import { CodedError } from '@amphipod/linux';
  * - `unpack-failed`: the file system refused an entry; the cause says why
  * - `store-in-use`: another process has opened the same root
  * - `id-map-unsupported`: the kernel or the store's file system cannot show a root file system to the users of a user namespace
+ * - `store-version`: the root was written by a later version of this program
+ * - `in-use`: a container holds what would have to be replaced
  * - `disk-full`: no space or no inodes left under the root
  */
 export type ImageErrorCode =
@@ -35,6 +37,8 @@ export type ImageErrorCode =
   | 'unpack-failed'
   | 'store-in-use'
   | 'id-map-unsupported'
+  | 'store-version'
+  | 'in-use'
   | 'disk-full';
 
 /** What goes wrong with images; {@link ImageErrorCode} lists the codes. */
@@ -44,4 +48,26 @@ export class ImageError extends CodedError {
   constructor(code: ImageErrorCode, message: string, options?: { cause?: unknown }) {
     super(code, message, options);
   }
+}
+
+const SQLITE_FULL = 13;
+const SQLITE_IOERR = 10;
+const SQLITE_CANTOPEN = 14;
+
+/** True when a thrown value, or what caused it, is a file system without room: from a system call, from SQLite or from here. */
+export function isDiskFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code, errcode, cause } = error as NodeJS.ErrnoException & { errcode?: number };
+  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'disk-full') return true;
+  // SQLite says so of a full disk only when it writes the database; of its other files it says that they failed.
+  const primary = (errcode ?? 0) & 0xff;
+  if (primary === SQLITE_FULL || primary === SQLITE_IOERR || primary === SQLITE_CANTOPEN) return true;
+  return isDiskFull(cause);
+}
+
+/** What was thrown, with code `disk-full` and the place in its message when that is why. */
+export function asDiskFull(error: unknown, { what, root }: { what: string; root: string }): unknown {
+  if (!isDiskFull(error) || (error as Error).message.includes(root)) return error;
+  const text = `${what}: no space left under ${JSON.stringify(root)}: ${(error as Error).message}`;
+  return new ImageError('disk-full', text, { cause: error });
 }

@@ -1,19 +1,35 @@
 import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { FileLock, unmount } from '@amphipod/linux';
-import { ImageError } from './errors.ts';
-import type { Image, ImageStore, LoadOptions, LoadSource, PullOptions, RootfsMount } from './image.ts';
+import { asDiskFull, ImageError } from './errors.ts';
+import type {
+  Image,
+  ImageDetails,
+  ImageStore,
+  LoadOptions,
+  LoadSource,
+  PullOptions,
+  RootfsMount,
+  SaveOptions,
+  VerifyOptions,
+  VerifyReport,
+} from './image.ts';
 import { loadImages } from './load/load-images.ts';
+import { parseReference } from './reference.ts';
 import { HttpConnections } from './registry/http-exchange.ts';
-import { type PullContext, pullImage } from './registry/pull-image.ts';
+import { type PullContext, pullImage, registrySource } from './registry/pull-image.ts';
 import type { RegistryOptions } from './registry/registry-hosts.ts';
 import type { RetryPolicy } from './registry/retries.ts';
+import { saveImages } from './save/save-images.ts';
+import { describeImage } from './store/describe-image.ts';
+import { DiskReserve } from './store/disk-reserve.ts';
 import { ImageDatabase, type ImageRow } from './store/image-database.ts';
 import { ImageIndex } from './store/image-index.ts';
 import { idMappedDir, mountOverlay } from './store/mount-rootfs.ts';
 import { StoreContents } from './store/store-contents.ts';
 import { StoreFiles } from './store/store-files.ts';
 import { WorkerPool } from './unpack/worker-pool.ts';
+import { verifyStore } from './verify/verify-store.ts';
 
 export interface ImageStoreOptions {
   /** Directory of the store, made when missing. One process at a time. */
@@ -70,9 +86,10 @@ class Store implements ImageStore {
     this.#lock = lock;
     this.#log = log;
     this.#pool = pool;
-    this.#db = new ImageDatabase(`${root}/images.db`);
+    const reserve = new DiskReserve(`${root}/reserve`);
+    this.#db = reserve.use(() => new ImageDatabase(`${root}/images.db`, reserve));
     const files = new StoreFiles(root, pool);
-    this.contents = new StoreContents({ files, db: this.#db, pool, log });
+    this.contents = new StoreContents({ files, db: this.#db, pool, log, reserve });
     this.#index = new ImageIndex(this.#db);
     this.#connections = new HttpConnections({ progressTimeoutMs: options.progressTimeoutMs ?? 60_000 });
     this.#pulling = {
@@ -87,16 +104,45 @@ class Store implements ImageStore {
   }
 
   pull(reference: string, options: PullOptions = {}): Promise<Image> {
-    return this.#run(options.signal, (signal) => pullImage(this.#pulling, reference, { ...options, signal }));
+    return this.#run(options.signal, `pull ${reference}`, (signal) =>
+      pullImage(this.#pulling, reference, { ...options, signal }),
+    );
   }
 
   load(source: LoadSource, options: LoadOptions = {}): Promise<Image[]> {
-    return this.#run(options.signal, (signal) =>
+    return this.#run(options.signal, `load ${source.path}`, (signal) =>
       loadImages({ contents: this.contents, index: this.#index, db: this.#db, pool: this.#pool }, source, {
         ...options,
         signal,
       }),
     );
+  }
+
+  async *save(references: readonly string[], options: SaveOptions = {}): AsyncGenerator<Buffer, void> {
+    const done = Promise.withResolvers<void>();
+    void this.#track(done.promise);
+    try {
+      const store = { contents: this.contents, index: this.#index };
+      yield* saveImages(store, references, { ...options, signal: this.#signal(options.signal) });
+    } finally {
+      done.resolve();
+    }
+  }
+
+  verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    const { auth } = options;
+    const context = {
+      contents: this.contents,
+      index: this.#index,
+      pool: this.#pool,
+      sourceOf: (reference: string) =>
+        registrySource(this.#pulling, parseReference(reference), { ...(auth && { auth }) }),
+    };
+    return this.#run(options.signal, 'verify', (signal) => verifyStore(context, { ...options, signal }));
+  }
+
+  describe(id: string): ImageDetails {
+    return describeImage(this.contents, this.#row(id));
   }
 
   list(): Image[] {
@@ -172,9 +218,20 @@ class Store implements ImageStore {
   }
 
   /** Runs work that ends when its caller or the store has had enough. */
-  #run<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  #run<T>(
+    signal: AbortSignal | undefined,
+    what: string,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const running = work(this.#signal(signal)).catch((error: unknown) => {
+      throw asDiskFull(error, { what, root: this.contents.files.root });
+    });
+    return this.#track(running);
+  }
+
+  #signal(signal: AbortSignal | undefined): AbortSignal {
     const closing = this.#closing.signal;
-    return this.#track(work(signal === undefined ? closing : AbortSignal.any([signal, closing])));
+    return signal === undefined ? closing : AbortSignal.any([signal, closing]);
   }
 
   #track<T>(work: Promise<T>): Promise<T> {

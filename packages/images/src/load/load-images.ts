@@ -37,7 +37,7 @@ export async function loadImages(
 
 async function loadSource(context: LoadContext, source: LoadSource, options: LoadOptions): Promise<Image[]> {
   const { contents, pool } = context;
-  if (source.kind === 'oci-layout') {
+  if (statSync(source.path).isDirectory()) {
     using directory = new DirectorySource(source.path, pool, { isOurs: false });
     return await install(context, { source, directory, dir: source.path }, options);
   }
@@ -63,7 +63,7 @@ async function install(
   const what = `${source.kind} ${JSON.stringify(source.path)}`;
   const platform = options.platform ?? hostPlatform();
   const found =
-    source.kind === 'docker-archive'
+    kindOf(source, directory) === 'docker-archive'
       ? await readDockerArchive(directory, dir, { what, signal: options.signal })
       : readOciLayout(directory, what, platform);
   const images: Image[] = [];
@@ -84,7 +84,8 @@ async function install(
     }
     images.push(installed!);
   }
-  return images;
+  // An archive may list an image once for each of its names; the last look at it has all of them.
+  return [...new Map(images.map((image) => [image.id, image])).values()];
 }
 
 /** Which images to take under which names: all under their own; or one under the given name. */
@@ -125,12 +126,25 @@ function namesFor(name: string | undefined, { documents }: FoundImage): { tag?: 
   };
 }
 
+/** What an archive is, by what is in it. */
+function kindOf({ kind, path }: LoadSource, directory: DirectorySource): LoadSource['kind'] {
+  if (kind !== 'archive') return kind;
+  const [index, items] = [directory.read('index.json'), directory.read('manifest.json')];
+  // Archives of newer Docker versions, and ours, are both. An index with full names tells more: the manifests too.
+  if (index !== undefined && (items === undefined || index.includes('"io.containerd.image.name"')))
+    return 'oci-archive';
+  if (items !== undefined) return 'docker-archive';
+  const text = 'it has neither index.json nor manifest.json: not an image';
+  throw new ImageError('invalid-archive', `load ${JSON.stringify(path)}: ${text}`);
+}
+
 function checkExists({ kind, path }: LoadSource): void {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined)
     throw new ImageError('not-found', `load ${kind} ${JSON.stringify(path)}: no such file`);
-  if (stats.isDirectory() !== (kind === 'oci-layout')) {
-    const text = kind === 'oci-layout' ? 'not a directory' : 'not a file';
+  const isDirectory = kind === 'archive' ? stats.isDirectory() : kind === 'oci-layout';
+  if (stats.isDirectory() !== isDirectory) {
+    const text = isDirectory ? 'not a directory' : 'not a file';
     throw new ImageError('invalid-archive', `load ${kind} ${JSON.stringify(path)}: ${text}`);
   }
 }

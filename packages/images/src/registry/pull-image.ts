@@ -36,6 +36,29 @@ export async function pullImage(
 ): Promise<Image> {
   const reference = parseReference(text);
   const { registry, repository, tag, digest } = reference;
+  const source = registrySource(context, reference, { ...(auth && { auth }) });
+  const { manifest, documents } = await source.resolve(platform, signal);
+  return installImage(
+    context,
+    {
+      what: formatReference(reference),
+      manifest,
+      documents,
+      source,
+      ...(digest === undefined && { tag: formatReference({ registry, repository, tag: tag! }) }),
+      digest: formatReference({ registry, repository, digest: documents[0]!.digest }),
+    },
+    { platform, signal, ...(onProgress && { onProgress }) },
+  );
+}
+
+/** A repository, for one pull or repair. */
+export function registrySource(
+  context: PullContext,
+  reference: Reference,
+  { auth }: Pick<PullOptions, 'auth'>,
+): RegistrySource {
+  const { registry, repository } = reference;
   const credentials = credentialsFor(registry, auth);
   const retries = context.retries ?? defaultRetries;
   const hosts = hostsOf(registry, context.registries);
@@ -54,20 +77,7 @@ export async function pullImage(
     }),
     can: host.capabilities ?? ['pull', 'resolve'],
   }));
-  const source = new RegistrySource(clients, { reference, retries });
-  const { manifest, documents } = await source.resolve(platform, signal);
-  return installImage(
-    context,
-    {
-      what: formatReference(reference),
-      manifest,
-      documents,
-      source,
-      ...(digest === undefined && { tag: formatReference({ registry, repository, tag: tag! }) }),
-      digest: formatReference({ registry, repository, digest: documents[0]!.digest }),
-    },
-    { platform, signal, ...(onProgress && { onProgress }) },
-  );
+  return new RegistrySource(clients, { reference, retries });
 }
 
 /** A repository at its registry and the registry's mirrors, as a source of blobs. */

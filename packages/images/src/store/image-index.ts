@@ -43,6 +43,19 @@ export class ImageIndex {
     return id === undefined ? undefined : this.#entries.get(id)!.image;
   }
 
+  /** The tag that a text names, undefined for ids, digests and what is not there. */
+  tagOf(text: string): string | undefined {
+    const name = canonicalName(text) ?? '';
+    const id = this.#names.get(name);
+    return id !== undefined && this.row(id)!.tags.includes(name) && this.find(text)?.id === id
+      ? name
+      : undefined;
+  }
+
+  isHeld(id: string): boolean {
+    return this.#uses.has(id);
+  }
+
   #byPrefix(text: string): string | undefined {
     const prefix = text.replace(/^sha256:/, '');
     // Shorter ones are names.
@@ -58,8 +71,7 @@ export class ImageIndex {
     for (const name of [added.tag, added.digest]) if (name !== undefined) this.#takeName(name);
     const old = this.#entries.get(added.image.id)?.row;
     return this.#put({
-      ...(old ?? added.image),
-      annotations: added.image.annotations,
+      ...added.image,
       blobs: [...new Set([...(old?.blobs ?? []), ...added.image.blobs])],
       pinned: old?.pinned ?? false,
       hidden: false,
