@@ -67,7 +67,8 @@ export function isDiskFull(error: unknown): boolean {
 
 /** What was thrown, with code `disk-full` and the place in its message when that is why. */
 export function asDiskFull(error: unknown, { what, root }: { what: string; root: string }): unknown {
-  if (!isDiskFull(error) || (error as Error).message.includes(root)) return error;
+  if (!isDiskFull(error)) return error;
+  if (error instanceof ImageError && error.message.includes(root)) return error;
   const text = `${what}: no space left under ${JSON.stringify(root)}: ${(error as Error).message}`;
   return new ImageError('disk-full', text, { cause: error });
 }

@@ -180,7 +180,11 @@ class Store implements ImageStore {
   }
 
   acquire(id: string, ownerId: string): void {
-    this.#index.acquire(this.#row(id).id, ownerId);
+    try {
+      this.#index.acquire(this.#row(id).id, ownerId);
+    } catch (error) {
+      throw this.#diskError(error, `keep image ${id}`);
+    }
   }
 
   release(ownerId: string, id?: string): void {
@@ -224,9 +228,13 @@ class Store implements ImageStore {
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const running = work(this.#signal(signal)).catch((error: unknown) => {
-      throw asDiskFull(error, { what, root: this.contents.files.root });
+      throw this.#diskError(error, what);
     });
     return this.#track(running);
+  }
+
+  #diskError(error: unknown, what: string): unknown {
+    return asDiskFull(error, { what, root: this.contents.files.root });
   }
 
   #signal(signal: AbortSignal | undefined): AbortSignal {
