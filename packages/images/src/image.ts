@@ -103,9 +103,7 @@ export interface LoadSource {
   path: string;
   /** `containerd` only; default `k8s.io`, where CRI keeps its images. */
   namespace?: string;
-  /**
-   * The name to give when the source holds one image; the name of the image to take when it holds several.
-   */
+  /** The name to give when the source holds one image; the name of the image to take when it holds several. */
   reference?: string;
 }
 
@@ -113,6 +111,10 @@ export interface LoadOptions {
   platform?: Platform;
   signal?: AbortSignal;
   onProgress?: (progress: LayerProgress) => void;
+  /** Told of an image that cannot be taken; then the others still are. Without it the first failure ends the load. */
+  onFailure?: (names: string[], error: Error) => void;
+  /** Told of each image before it is taken. */
+  onImage?: (names: string[]) => void;
 }
 
 export interface SaveOptions {

@@ -1,12 +1,14 @@
-import { mkdirSync, statSync } from 'node:fs';
-import { ImageError } from '../errors.ts';
-import type { Image, LoadOptions, LoadSource } from '../image.ts';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { ImageError, isDiskFull } from '../errors.ts';
+import type { Image, LoadOptions, LoadSource, Platform } from '../image.ts';
+import { containerdContent, type ImportedImage, readContainerd } from '../import/containerd.ts';
+import { ContainersStorage } from '../import/containers-storage.ts';
 import { hostPlatform } from '../platform.ts';
 import { formatReference, parseReference } from '../reference.ts';
 import type { ImageDatabase } from '../store/image-database.ts';
 import type { ImageIndex } from '../store/image-index.ts';
 import { installImage } from '../store/install-image.ts';
-import type { StoreContents } from '../store/store-contents.ts';
+import type { BlobSource, StoreContents } from '../store/store-contents.ts';
 import type { WorkerPool } from '../unpack/worker-pool.ts';
 import { DirectorySource } from './directory-source.ts';
 import { readDockerArchive } from './docker-archive.ts';
@@ -38,7 +40,8 @@ export async function loadImages(
 async function loadSource(context: LoadContext, source: LoadSource, options: LoadOptions): Promise<Image[]> {
   const { contents, pool } = context;
   if (statSync(source.path).isDirectory()) {
-    using directory = new DirectorySource(source.path, pool, { isOurs: false });
+    const path = source.kind === 'containerd' ? `${source.path}/${containerdContent}` : source.path;
+    using directory = new DirectorySource(path, pool, { isOurs: false });
     return await install(context, { source, directory, dir: source.path }, options);
   }
   const dir = contents.files.tempPath();
@@ -55,45 +58,73 @@ async function loadSource(context: LoadContext, source: LoadSource, options: Loa
   }
 }
 
-async function install(
-  context: LoadContext,
-  { source, directory, dir }: { source: LoadSource; directory: DirectorySource; dir: string },
-  options: LoadOptions,
-): Promise<Image[]> {
+interface OpenSource {
+  source: LoadSource;
+  directory: DirectorySource;
+  /** Where the archive is unpacked. */
+  dir: string;
+}
+
+async function install(context: LoadContext, opened: OpenSource, options: LoadOptions): Promise<Image[]> {
+  const { source } = opened;
   const what = `${source.kind} ${JSON.stringify(source.path)}`;
   const platform = options.platform ?? hostPlatform();
-  const found =
-    kindOf(source, directory) === 'docker-archive'
-      ? await readDockerArchive(directory, dir, { what, signal: options.signal })
-      : readOciLayout(directory, what, platform);
-  const images: Image[] = [];
+  const { found, blobs } = await read(context, opened, { ...options, platform, what });
+  const images = new Map<string, Image>();
   for (const { image, names } of choose(found, source.reference, what)) {
-    let installed: Image | undefined;
-    for (const name of names.length === 0 ? [undefined] : names) {
-      installed = await installImage(
-        context,
-        {
-          what,
-          manifest: image.manifest,
-          documents: image.documents,
-          source: directory,
-          ...namesFor(name, image),
-        },
-        { ...options, platform },
-      );
+    try {
+      options.onImage?.(names);
+      if ('error' in image) throw image.error;
+      for (const name of names.length === 0 ? [undefined] : names) {
+        const { manifest, documents, layers } = image;
+        const wanted = { what, manifest, documents, ...(layers && { layers }), source: blobs };
+        const installed = await installImage(
+          context,
+          { ...wanted, ...namesFor(name, image) },
+          { ...options, platform },
+        );
+        // An archive may list an image once for each of its names; the last look at it has all of them.
+        images.set(installed.id, installed);
+      }
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (options.onFailure === undefined || isDiskFull(error)) throw error;
+      options.onFailure(names, error as Error);
     }
-    images.push(installed!);
   }
-  // An archive may list an image once for each of its names; the last look at it has all of them.
-  return [...new Map(images.map((image) => [image.id, image])).values()];
+  return [...images.values()];
+}
+
+/** What a source holds, and where its blobs come from. */
+async function read(
+  { pool }: LoadContext,
+  { source, directory, dir }: OpenSource,
+  { platform, what, signal }: LoadOptions & { platform: Platform; what: string },
+): Promise<{ found: ImportedImage[]; blobs: BlobSource }> {
+  const kind = kindOf(source, directory);
+  switch (kind) {
+    case 'docker-archive':
+      return { found: await readDockerArchive(directory, dir, { what, signal }), blobs: directory };
+    case 'oci-layout':
+    case 'oci-archive':
+      return { found: readOciLayout(directory, what, platform), blobs: directory };
+    case 'containerd': {
+      const { namespace = 'k8s.io', path } = source;
+      return { found: readContainerd(directory, { root: path, namespace, platform }), blobs: directory };
+    }
+    case 'containers-storage': {
+      const storage = new ContainersStorage(source.path, directory, pool);
+      return { found: storage.images(), blobs: storage };
+    }
+  }
 }
 
 /** Which images to take under which names: all under their own; or one under the given name. */
 function choose(
-  found: FoundImage[],
+  found: ImportedImage[],
   reference: string | undefined,
   what: string,
-): { image: FoundImage; names: string[] }[] {
+): { image: ImportedImage; names: string[] }[] {
   if (found.length === 0) throw new ImageError('not-found', `load ${what}: it holds no image`);
   if (reference === undefined)
     return found.map((image) => ({ image, names: image.names.filter(isFullName) }));
@@ -119,15 +150,20 @@ function isFullName(name: string): boolean {
 
 function namesFor(name: string | undefined, { documents }: FoundImage): { tag?: string; digest?: string } {
   if (name === undefined) return {};
-  const { registry, repository, tag } = parseReference(name);
+  const { registry, repository, tag, digest } = parseReference(name);
+  const isOurs = documents.some((document) => document.digest === digest);
   return {
-    ...(tag !== undefined && { tag: formatReference({ registry, repository, tag }) }),
-    digest: formatReference({ registry, repository, digest: documents[0]!.digest }),
+    // With a digest, the tag does not count.
+    ...(tag !== undefined && digest === undefined && { tag: formatReference({ registry, repository, tag }) }),
+    digest: formatReference({ registry, repository, digest: isOurs ? digest! : documents[0]!.digest }),
   };
 }
 
 /** What an archive is, by what is in it. */
-function kindOf({ kind, path }: LoadSource, directory: DirectorySource): LoadSource['kind'] {
+function kindOf(
+  { kind, path }: LoadSource,
+  directory: DirectorySource,
+): Exclude<LoadSource['kind'], 'archive'> {
   if (kind !== 'archive') return kind;
   const [index, items] = [directory.read('index.json'), directory.read('manifest.json')];
   // Archives of newer Docker versions, and ours, are both. An index with full names tells more: the manifests too.
@@ -138,11 +174,17 @@ function kindOf({ kind, path }: LoadSource, directory: DirectorySource): LoadSou
   throw new ImageError('invalid-archive', `load ${JSON.stringify(path)}: ${text}`);
 }
 
+const directoryKinds: LoadSource['kind'][] = ['oci-layout', 'containerd', 'containers-storage'];
+
 function checkExists({ kind, path }: LoadSource): void {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined)
     throw new ImageError('not-found', `load ${kind} ${JSON.stringify(path)}: no such file`);
-  const isDirectory = kind === 'archive' ? stats.isDirectory() : kind === 'oci-layout';
+  if (kind === 'containerd' && !existsSync(`${path}/${containerdContent}`)) {
+    const text = `no ${containerdContent} in it: is it the root directory of containerd?`;
+    throw new ImageError('not-found', `load ${kind} ${JSON.stringify(path)}: ${text}`);
+  }
+  const isDirectory = kind === 'archive' ? stats.isDirectory() : directoryKinds.includes(kind);
   if (stats.isDirectory() !== isDirectory) {
     const text = isDirectory ? 'not a directory' : 'not a file';
     throw new ImageError('invalid-archive', `load ${kind} ${JSON.stringify(path)}: ${text}`);
