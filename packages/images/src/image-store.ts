@@ -26,6 +26,7 @@ import { DiskReserve } from './store/disk-reserve.ts';
 import { ImageDatabase, type ImageRow } from './store/image-database.ts';
 import { ImageIndex } from './store/image-index.ts';
 import { idMappedDir, mountOverlay } from './store/mount-rootfs.ts';
+import { pinMatcher } from './store/pins.ts';
 import { StoreContents } from './store/store-contents.ts';
 import { StoreFiles } from './store/store-files.ts';
 import { WorkerPool } from './unpack/worker-pool.ts';
@@ -36,6 +37,11 @@ export interface ImageStoreOptions {
   root: string;
   /** Told of what a person may want to know: attributes that could not be set, leftovers of a crash. */
   log?: (text: string) => void;
+  /**
+   * Images with {@link Image.pinned}, whatever `setPinned` says: names, `PREFIX*` or `*WORD*`. Not kept: those of the next
+   * opening count then.
+   */
+  pinned?: string[];
   registries?: RegistryOptions;
   retries?: RetryPolicy;
   /** A download that moves no byte for so long is broken off (and resumed). Default 60 s. */
@@ -90,7 +96,7 @@ class Store implements ImageStore {
     this.#db = reserve.use(() => new ImageDatabase(`${root}/images.db`, reserve));
     const files = new StoreFiles(root, pool);
     this.contents = new StoreContents({ files, db: this.#db, pool, log, reserve });
-    this.#index = new ImageIndex(this.#db);
+    this.#index = new ImageIndex(this.#db, pinMatcher(options.pinned ?? []));
     this.#connections = new HttpConnections({ progressTimeoutMs: options.progressTimeoutMs ?? 60_000 });
     this.#pulling = {
       contents: this.contents,

@@ -101,6 +101,8 @@ export interface PullOptions {
 export interface LoadSource {
   kind: 'oci-layout' | 'oci-archive' | 'docker-archive' | 'archive' | 'containerd' | 'containers-storage';
   path: string;
+  /** An archive from elsewhere than a file; `path` is then its name in messages. */
+  data?: AsyncIterable<Uint8Array>;
   /** `containerd` only; default `k8s.io`, where CRI keeps its images. */
   namespace?: string;
   /** The name to give when the source holds one image; the name of the image to take when it holds several. */
@@ -113,8 +115,8 @@ export interface LoadOptions {
   onProgress?: (progress: LayerProgress) => void;
   /** Told of an image that cannot be taken; then the others still are. Without it the first failure ends the load. */
   onFailure?: (names: string[], error: Error) => void;
-  /** Told of each image before it is taken. */
-  onImage?: (names: string[]) => void;
+  /** Told of each image that has been taken. */
+  onLoaded?: (image: Image) => void;
 }
 
 export interface SaveOptions {

@@ -27,6 +27,8 @@ export interface DaemonConfig {
   streamTlsKey: string;
   /** Registries reached over plain HTTP, `HOST[:PORT]`; loopback ones are anyway. */
   insecureRegistries: string[];
+  /** Images that the kubelet's garbage collection leaves alone: names, `PREFIX*` or `*WORD*`. */
+  pinnedImages: string[];
   /** Let a file in the state directory make a named step fail or kill the daemon; for tests. */
   failpoints: boolean;
 }

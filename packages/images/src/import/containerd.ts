@@ -24,10 +24,7 @@ export function readContainerd(
 ): ImportedImage[] {
   const file = `${root}/${metadataFile}`;
   if (!existsSync(file)) {
-    throw new ImageError(
-      'not-found',
-      `import from containerd: there is no ${JSON.stringify(file)}`,
-    );
+    throw new ImageError('not-found', `import from containerd: there is no ${JSON.stringify(file)}`);
   }
   const namespaces = readBoltFile(file).buckets.get('v1')?.buckets ?? new Map<string, BoltBucket>();
   const images = namespaces.get(namespace)?.buckets.get('images')?.buckets;

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { createWriteStream, existsSync, mkdirSync, statSync } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 import { ImageError, isDiskFull } from '../errors.ts';
 import type { Image, LoadOptions, LoadSource, Platform } from '../image.ts';
 import { containerdContent, type ImportedImage, readContainerd } from '../import/containerd.ts';
@@ -27,7 +28,7 @@ export async function loadImages(
   source: LoadSource,
   options: LoadOptions,
 ): Promise<Image[]> {
-  checkExists(source);
+  if (source.data === undefined) checkExists(source);
   try {
     return await loadSource(context, source, options);
   } catch (error) {
@@ -39,21 +40,25 @@ export async function loadImages(
 
 async function loadSource(context: LoadContext, source: LoadSource, options: LoadOptions): Promise<Image[]> {
   const { contents, pool } = context;
-  if (statSync(source.path).isDirectory()) {
+  if (source.data === undefined && statSync(source.path).isDirectory()) {
     const path = source.kind === 'containerd' ? `${source.path}/${containerdContent}` : source.path;
     using directory = new DirectorySource(path, pool, { isOurs: false });
     return await install(context, { source, directory, dir: source.path }, options);
   }
+  const received = contents.files.tempPath();
   const dir = contents.files.tempPath();
-  mkdirSync(dir, { mode: 0o700 });
+  const signalOption = options.signal ? { signal: options.signal } : {};
   try {
-    await pool.run(
-      { job: 'unpack', path: source.path, dir, kind: 'archive' },
-      options.signal ? { signal: options.signal } : {},
-    );
+    if (source.data !== undefined)
+      await pipeline(source.data, createWriteStream(received, { flags: 'wx', mode: 0o600 }), signalOption);
+    mkdirSync(dir, { mode: 0o700 });
+    const path = source.data === undefined ? source.path : received;
+    await pool.run({ job: 'unpack', path, dir, kind: 'archive' }, signalOption);
+    await contents.files.discard(received);
     using directory = new DirectorySource(dir, pool, { isOurs: true });
     return await install(context, { source, directory, dir }, options);
   } finally {
+    await contents.files.discard(received);
     await contents.files.discard(dir);
   }
 }
@@ -73,7 +78,6 @@ async function install(context: LoadContext, opened: OpenSource, options: LoadOp
   const images = new Map<string, Image>();
   for (const { image, names } of choose(found, source.reference, what)) {
     try {
-      options.onImage?.(names);
       if ('error' in image) throw image.error;
       for (const name of names.length === 0 ? [undefined] : names) {
         const { manifest, documents, layers } = image;
@@ -86,6 +90,7 @@ async function install(context: LoadContext, opened: OpenSource, options: LoadOp
         // An archive may list an image once for each of its names; the last look at it has all of them.
         images.set(installed.id, installed);
       }
+      options.onLoaded?.([...images.values()].at(-1)!);
     } catch (error) {
       options.signal?.throwIfAborted();
       if (options.onFailure === undefined || isDiskFull(error)) throw error;

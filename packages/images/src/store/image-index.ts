@@ -11,12 +11,15 @@ interface Entry {
 /** All images in memory, by id and by name; the database follows every change. */
 export class ImageIndex {
   readonly #db: ImageDatabase;
+  readonly #isPinned: (names: readonly string[]) => boolean;
   readonly #entries = new Map<string, Entry>();
   readonly #names = new Map<string, string>();
   readonly #uses = new Map<string, Set<string>>();
 
-  constructor(db: ImageDatabase) {
+  /** @param isPinned the settings' word on an image with these names */
+  constructor(db: ImageDatabase, isPinned: (names: readonly string[]) => boolean) {
     this.#db = db;
+    this.#isPinned = isPinned;
     for (const row of db.images()) this.#put(row);
     for (const { ownerId, imageId } of db.uses()) this.#use(ownerId, imageId);
   }
@@ -137,7 +140,7 @@ export class ImageIndex {
       repoTags: row.tags,
       repoDigests: row.digests,
       sizeBytes: BigInt(row.sizeBytes),
-      pinned: row.pinned,
+      pinned: row.pinned || this.#isPinned([row.id, ...row.tags, ...row.digests]),
       config: JSON.parse(row.config) as OciImageConfig,
       ...(Object.keys(annotations).length > 0 && { annotations }),
     };

@@ -28,6 +28,11 @@ export const command = defineCommand({
       value: 'HOST[,HOST]',
       help: 'registries reached over plain HTTP',
     },
+    'pinned-images': {
+      type: 'string',
+      value: 'NAME[,NAME]',
+      help: 'images that are never collected; PREFIX* and *WORD* too',
+    },
     'log-level': { type: 'string', value: 'LEVEL', help: 'debug, info, warn or error' },
     config: { type: 'string', value: 'FILE', help: 'settings in TOML (/etc/amphipod/config.toml)' },
     failpoints: {

@@ -9,6 +9,7 @@ import {
 } from '@grpc/grpc-js';
 import type { RuntimeContext } from '../context.ts';
 import { ImageServiceService, RuntimeServiceService } from '../gen/api.ts';
+import { ImagesService } from '../gen/images.ts';
 import { attach } from './attach.ts';
 import type { Handler } from './call.ts';
 import { containerStatus } from './container-status.ts';
@@ -17,6 +18,7 @@ import { exec } from './exec.ts';
 import { execSync } from './exec-sync.ts';
 import { imageFsInfo } from './image-fs-info.ts';
 import { imageStatus } from './image-status.ts';
+import { imagesService } from './images/service.ts';
 import { listContainers } from './list-containers.ts';
 import { listImages } from './list-images.ts';
 import { listPodSandbox } from './list-pod-sandbox.ts';
@@ -87,6 +89,7 @@ export async function serve(context: RuntimeContext, socket: string): Promise<Se
   });
   server.addService(RuntimeServiceService, implementation(context, runtimeService));
   server.addService(ImageServiceService, implementation(context, imageService));
+  server.addService(ImagesService, imagesService(context));
   mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
   rmSync(socket, { force: true });
   await new Promise<void>((resolve, reject) => {

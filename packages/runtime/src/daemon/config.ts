@@ -23,6 +23,7 @@ const defaults: DaemonConfig = {
   streamTlsCert: '',
   streamTlsKey: '',
   insecureRegistries: [],
+  pinnedImages: [],
   failpoints: false,
 };
 

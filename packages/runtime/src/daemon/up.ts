@@ -49,7 +49,11 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
   mkdirSync(config.state, { recursive: true, mode: 0o711 });
   using _lock = lockRoot(config);
   using store = new Store(`${config.root}/amphipod.db`);
-  await using images = await openImageStore({ root: `${config.root}/images` });
+  await using images = await openImageStore({
+    root: `${config.root}/images`,
+    pinned: config.pinnedImages,
+    log: (text) => log.info(text),
+  });
   using exits = new ExitDirectory(`${config.state}/exits`);
   const plugins = builtinPlugins();
   // The exit codes of commands that the OCI runtime started for Exec come to the daemon (docs/adr/0015).
