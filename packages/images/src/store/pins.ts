@@ -10,9 +10,11 @@ export function pinMatcher(patterns: readonly string[]): (names: readonly string
 }
 
 function patternTest(pattern: string): (name: string) => boolean {
-  const [, before, text = '', after] = /^(\*?)(.*?)(\*?)$/.exec(pattern)!;
-  if (before !== '' && after !== '') return (name) => name.includes(text);
-  if (after !== '') return (name) => name.startsWith(text);
+  if (pattern.endsWith('*')) {
+    const isWord = pattern.length > 1 && pattern.startsWith('*');
+    const text = pattern.slice(isWord ? 1 : 0, -1);
+    return (name) => (isWord ? name.includes(text) : name.startsWith(text));
+  }
   const exact = fullName(pattern);
   return (name) => name === exact;
 }
