@@ -94,7 +94,9 @@ async function fetchBlob(
     throw new ImageError('not-found', `fetch blob ${digest}: its images have no name: load them again`);
   }
   const failures: string[] = [];
-  for (const name of new Set(names)) {
+  // One name for each repository.
+  const references = new Map(names.map((name) => [name.replace(/@.*|:[^:/]*$/, ''), name]));
+  for (const name of references.values()) {
     const descriptor: Descriptor = { mediaType: '', digest, size: contents.blobSize(digest)! };
     try {
       await contents.ensureBlob(descriptor, sourceOf(name), { signal });
