@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { buildImageLayout, type Entry, type ImageSpec } from '@amphipod/images/testing';
+import { isCode } from '@amphipod/linux';
+import { readBoltFile } from '../../packages/images/src/import/bolt-file.ts';
 import { run, startProgram } from '../cri/support/program.ts';
 import { eventually } from '../cri/support/wait.ts';
 import { listTree, mountImage, openStore, scratch } from './images-support.ts';
@@ -98,6 +108,14 @@ test('images move over from a containerd that runs, with their names and digests
   assert.equal(store.find(two.id)!.repoTags.length, 201);
   assert.deepEqual(timed(listTree(mountImage(t, store, one.id), tree)), await expectedTree(t, { layers }));
   assert.deepEqual((await store.verify()).damages, []);
+  // And back: what is saved here, containerd takes.
+  const chunks: Buffer[] = [];
+  for await (const chunk of store.save(['docker.io/x/y:1', 'localhost/other:2'])) chunks.push(chunk);
+  writeFileSync(`${dir}/back.tar`, Buffer.concat(chunks));
+  await ctr('-n', 'back', 'images', 'import', `${dir}/back.tar`);
+  const back = (await ctr('-n', 'back', 'images', 'ls')).split('\n').slice(1, 3);
+  assert.match(back[0]!, new RegExp(`^docker\\.io/x/y:1 .* ${one.manifestDigest} `));
+  assert.match(back[1]!, new RegExp(`^localhost/other:2 .* ${one.manifestDigest} `));
   const [elsewhere] = await store.load({ ...source, namespace: 'moby' });
   assert.deepEqual(elsewhere!.repoTags, ['localhost/elsewhere:1']);
   await assert.rejects(store.load({ ...source, namespace: 'none' }), {
@@ -139,7 +157,25 @@ test('what containerd has no content of is named, and the others come', async (t
     code: 'not-found',
     message: /root directory of containerd/,
   });
-  writeFileSync(`${dir}/c/root/io.containerd.metadata.v1.bolt/meta.db`, randomBytes(70_000));
+  const database = `${dir}/c/root/io.containerd.metadata.v1.bolt/meta.db`;
+  const bytes = readFileSync(database);
+  for (let i = 0; i < 500; i++) {
+    const spoilt = Buffer.from(bytes);
+    for (const [at, value] of [randomBytes(4), randomBytes(4)].map(
+      (r) => [r.readUInt32LE() % bytes.length, r[0]!] as const,
+    ))
+      spoilt[at] = value;
+    // Above all where pages say what is in them.
+    const page = 4096 * (2 + (i % (bytes.length / 4096 - 2)));
+    randomBytes(24).copy(spoilt, page + 8, 0, 1 + (i % 24));
+    writeFileSync(database, spoilt);
+    try {
+      readBoltFile(database);
+    } catch (error) {
+      assert.ok(isCode(error, 'invalid-manifest'), `${error}`);
+    }
+  }
+  writeFileSync(database, randomBytes(70_000));
   await assert.rejects(store.load({ kind: 'containerd', path: `${dir}/c/root` }), {
     code: 'invalid-manifest',
     message: /not a bolt database/,
