@@ -39,7 +39,11 @@ const isLayer = (path: string, blob: Buffer | undefined) =>
   path.includes('/blobs/') && (blob?.length ?? 0) > 100_000;
 
 /** What a failed pull must leave: nothing. */
-function assertEmpty(store: { root: string; list(): unknown[]; usage(): { usedBytes: bigint } }): void {
+function assertEmpty(store: {
+  root: string;
+  list(): readonly unknown[];
+  usage(): { usedBytes: bigint };
+}): void {
   assert.deepEqual(store.list(), []);
   assert.equal(store.usage().usedBytes, 0n);
   for (const place of ['tmp', 'trash', 'layers', 'blobs/sha256'])

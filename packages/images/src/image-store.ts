@@ -151,7 +151,7 @@ class Store implements ImageStore {
     return describeImage(this.contents, this.#row(id));
   }
 
-  list(): Image[] {
+  list(): readonly Image[] {
     return this.#index.list();
   }
 

@@ -198,7 +198,8 @@ export interface ImageStore extends AsyncDisposable {
   save(references: readonly string[], options?: SaveOptions): AsyncIterable<Buffer>;
   /** Compares what is on disk with its digests. What is damaged comes anew with the next pull or load, or by `repair`. */
   verify(options?: VerifyOptions): Promise<VerifyReport>;
-  list(): Image[];
+  /** All that are not removed; the same array until one of them changes. */
+  list(): readonly Image[];
   /** What an image consists of. @throws ImageError not-found */
   describe(id: string): ImageDetails;
   /** By id (`sha256:…` or hex), unambiguous hex prefix, name with tag, name with digest, or short name. */

@@ -14,6 +14,7 @@ export class ImageIndex {
   readonly #isPinned: (names: readonly string[]) => boolean;
   readonly #entries = new Map<string, Entry>();
   readonly #names = new Map<string, string>();
+  #list: Image[] | undefined;
   readonly #uses = new Map<string, Set<string>>();
 
   /** @param isPinned the settings' word on an image with these names */
@@ -24,10 +25,10 @@ export class ImageIndex {
     for (const { ownerId, imageId } of db.uses()) this.#use(ownerId, imageId);
   }
 
-  list(): Image[] {
-    const images: Image[] = [];
-    for (const { row, image } of this.#entries.values()) if (!row.hidden) images.push(image);
-    return images;
+  /** The same array until an image changes. */
+  list(): readonly Image[] {
+    this.#list ??= [...this.#entries.values()].filter(({ row }) => !row.hidden).map(({ image }) => image);
+    return this.#list;
   }
 
   rows(): ImageRow[] {
@@ -88,6 +89,7 @@ export class ImageIndex {
     const isHeld = this.#uses.has(id);
     this.#db.removeImage(id, { keepHidden: isHeld });
     for (const name of [...row.tags, ...row.digests]) this.#names.delete(name);
+    this.#list = undefined;
     this.#entries.delete(id);
     if (isHeld) this.#put({ ...row, hidden: true, pinned: false, tags: [], digests: [] });
   }
@@ -144,6 +146,7 @@ export class ImageIndex {
       config: JSON.parse(row.config) as OciImageConfig,
       ...(Object.keys(annotations).length > 0 && { annotations }),
     };
+    this.#list = undefined;
     this.#entries.set(row.id, { row, image });
     for (const name of [...row.tags, ...row.digests]) this.#names.set(name, row.id);
     return image;
