@@ -7,6 +7,7 @@ import type { ImageDatabase, ImageRow, LayerRow } from './image-database.ts';
 import { Semaphore } from './semaphore.ts';
 import { type Joining, SharedTasks } from './shared-tasks.ts';
 import type { StoreFiles } from './store-files.ts';
+import { type LayerToUnpack, type UnpackedLayer, unpackLayer, type WantedLayer } from './unpack-layer.ts';
 
 /** Where blobs come from: a registry, a layout, an archive. */
 export interface BlobSource {
@@ -23,24 +24,6 @@ export interface FetchOptions {
 export interface Lease {
   digests: Set<string>;
   chainIds: Set<string>;
-}
-
-/** A layer to be had: what it is, and what is below it. */
-export interface WantedLayer {
-  descriptor: Descriptor;
-  diffId: string;
-  chainId: string;
-  /** Nearest first. */
-  lowerChainIds: string[];
-  /** Settles when the layers below are there. */
-  below: Promise<unknown>;
-}
-
-/** A layer on disk that is not on the books yet. */
-export interface UnpackedLayer {
-  row: LayerRow;
-  /** Directories that the archive only implies: their times are those of the unpacking. */
-  implicitDirs: string[];
 }
 
 const parallelDownloads = 4;
@@ -193,33 +176,12 @@ export class StoreContents {
   }
 
   /** Unpacks a blob into a new directory, which is off the books: see {@link replaceLayer}. */
-  async unpackLayer(
-    { digest, diffId, chainId, lowerChainIds, below }: Omit<WantedLayer, 'descriptor'> & { digest: string },
+  unpackLayer(
+    layer: LayerToUnpack,
     options: { signal?: AbortSignal; onProgress?: (doneBytes: number) => void },
   ): Promise<UnpackedLayer> {
-    const number = this.files.makeLayerDir();
-    const dir = this.files.layerDir(number);
-    try {
-      const unpacked = await this.#pool.run(
-        { job: 'unpack', path: this.files.blobPath(digest), dir, kind: 'layer' },
-        options,
-      );
-      if (unpacked.diffId !== diffId) {
-        const text = `it unpacks to ${unpacked.diffId}, but the image config says ${diffId}`;
-        throw new ImageError('digest-mismatch', `unpack layer ${digest}: ${text}`);
-      }
-      for (const warning of unpacked.warnings) this.#log(`unpack layer ${digest}: ${warning}`);
-      await below;
-      const lowerDirs = lowerChainIds.map((lower) => this.layerDir(lower));
-      const { implicitDirs, whiteouts, diskBytes, inodes } = unpacked;
-      if (implicitDirs.length + whiteouts.length > 0) {
-        await this.#pool.run({ job: 'settle', dir, lowerDirs, unsettled: { implicitDirs, whiteouts } });
-      }
-      return { row: { chainId, number, diskBytes, inodes, blob: digest }, implicitDirs };
-    } catch (error) {
-      await this.discardLayer(number);
-      throw error;
-    }
+    const context = { files: this.files, pool: this.#pool, log: this.#log };
+    return unpackLayer(context, layer, { ...options, layerDir: (chainId) => this.layerDir(chainId) });
   }
 
   /** Puts a layer that was unpacked again in the place of the old one, synced. Nobody may have the old one mounted. */
@@ -231,12 +193,7 @@ export class StoreContents {
     this.#addLayer(row);
     this.#recorded.add(row.chainId);
     await this.#db.flush();
-    if (old !== undefined) await this.discardLayer(old.number);
-  }
-
-  /** Deletes the directory of a layer that is off the books. */
-  discardLayer(number: number): Promise<void> {
-    return this.files.discard(`${this.files.root}/layers/${number}`);
+    if (old !== undefined) await this.files.discardLayer(old.number);
   }
 
   /** Syncs what is new of an image. @returns the rows to record, none when all of it is recorded already */
@@ -343,7 +300,7 @@ export class StoreContents {
   async #dropLayer(layer: LayerRow, forgotten: Promise<void>): Promise<void> {
     this.#takeLayer(layer);
     await forgotten;
-    await this.discardLayer(layer.number);
+    await this.files.discardLayer(layer.number);
   }
 
   #takeLayer({ chainId, diskBytes, inodes }: LayerRow): void {

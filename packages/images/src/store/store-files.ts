@@ -86,6 +86,10 @@ export class StoreFiles {
     return this.#empty('trash', name);
   }
 
+  discardLayer(number: number): Promise<void> {
+    return this.discard(`${this.root}/layers/${number}`);
+  }
+
   /** Deletes what an earlier process did not finish or record. */
   async removeLeftovers(known: {
     digests: ReadonlySet<string>;

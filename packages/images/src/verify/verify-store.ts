@@ -171,7 +171,7 @@ async function verifyLayer(
       isInPlace = true;
     });
   } finally {
-    if (!isInPlace) await contents.discardLayer(unpacked.row.number);
+    if (!isInPlace) await contents.files.discardLayer(unpacked.row.number);
   }
 }
 

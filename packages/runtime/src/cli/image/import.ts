@@ -36,10 +36,7 @@ Examples:
   amphipod image import --from crio --root /srv/containers/storage`,
   async run(references, options, { client, stdout, stderr }) {
     const format = outputFormat(options.output, ['id', 'json']);
-    const store = stores[options.from ?? ''];
-    if (store === undefined) {
-      throw new UsageError(`--from "${options.from ?? ''}": expected ${Object.keys(stores).join(', ')}`);
-    }
+    const store = storeOf(options.from);
     if (options.namespace !== undefined && store.kind !== 'containerd')
       throw new UsageError('--namespace is for --from containerd');
     const cri = await client();
@@ -70,3 +67,10 @@ Examples:
     return 0;
   },
 });
+
+function storeOf(name: string | undefined): { kind: string; root: string } {
+  const store = stores[name ?? ''];
+  if (store !== undefined) return store;
+  const what = name === undefined ? '--from is missing' : `--from "${name}"`;
+  throw new UsageError(`${what}: expected containerd, crio or podman`);
+}
