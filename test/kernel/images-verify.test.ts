@@ -53,14 +53,15 @@ test('a whole store verifies', async (t) => {
 
 const spoilers: [string, (layer: string) => void, RegExp][] = [
   [
-    'content',
+    'wrong content',
     (layer) => writeInPlace(`${layer}/bin/tool`),
     /bin\/(tool|other): (content differs|modification time)/,
   ],
-  ['a file that is missing', (layer) => rmSync(`${layer}/cap`), /cap: is missing/],
+  ['a file missing', (layer) => rmSync(`${layer}/cap`), /cap: is missing/],
   ['a file too many', (layer) => writeFileSync(`${layer}/extra`, ''), /extra: is there, and should not be/],
-  ['a mode', (layer) => chmodSync(`${layer}/cap`, 0o600), /cap: mode is 100600, should be 100644/],
-  ['a time', (layer) => utimesSync(`${layer}/cap`, 1, 1), /cap: modification time differs/],
+  ['nothing left of it', (layer) => rmSync(layer, { recursive: true }), /^\/: is missing$/],
+  ['a wrong mode', (layer) => chmodSync(`${layer}/cap`, 0o600), /cap: mode is 100600, should be 100644/],
+  ['a wrong time', (layer) => utimesSync(`${layer}/cap`, 1, 1), /cap: modification time differs/],
   [
     'a hard link',
     (layer) => {
@@ -81,7 +82,7 @@ function writeInPlace(path: string): void {
 }
 
 for (const [what, spoil, problem] of spoilers) {
-  test(`a layer with a wrong ${what} is found, and unpacked again`, async (t) => {
+  test(`a layer with ${what} is found, and unpacked again`, async (t) => {
     const store = await openStore(t);
     const image = await loadBuilt(store, scratch(t), { layers, name: 'localhost/a:1' });
     const whole = listTree(mountImage(t, store, image.id), '%P %y %m %s %n %l');

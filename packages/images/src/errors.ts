@@ -57,12 +57,18 @@ const SQLITE_CANTOPEN = 14;
 /** True when a thrown value, or what caused it, is a file system without room: from a system call, from SQLite or from here. */
 export function isDiskFull(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  const { code, errcode, cause } = error as NodeJS.ErrnoException & { errcode?: number };
+  const { code, cause } = error as NodeJS.ErrnoException;
   if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'disk-full') return true;
-  // SQLite says so of a full disk only when it writes the database; of its other files it says that they failed.
-  const primary = (errcode ?? 0) & 0xff;
-  if (primary === SQLITE_FULL || primary === SQLITE_IOERR || primary === SQLITE_CANTOPEN) return true;
-  return isDiskFull(cause);
+  return sqliteCode(error) === SQLITE_FULL || isDiskFull(cause);
+}
+
+/** The same, and what SQLite says when it has no room for its files beside the database, among other reasons. */
+export function mayBeDiskFull(error: unknown): boolean {
+  return isDiskFull(error) || [SQLITE_IOERR, SQLITE_CANTOPEN].includes(sqliteCode(error));
+}
+
+function sqliteCode(error: unknown): number {
+  return ((error as { errcode?: number }).errcode ?? 0) & 0xff;
 }
 
 /** What was thrown, with code `disk-full` and the place in its message when that is why. */

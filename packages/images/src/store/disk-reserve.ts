@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { isDiskFull } from '../errors.ts';
+import { isDiskFull, mayBeDiskFull } from '../errors.ts';
 
 const files = 4;
 const fileBytes = 256 * 1024;
@@ -21,7 +21,7 @@ export class DiskReserve {
     try {
       return change();
     } catch (error) {
-      if (!isDiskFull(error) || !this.#giveUp()) throw error;
+      if (!mayBeDiskFull(error) || !this.#giveUp()) throw error;
       return change();
     }
   }

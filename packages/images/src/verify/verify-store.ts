@@ -119,12 +119,18 @@ async function verifyLayers(run: Run, images: ImageRow[], total: number): Promis
     const { layers } = describeImage(contents, image);
     for (const [i, { chainId, diffId }] of layers.entries()) {
       if (seen.has(chainId)) continue;
+      // What a layer takes over from those below it cannot be told while one of them is wrong.
+      if (image.chainIds.slice(0, i).some((lower) => isDamaged(report, lower))) break;
       seen.add(chainId);
       options.onProgress?.({ kind: 'layer', digest: chainId, done: seen.size - 1, total });
       await verifyLayer(run, { chainId, diffId, lowerChainIds: image.chainIds.slice(0, i).reverse() });
     }
   }
   report.checkedLayers = seen.size;
+}
+
+function isDamaged({ damages }: VerifyReport, chainId: string): boolean {
+  return damages.some(({ digest, isRepaired }) => digest === chainId && !isRepaired);
 }
 
 async function verifyLayer(
