@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { createWriteStream, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  createReadStream,
+  createWriteStream,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { test } from 'node:test';
 import type { ImageStore, SaveOptions } from '@amphipod/images';
@@ -153,4 +160,28 @@ test('archives are known by what is in them, whatever they are called, compresse
     code: 'invalid-archive',
     message: /neither index\.json nor manifest\.json/,
   });
+});
+
+test('a signature policy counts for what an archive turns out to be, and for the stores of others', async (t) => {
+  const dir = scratch(t);
+  const plain = await openStore(t);
+  await loadBuilt(plain, dir, { layers, name: 'localhost/a:1' });
+  for (const format of ['oci-archive', 'docker-archive'] as const)
+    await saveTo(plain, `${dir}/${format}`, { references: ['localhost/a:1'], format });
+  const reject = { '': [{ type: 'reject' }] };
+  const policy = {
+    default: [{ type: 'insecureAcceptAnything' }],
+    transports: { 'docker-archive': reject, oci: reject, 'containers-storage': reject },
+  };
+  writeFileSync(`${dir}/policy.json`, JSON.stringify(policy));
+  const store = await openStore(t, { signaturePolicy: `${dir}/policy.json` });
+  assert.equal((await store.load({ kind: 'archive', path: `${dir}/oci-archive` })).length, 1);
+  const refused = { code: 'signature-refused', message: /the policy rejects it/ };
+  await assert.rejects(store.load({ kind: 'archive', path: `${dir}/docker-archive` }), refused);
+  const data = createReadStream(`${dir}/docker-archive`);
+  await assert.rejects(store.load({ kind: 'archive', path: 'a pipe', data }), refused);
+  buildImageLayout(`${dir}/layout`, { layers, name: 'localhost/a:1' });
+  await assert.rejects(store.load({ kind: 'archive', path: `${dir}/layout` }), refused);
+  await assert.rejects(store.load({ kind: 'containers-storage', path: dir }), refused);
+  assert.deepEqual(readdirSync(`${store.root}/tmp`), []);
 });

@@ -17,16 +17,19 @@ import type {
 import { loadImages } from './load/load-images.ts';
 import { parseReference } from './reference.ts';
 import { HttpConnections } from './registry/http-exchange.ts';
-import { type PullContext, pullImage, registrySource } from './registry/pull-image.ts';
+import { type PullContext, pullImage } from './registry/pull-image.ts';
 import type { RegistryOptions } from './registry/registry-hosts.ts';
-import type { RetryPolicy } from './registry/retries.ts';
+import { RegistrySource } from './registry/registry-source.ts';
+import { defaultRetries, type RetryPolicy } from './registry/retries.ts';
 import { saveImages } from './save/save-images.ts';
+import { readSignaturePolicy } from './signatures/policy.ts';
 import { describeImage } from './store/describe-image.ts';
 import { DiskReserve } from './store/disk-reserve.ts';
 import { ImageDatabase, type ImageRow } from './store/image-database.ts';
 import { ImageIndex } from './store/image-index.ts';
 import { idMappedDir, mountOverlay } from './store/mount-rootfs.ts';
 import { pinMatcher } from './store/pins.ts';
+import { SharedTasks } from './store/shared-tasks.ts';
 import { StoreContents } from './store/store-contents.ts';
 import { StoreFiles } from './store/store-files.ts';
 import { WorkerPool } from './unpack/worker-pool.ts';
@@ -46,13 +49,19 @@ export interface ImageStoreOptions {
   retries?: RetryPolicy;
   /** A download that moves no byte for so long is broken off (and resumed). Default 60 s. */
   progressTimeoutMs?: number;
+  /**
+   * A policy.json as containers' tools have it (containers-policy.json(5)): what images must be signed with. Read again for
+   * each pull. Default: everything is accepted.
+   */
+  signaturePolicy?: string;
 }
 
 const maxThreads = 4;
 
-/** Opens (or makes) the store under `root`, and removes what an earlier process left unfinished. @throws ImageError store-in-use */
+/** Opens (or makes) the store under `root`, and removes what an earlier process left unfinished. @throws ImageError store-in-use, invalid-registry-config */
 export async function openImageStore(options: ImageStoreOptions): Promise<ImageStore> {
-  const { root } = options;
+  const { root, signaturePolicy } = options;
+  if (signaturePolicy !== undefined) readSignaturePolicy(signaturePolicy);
   mkdirSync(root, { recursive: true, mode: 0o700 });
   const lock = FileLock.try(`${root}/lock`);
   if (lock === undefined) {
@@ -97,7 +106,10 @@ class Store implements ImageStore {
     const files = new StoreFiles(root, pool);
     this.contents = new StoreContents({ files, db: this.#db, pool, log, reserve });
     this.#index = new ImageIndex(this.#db, pinMatcher(options.pinned ?? []));
-    this.#connections = new HttpConnections({ progressTimeoutMs: options.progressTimeoutMs ?? 60_000 });
+    this.#connections = new HttpConnections({
+      progressTimeoutMs: options.progressTimeoutMs ?? 60_000,
+      env: options.registries?.env,
+    });
     this.#pulling = {
       contents: this.contents,
       index: this.#index,
@@ -105,6 +117,8 @@ class Store implements ImageStore {
       connections: this.#connections,
       registries: options.registries ?? {},
       ...(options.retries && { retries: options.retries }),
+      ...(options.signaturePolicy !== undefined && { signaturePolicy: options.signaturePolicy }),
+      pulls: new SharedTasks({ failsForAll: true }),
     };
     mkdirSync(`${root}/empty`, { recursive: true, mode: 0o755 });
   }
@@ -116,11 +130,16 @@ class Store implements ImageStore {
   }
 
   load(source: LoadSource, options: LoadOptions = {}): Promise<Image[]> {
+    const { signaturePolicy } = this.#pulling;
+    const context = {
+      contents: this.contents,
+      index: this.#index,
+      db: this.#db,
+      pool: this.#pool,
+      ...(signaturePolicy !== undefined && { signaturePolicy }),
+    };
     return this.#run(options.signal, `load ${source.path}`, (signal) =>
-      loadImages({ contents: this.contents, index: this.#index, db: this.#db, pool: this.#pool }, source, {
-        ...options,
-        signal,
-      }),
+      loadImages(context, source, { ...options, signal }),
     );
   }
 
@@ -141,8 +160,16 @@ class Store implements ImageStore {
       contents: this.contents,
       index: this.#index,
       pool: this.#pool,
-      sourceOf: (reference: string) =>
-        registrySource(this.#pulling, parseReference(reference), { ...(auth && { auth }) }),
+      sourceOf: (text: string) => {
+        const { registries, connections, retries = defaultRetries } = this.#pulling;
+        return new RegistrySource({
+          reference: parseReference(text),
+          auth,
+          registries,
+          connections,
+          retries,
+        });
+      },
     };
     return this.#run(options.signal, 'verify', (signal) => verifyStore(context, { ...options, signal }));
   }

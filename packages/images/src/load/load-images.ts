@@ -6,6 +6,7 @@ import { containerdContent, type ImportedImage, readContainerd } from '../import
 import { ContainersStorage } from '../import/containers-storage.ts';
 import { hostPlatform } from '../platform.ts';
 import { formatReference, parseReference } from '../reference.ts';
+import { checkLoadSource } from '../signatures/check-signatures.ts';
 import type { ImageDatabase } from '../store/image-database.ts';
 import type { ImageIndex } from '../store/image-index.ts';
 import { installImage } from '../store/install-image.ts';
@@ -20,6 +21,8 @@ export interface LoadContext {
   index: ImageIndex;
   db: ImageDatabase;
   pool: WorkerPool;
+  /** policy.json to check sources against. */
+  signaturePolicy?: string;
 }
 
 /** Takes in what an archive or a layout holds. @throws ImageError */
@@ -29,6 +32,8 @@ export async function loadImages(
   options: LoadOptions,
 ): Promise<Image[]> {
   if (source.data === undefined) checkExists(source);
+  // What an archive is, is seen later.
+  if (source.kind !== 'archive') checkPolicy(context, source, source.kind);
   try {
     return await loadSource(context, source, options);
   } catch (error) {
@@ -102,11 +107,12 @@ async function install(context: LoadContext, opened: OpenSource, options: LoadOp
 
 /** What a source holds, and where its blobs come from. */
 async function read(
-  { pool }: LoadContext,
+  context: LoadContext,
   { source, directory, dir }: OpenSource,
   { platform, what, signal }: LoadOptions & { platform: Platform; what: string },
 ): Promise<{ found: ImportedImage[]; blobs: BlobSource }> {
-  const kind = kindOf(source, directory);
+  const kind = kindOf({ source, directory, dir });
+  if (source.kind === 'archive') checkPolicy(context, source, kind);
   switch (kind) {
     case 'docker-archive':
       return { found: await readDockerArchive(directory, dir, { what, signal }), blobs: directory };
@@ -118,10 +124,19 @@ async function read(
       return { found: readContainerd(directory, { root: path, namespace, platform }), blobs: directory };
     }
     case 'containers-storage': {
-      const storage = new ContainersStorage(source.path, directory, pool);
+      const storage = new ContainersStorage(source.path, directory, context.pool);
       return { found: storage.images(), blobs: storage };
     }
   }
+}
+
+type KnownKind = Exclude<LoadSource['kind'], 'archive'>;
+
+/** @throws ImageError signature-refused */
+function checkPolicy({ signaturePolicy }: LoadContext, { data, path }: LoadSource, kind: KnownKind): void {
+  // What comes through a pipe has no place that a policy could name.
+  if (signaturePolicy !== undefined)
+    checkLoadSource(signaturePolicy, { kind, path: data === undefined ? path : '/' });
 }
 
 /** Which images to take under which names: all under their own; or one under the given name. */
@@ -165,11 +180,10 @@ function namesFor(name: string | undefined, { documents }: FoundImage): { tag?: 
 }
 
 /** What an archive is, by what is in it. */
-function kindOf(
-  { kind, path }: LoadSource,
-  directory: DirectorySource,
-): Exclude<LoadSource['kind'], 'archive'> {
+function kindOf({ source: { kind, path }, directory, dir }: OpenSource): KnownKind {
   if (kind !== 'archive') return kind;
+  // Not unpacked: a directory.
+  if (dir === path) return 'oci-layout';
   const [index, items] = [directory.read('index.json'), directory.read('manifest.json')];
   // Archives of newer Docker versions, and ours, are both. An index with full names tells more: the manifests too.
   if (index !== undefined && (items === undefined || index.includes('"io.containerd.image.name"')))
