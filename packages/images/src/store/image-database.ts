@@ -87,6 +87,8 @@ export class ImageDatabase implements Disposable {
     this.#path = path;
     this.#reserve = reserve;
     this.#db = new DatabaseSync(path);
+    // The index of the log is in memory then: opening needs no room on a full disk (field case LIF-11).
+    this.#db.exec('PRAGMA locking_mode = EXCLUSIVE;');
     this.#db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;');
     this.#upgrade();
   }
