@@ -87,17 +87,22 @@ export class ImageDatabase implements Disposable {
     this.#path = path;
     this.#reserve = reserve;
     this.#db = new DatabaseSync(path);
-    // The index of the log is in memory then: opening needs no room on a full disk (field case LIF-11).
-    this.#db.exec('PRAGMA locking_mode = EXCLUSIVE;');
-    this.#db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;');
-    this.#upgrade();
+    try {
+      // The index of the log is in memory then: opening needs no room on a full disk (field case LIF-11).
+      this.#db.exec('PRAGMA locking_mode = EXCLUSIVE;');
+      this.#db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;');
+      this.#upgrade();
+    } catch (error) {
+      // Its lock must not be in the way of another try.
+      this.#db.close();
+      throw error;
+    }
   }
 
   /** Writes nothing when there is nothing to do: a full disk must not keep a store from opening. */
   #upgrade(): void {
     let version = this.#all('PRAGMA user_version')[0]!.user_version as number;
     if (version > currentVersion) {
-      this.#db.close();
       throw new ImageError(
         'store-version',
         `open ${JSON.stringify(this.#path)}: it has version ${version}, this program knows up to ${currentVersion}`,
