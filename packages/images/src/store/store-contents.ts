@@ -149,7 +149,8 @@ export class StoreContents {
     const report = (state: LayerProgress['state'], doneBytes: number) =>
       joining.onProgress?.({ digest, doneBytes, totalBytes, state });
     if (this.#layers.has(wanted.chainId)) {
-      if (this.#damaged.has(digest)) await this.ensureBlob(wanted.descriptor, source, {});
+      if (this.#damaged.has(digest))
+        await this.ensureBlob(wanted.descriptor, source, joining.signal ? { signal: joining.signal } : {});
       return report('exists', totalBytes);
     }
     report('waiting', 0);
