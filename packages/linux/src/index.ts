@@ -35,8 +35,9 @@ export {
 } from './cgroups.ts';
 export { CodedError, errnoInfo, isCode, SyscallError } from './errors.ts';
 export { FileLock } from './file-lock.ts';
-export { readKernelFile } from './kernel-file.ts';
 // For the other packages of the project.
+export { type IdMappedMountOptions, mountIdMapped } from './id-mapped-mounts.ts';
+export { readKernelFile } from './kernel-file.ts';
 export { AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, libcAsync, libcCall, libcTry } from './libc.ts';
 export { type MountInfo, type MountOptions, MS, mount, mountInfo, unmount, unmountAsync } from './mounts.ts';
 export {
@@ -78,7 +79,6 @@ export {
   chmodAt,
   chownAt,
   createFileAt,
-  getXattr,
   linkAt,
   lstatAt,
   mkdirAt,
@@ -90,8 +90,6 @@ export {
   removeEmptyDirAt,
   removeTreeAt,
   setFileAttributes,
-  setXattr,
-  setXattrAt,
   symlinkAt,
   utimesAt,
 } from './rooted.ts';
@@ -109,3 +107,4 @@ export { tcpSocketIn } from './tcp.ts';
 export { UndoStack } from './undo-stack.ts';
 export { unsentBytes } from './unsent-bytes.ts';
 export { supportsX32 } from './x32.ts';
+export { getXattr, listXattrs, setXattr, setXattrAt, type Xattr } from './xattrs.ts';

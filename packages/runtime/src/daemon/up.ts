@@ -65,7 +65,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   mkdirSync(config.state, { recursive: true, mode: 0o711 });
   using _lock = lockRoot(config);
   using store = new Store(`${config.root}/amphipod.db`);
-  await using images = await openImages(config);
+  await using images = await openImages(config, log);
   using exits = new ExitDirectory(`${config.state}/exits`);
   const telemetry = new Telemetry();
   const plugins = builtinPlugins();
@@ -153,10 +153,12 @@ function pluginStep({ plugin, command, startMs, endMs, error }: EndedCall): Step
   return { name: `cni ${plugin} ${command}`, startMs, endMs, ...(error && { error: error.message }) };
 }
 
-function openImages(config: DaemonConfig): Promise<ImageStore> {
+function openImages(config: DaemonConfig, log: Log): Promise<ImageStore> {
   const { registryConfigDir: certsDir, registryAuthFile: authFile, signaturePolicy } = config;
   return openImageStore({
     root: `${config.root}/images`,
+    log: (text) => log.info(text),
+    pinned: config.pinnedImages,
     registries: {
       plainHttp: config.insecureRegistries,
       ...(certsDir !== '' && { certsDir }),
