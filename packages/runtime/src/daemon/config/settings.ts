@@ -154,6 +154,7 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     default: [],
     placeholder: 'NAME[,NAME]',
     help: 'images that the kubelet never collects: names, PREFIX* or *WORD*',
+    isReloadable: true,
   },
   metricsAddress: {
     default: '',
