@@ -21,6 +21,7 @@ export { AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, libcAsync, libcCall, libcT
 export { type MountInfo, type MountOptions, MS, mount, mountInfo, unmount, unmountAsync } from './mounts.ts';
 export {
   createPinnedNamespaces,
+  inNamespaces,
   inNetns,
   isNamespace,
   type NamespaceKind,
@@ -53,7 +54,7 @@ export {
 export { ConsoleSocket, readAvailable, resizeTerminal, type TerminalSize, terminalStream } from './pty.ts';
 export { rawTerminal } from './raw-terminal.ts';
 export { readFileInRoot } from './read-file-in-root.ts';
-
+export { realPathBeneath, realPathInRoot } from './real-path.ts';
 export {
   chmodAt,
   chownAt,
@@ -75,12 +76,10 @@ export {
   symlinkAt,
   utimesAt,
 } from './rooted.ts';
-
 export { connectSeqpacket } from './seqpacket.ts';
 export { setSendBuffer } from './socket-buffers.ts';
 export { inNetnsOfSocket } from './socket-netns.ts';
 export { lookAtSocketPeer, type SocketPeer } from './socket-peer.ts';
-
 export { NETLINK, NetlinkSocket } from './sockets.ts';
 export { adoptChild, pipe, type SpawnedProcess, type SpawnOptions, spawnProcess } from './spawn.ts';
 export { becomeSubreaper } from './subreaper.ts';
@@ -88,4 +87,10 @@ export { type TapOptions, tapCreate } from './tap.ts';
 export { tcpSocketIn } from './tcp.ts';
 export { UndoStack } from './undo-stack.ts';
 export { unsentBytes } from './unsent-bytes.ts';
+export {
+  createPinnedUserNamespace,
+  type IdMapping,
+  type UserNamespaceMaps,
+  type UserNamespacePins,
+} from './user-namespace.ts';
 export { supportsX32 } from './x32.ts';

@@ -1,5 +1,13 @@
 import type { LogLevel } from './log.ts';
 
+/** One `[runtimes.NAME]`: a program with the command line of runc. */
+export interface RuntimeConfig {
+  /** Absolute path of the program. */
+  path: string;
+  /** Options before the command. */
+  options: string[];
+}
+
 /** Settings of the daemon; `daemon/config.ts` reads them from the file and the command line. */
 export interface DaemonConfig {
   /** Persistent data: the database, images, writable layers. */
@@ -15,6 +23,10 @@ export interface DaemonConfig {
   cniTimeoutMs: number;
   /** Name of the default OCI runtime. */
   runtime: string;
+  /** Runtime handlers besides runc and crun, or instead of them: the tables `[runtimes.NAME]`. */
+  runtimes: Record<string, RuntimeConfig>;
+  /** Resource limits of all containers: `NAME=SOFT[:HARD]`. */
+  defaultUlimits: string[];
   logLevel: LogLevel;
   /** Docker-format seccomp profile behind RuntimeDefault. */
   seccompProfile: string;

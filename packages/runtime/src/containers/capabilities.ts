@@ -23,6 +23,11 @@ export function ownCapabilities(status = readFileSync('/proc/self/status', 'lati
   return names.filter((_, bit) => (mask >> BigInt(bit)) & 1n);
 }
 
+/** Whether this process has a capability (name without CAP_). */
+export function hasCapability(name: string): boolean {
+  return ownCapabilities().includes(name);
+}
+
 /** The capability sets of a container's process. "ALL" means all that the daemon has. */
 export function containerCapabilities(
   security: LinuxContainerSecurityContext | undefined,

@@ -1,15 +1,15 @@
 import type { OciImageConfig } from '@amphipod/images';
 import type { RuntimeContext } from '../context.ts';
-import { CriError } from '../errors.ts';
-import { NamespaceMode } from '../gen/api.ts';
-import type { OciLinux, OciSpec } from '../oci/spec.ts';
+import type { OciLinux, OciMount, OciSpec } from '../oci/spec.ts';
+import { userNamespaceMaps } from '../pods/user-namespace.ts';
 import type { Container, Sandbox } from '../store/records.ts';
 import { containerApparmorProfile } from './apparmor.ts';
 import { containerCapabilities } from './capabilities.ts';
 import { containerDevices } from './devices.ts';
 import { containerMounts, rootfsPropagation, type SandboxMountSources } from './mounts.ts';
-import { processArgs, processEnv } from './process.ts';
+import { processArgs, processEnv, workingDirectory } from './process.ts';
 import { clampOomScoreAdj, containerResources } from './resources.ts';
+import { containerRlimits } from './rlimits.ts';
 import { containerSeccomp } from './seccomp.ts';
 
 /** Where a container joins the namespaces of its pod. */
@@ -17,6 +17,7 @@ export interface SandboxNamespacePaths {
   net: string;
   ipc: string;
   uts: string;
+  user: string;
   hostname: string;
 }
 
@@ -24,8 +25,10 @@ export interface SpecOptions {
   image: OciImageConfig;
   namespaces: SandboxNamespacePaths;
   mountSources: SandboxMountSources;
-  /** Pid of the sandbox's init, for a shared PID namespace. */
-  initPid: number | undefined;
+  /** From {@link pidNamespace}. */
+  pidNamespace: OciLinux['namespaces'];
+  /** From {@link prepareVolumes}. */
+  volumes: readonly OciMount[];
 }
 
 /** The OCI configuration of a container. @throws CriError invalid-argument naming the field that is wrong */
@@ -52,22 +55,24 @@ export function containerSpec(
       terminal: config.tty,
       user: { uid: user.uid, gid: user.gid, additionalGids: user.groups },
       args: processArgs(config, options.image),
-      env: processEnv(config, options.image, options.namespaces.hostname),
-      cwd: config.workingDir || options.image.WorkingDir || '/',
+      env: processEnv(config, options.image, { hostname: options.namespaces.hostname, home: user.home }),
+      cwd: workingDirectory(config, options.image),
       capabilities,
+      rlimits: containerRlimits(context.config.defaultUlimits),
       noNewPrivileges: security?.noNewPrivs ?? false,
       ...(apparmorProfile !== undefined && { apparmorProfile }),
       ...(resources !== undefined && { oomScoreAdj: clampOomScoreAdj(Number(resources.oomScoreAdj)) }),
     },
     root: { path: 'rootfs', readonly: security?.readonlyRootfs ?? false },
-    mounts: containerMounts(config, sandbox, options.mountSources),
+    mounts: containerMounts(config, sandbox, { pod: options.mountSources, volumes: options.volumes }),
     annotations: { 'amphipod.sandbox': sandbox.id, 'amphipod.container': container.id },
     linux: {
       namespaces: [
-        ...namespacesOf(sandbox, container, options),
+        ...namespacesOf(sandbox, options),
         // On version 2 a container sees its own cgroup as the root, as with the other runtimes.
         ...(context.cgroups.version === 2 && !privileged ? [{ type: 'cgroup' as const }] : []),
       ],
+      ...userNamespaceMaps(sandbox),
       cgroupsPath: container.cgroupPath,
       resources: { ...containerResources(resources), devices: rules },
       devices,
@@ -79,10 +84,11 @@ export function containerSpec(
   };
 }
 
-function namespacesOf(sandbox: Sandbox, container: Container, options: SpecOptions): OciLinux['namespaces'] {
-  const { net, ipc, uts } = options.namespaces;
+function namespacesOf(sandbox: Sandbox, options: SpecOptions): OciLinux['namespaces'] {
+  const { net, ipc, uts, user } = options.namespaces;
   return [
     { type: 'mount' },
+    ...(sandbox.userns === undefined ? [] : [{ type: 'user' as const, path: user }]),
     ...(sandbox.namespaces.network === 'pod'
       ? [
           { type: 'network' as const, path: net },
@@ -90,27 +96,6 @@ function namespacesOf(sandbox: Sandbox, container: Container, options: SpecOptio
         ]
       : []),
     ...(sandbox.namespaces.ipc === 'pod' ? [{ type: 'ipc' as const, path: ipc }] : []),
-    ...pidNamespace(container, options.initPid),
+    ...options.pidNamespace,
   ];
-}
-
-/** The PID namespace mode of a container; an absent message means POD (api.proto, NamespaceOption). */
-export function pidModeOf(container: Container): NamespaceMode {
-  return container.config.linux?.securityContext?.namespaceOptions?.pid ?? NamespaceMode.POD;
-}
-
-function pidNamespace(container: Container, initPid: number | undefined): OciLinux['namespaces'] {
-  const mode = pidModeOf(container);
-  switch (mode) {
-    case NamespaceMode.CONTAINER:
-      return [{ type: 'pid' }];
-    case NamespaceMode.NODE:
-      return [];
-    case NamespaceMode.POD:
-      return [{ type: 'pid', path: `/proc/${initPid}/ns/pid` }];
-    case NamespaceMode.TARGET:
-      throw new CriError('unimplemented', 'namespace_options.pid TARGET: not supported yet');
-    default:
-      throw new CriError('invalid-argument', `namespace_options.pid ${mode}: unknown mode`);
-  }
 }

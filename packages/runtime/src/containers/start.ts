@@ -9,6 +9,7 @@ import { runtimeFor } from '../oci/runtimes.ts';
 import { startCreated } from '../oci/start.ts';
 import type { Container } from '../store/records.ts';
 import { cleanUpExited, recordExit } from './exited.ts';
+import { withIdMappedMounts } from './id-mapped-mounts.ts';
 import { containerPaths } from './paths.ts';
 
 /** Reason of a container that never ran; StartContainer may be tried again. */
@@ -30,7 +31,7 @@ export async function startContainerProcess(context: RuntimeContext, container: 
       await cleanUpExited(context, container);
     });
     failpoint('start-container.begin');
-    const pid = await createProcess(context, container);
+    const pid = await withIdMappedMounts(context, container, () => createProcess(context, container));
     failpoint('start-container.create');
     const runtime = runtimeFor(context.runtimes, container.runtimeHandler);
     const process = findProcess(pid);

@@ -5,14 +5,15 @@ import type { Image } from '@amphipod/images';
 import { UndoStack } from '@amphipod/linux';
 import { nowNs } from '../clock.ts';
 import { containerPaths } from '../containers/paths.ts';
+import { pidNamespace } from '../containers/pid-namespace.ts';
 import { mountContainerRootfs, removeContainerFiles } from '../containers/rootfs.ts';
 import { stopSignalOf } from '../containers/signals.ts';
-import { containerSpec, pidModeOf } from '../containers/spec.ts';
+import { containerSpec, type SpecOptions } from '../containers/spec.ts';
 import { resolveUser } from '../containers/user.ts';
+import { prepareVolumes } from '../containers/volumes.ts';
 import type { RuntimeContext } from '../context.ts';
 import { CriError, errorText } from '../errors.ts';
-import { type CreateContainerRequest, type CreateContainerResponse, NamespaceMode } from '../gen/api.ts';
-import { ensureSandboxInit } from '../pods/init.ts';
+import type { CreateContainerRequest, CreateContainerResponse } from '../gen/api.ts';
 import { hostnameOf } from '../pods/namespaces.ts';
 import { sandboxPaths } from '../pods/paths.ts';
 import type { Container, Sandbox } from '../store/records.ts';
@@ -60,23 +61,27 @@ export async function createContainer(
   signal.throwIfAborted();
   containerNames.setStep(container.name, 'rootfs');
   undo.defer('remove root file system', () => removeContainerFiles(context, container.id));
-  mountContainerRootfs(context, container.id, image.id);
+  mountContainerRootfs(context, sandbox, container);
   failpoint('create-container.rootfs');
 
-  // 4. OCI configuration. It needs the image's /etc/passwd and, for a shared PID namespace, the pod's init.
+  // 4. Volumes.
+  containerNames.setStep(container.name, 'volumes');
+  const volumes = await prepareVolumes(context, { sandbox, container }, { image: image.config, signal });
+  failpoint('create-container.volumes');
+
+  // 5. OCI configuration. It needs the image's /etc/passwd and, for a shared PID namespace, the pod's init.
+  containerNames.setStep(container.name, 'spec');
   const user = resolveUser(
     containerPaths(context.config, container.id).rootfs,
     image.config.User ?? '',
     container.config.linux?.securityContext,
   );
   Object.assign(container, { user });
-  if (pidModeOf(container) === NamespaceMode.POD) {
-    await context.locks.run(sandbox.id, () => ensureSandboxInit(context, sandbox));
-  }
-  writeSpec(context, sandbox, { container, image });
+  const joined = await pidNamespace(context, sandbox, container);
+  writeSpec(context, sandbox, { container, image, pidNamespace: joined, volumes });
   failpoint('create-container.spec');
 
-  // 5. Created.
+  // 6. Created.
   if (sandbox.state !== 'ready')
     throw new CriError('failed-precondition', `sandbox ${sandbox.id}: stopped meanwhile`);
   store.containers.update(container, { state: 'created' });
@@ -124,8 +129,14 @@ function newContainer(
     runtimeHandler: sandbox.runtimeHandler,
     cgroupPath: `${sandbox.cgroupParent}/${id}`,
     logPath: logDirectory === '' || config.logPath === '' ? '' : join(logDirectory, config.logPath),
-    stopSignal: stopSignalOf(config.stopSignal, image.config.StopSignal),
-    user: { uid: 0, gid: 0, groups: [] },
+    stopSignal: stopSignalOf(config.stopSignal, image.config.StopSignal, (why) =>
+      context.log.warn('stop signal of the image is SIGTERM instead', {
+        container: id,
+        image: image.id,
+        why,
+      }),
+    ),
+    user: { uid: 0, gid: 0, groups: [], home: '/' },
     bootId: context.bootId,
   };
 }
@@ -133,14 +144,21 @@ function newContainer(
 function writeSpec(
   context: RuntimeContext,
   sandbox: Sandbox,
-  { container, image }: { container: Container; image: Image },
+  {
+    container,
+    image,
+    ...options
+  }: Pick<SpecOptions, 'pidNamespace' | 'volumes'> & {
+    container: Container;
+    image: Image;
+  },
 ): void {
   const pod = sandboxPaths(context.config, sandbox.id);
   const spec = containerSpec(context, sandbox, container, {
     image: image.config,
-    namespaces: { net: pod.net, ipc: pod.ipc, uts: pod.uts, hostname: hostnameOf(sandbox) },
+    namespaces: { ...pod, hostname: hostnameOf(sandbox) },
     mountSources: pod,
-    initPid: sandbox.init?.pid,
+    ...options,
   });
   writeFileSync(containerPaths(context.config, container.id).spec, JSON.stringify(spec));
 }

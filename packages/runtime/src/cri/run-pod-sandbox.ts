@@ -9,12 +9,18 @@ import {
   type RunPodSandboxRequest,
   type RunPodSandboxResponse,
 } from '../gen/api.ts';
-import { runtimeFor } from '../oci/runtimes.ts';
+import { usableRuntime } from '../oci/runtimes.ts';
 import { createSandboxFiles, removeSandboxFiles } from '../pods/files.ts';
 import { ensureSandboxInit, stopSandboxInit } from '../pods/init.ts';
-import { checkSysctls, createSandboxNamespaces, removeSandboxNamespaces } from '../pods/namespaces.ts';
+import {
+  checkHostname,
+  checkSysctls,
+  createSandboxNamespaces,
+  removeSandboxNamespaces,
+} from '../pods/namespaces.ts';
 import { attachNetwork, detachNetwork } from '../pods/network.ts';
 import { ownCgroup, removeOwnCgroup } from '../pods/release.ts';
+import { podUserNamespace } from '../pods/user-namespace.ts';
 import type { Sandbox } from '../store/records.ts';
 import type { Call } from './call.ts';
 
@@ -59,7 +65,7 @@ export async function runPodSandbox(
   // 3. Namespaces.
   step('namespaces');
   undo.defer('remove namespaces', () => removeSandboxNamespaces(context, sandbox.id));
-  createSandboxNamespaces(context, sandbox);
+  await createSandboxNamespaces(context, sandbox);
   failpoint('run-pod-sandbox.namespaces');
 
   // 4. Network. The undo comes first: an ADD that fails may have made something.
@@ -89,7 +95,8 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
   if (config?.metadata === undefined) throw new CriError('invalid-argument', 'config.metadata: missing');
   const { name, namespace, uid, attempt } = config.metadata;
   if (name === '') throw new CriError('invalid-argument', 'config.metadata.name: empty');
-  runtimeFor(context.runtimes, runtimeHandler);
+  const runtime = usableRuntime(context.runtimes, runtimeHandler);
+  const namespaces = namespacesOf(config);
   const id = randomBytes(32).toString('hex');
   const given = config.linux?.cgroupParent ?? '';
   const sandbox: Sandbox = {
@@ -99,12 +106,14 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
     state: 'creating',
     createdAtNs: nowNs(),
     runtimeHandler,
-    namespaces: namespacesOf(config),
+    namespaces,
+    userns: podUserNamespace(config, namespaces, runtime),
     cgroupParent: given === '' ? `${ownCgroup}/${id}` : cgroupParentOf(given),
     ownsCgroupParent: given === '',
     ips: [],
     bootId: context.bootId,
   };
+  checkHostname(sandbox);
   checkSysctls(sandbox);
   return sandbox;
 }
@@ -112,12 +121,6 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
 function namespacesOf(config: PodSandboxConfig): Sandbox['namespaces'] {
   const options = config.linux?.securityContext?.namespaceOptions;
   const { network = NamespaceMode.POD, ipc = NamespaceMode.POD, pid = NamespaceMode.POD } = options ?? {};
-  if (options?.usernsOptions !== undefined && options.usernsOptions.mode !== NamespaceMode.NODE) {
-    throw new CriError(
-      'unimplemented',
-      'namespace_options.userns_options: user namespaces are not supported yet',
-    );
-  }
   const podOrNode = (field: string, mode: NamespaceMode) => {
     if (mode === NamespaceMode.POD) return 'pod';
     if (mode === NamespaceMode.NODE) return 'node';

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { pluginBinDir } from '@amphipod/plugins';
 import { parse as parseToml } from 'smol-toml';
-import type { DaemonConfig } from '../config.ts';
+import type { DaemonConfig, RuntimeConfig } from '../config.ts';
+import { parseUlimit } from '../containers/rlimits.ts';
 import { CriError } from '../errors.ts';
 import { logLevels } from '../log.ts';
 
@@ -16,6 +17,8 @@ const defaults: DaemonConfig = {
   cniCacheDir: '/var/lib/cni',
   cniTimeoutMs: 60_000,
   runtime: '',
+  runtimes: {},
+  defaultUlimits: ['nofile=65536:1048576'],
   logLevel: 'info',
   seccompProfile: '/usr/share/containers/seccomp.json',
   streamAddress: '127.0.0.1',
@@ -83,11 +86,16 @@ function set(
   const refused = (why: string) =>
     new CriError('invalid-argument', `config ${source}: ${key} = ${JSON.stringify(value)}: ${why}`);
   if (field === undefined) throw refused(`unknown key; known are ${Object.keys(keys).join(', ')}`);
+  if (field === 'runtimes') {
+    config[field] = readRuntimes(value, refused);
+    return;
+  }
   const old = defaults[field];
   if (Array.isArray(old)) {
     const list = typeof value === 'string' ? value.split(',') : value;
     if (!Array.isArray(list) || !list.every((item) => typeof item === 'string'))
       throw refused('must be a list of strings');
+    if (field === 'defaultUlimits') for (const ulimit of list) parseUlimit(ulimit);
     config[field] = list;
     return;
   }
@@ -106,4 +114,26 @@ function set(
     throw refused('must be an absolute path');
   }
   config[field] = value;
+}
+
+function readRuntimes(value: unknown, refused: (why: string) => CriError): Record<string, RuntimeConfig> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw refused('must be tables [runtimes.NAME]');
+  return Object.fromEntries(
+    Object.entries(value).map(([name, table]) => {
+      if (!/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(name))
+        throw refused(`${JSON.stringify(name)}: must be a name like a RuntimeClass's handler`);
+      const { path, options = [], type = 'oci', ...rest } = table as Record<string, unknown>;
+      const [unknown] = Object.keys(rest);
+      if (unknown !== undefined)
+        throw refused(`${name}.${unknown}: unknown key; known are path, options, type`);
+      if (type !== 'oci')
+        throw refused(`${name}.type: must be "oci": a program with the command line of runc`);
+      if (typeof path !== 'string' || !path.startsWith('/'))
+        throw refused(`${name}.path: must be an absolute path`);
+      if (!Array.isArray(options) || !options.every((option) => typeof option === 'string'))
+        throw refused(`${name}.options: must be a list of strings`);
+      return [name, { path, options }];
+    }),
+  );
 }

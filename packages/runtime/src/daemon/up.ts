@@ -76,7 +76,7 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
       inProcess: plugins,
     }),
     networks: new Networks(config.cniConfDir),
-    ...findPrograms(config),
+    ...(await findPrograms(config)),
     cgroups: detectCgroups(),
     failpoint: config.failpoints ? fileFailpoint(`${config.state}/failpoint`) : noFailpoint,
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
@@ -122,7 +122,9 @@ function lockRoot(config: DaemonConfig): FileLock {
   return lock;
 }
 
-function findPrograms(config: DaemonConfig): { runtimes: OciRuntimes; programs: RuntimeContext['programs'] } {
+async function findPrograms(
+  config: DaemonConfig,
+): Promise<{ runtimes: OciRuntimes; programs: RuntimeContext['programs'] }> {
   const path = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin`;
   const need = (program: string) => {
     const found = findProgram(program, path);
@@ -131,6 +133,6 @@ function findPrograms(config: DaemonConfig): { runtimes: OciRuntimes; programs: 
   };
   return {
     programs: { conmon: need('conmon'), init: need('catatonit') },
-    runtimes: findRuntimes(config, path),
+    runtimes: await findRuntimes(config, path),
   };
 }

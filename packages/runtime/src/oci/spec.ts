@@ -44,7 +44,15 @@ export interface OciLinux {
   readonlyPaths?: string[];
   rootfsPropagation?: string;
   seccomp?: OciSeccomp;
-  sysctl?: Record<string, string>;
+  uidMappings?: OciIdMapping[];
+  gidMappings?: OciIdMapping[];
+  mountLabel?: string;
+}
+
+export interface OciIdMapping {
+  containerID: number;
+  hostID: number;
+  size: number;
 }
 
 export interface OciResources {

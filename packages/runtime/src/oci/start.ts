@@ -1,10 +1,10 @@
-import { spawn } from 'node:child_process';
 import { closeSync, constants, openSync, readSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findProcess, isCode } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import { runtimeMessage } from './conmon.ts';
-import type { OciRuntime } from './runtimes.ts';
+import { runProgram } from './run-program.ts';
+import { globalArgs, type OciRuntime } from './runtimes.ts';
 
 /**
  * Starts the user's process of a created container, whose init is `pid`: what `runc start ID` does.
@@ -49,18 +49,7 @@ function hasByte(fd: number): boolean {
 
 /** Runs the OCI runtime with `args` to its end. @throws CriError failed-precondition with its error text */
 async function runRuntime(runtime: OciRuntime, args: string[]): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<number | null>();
-  const child = spawn(runtime.path, ['--root', runtime.root, ...args], {
-    stdio: ['ignore', 'ignore', 'pipe'],
+  await runProgram(runtime.path, [...globalArgs(runtime), ...args], {
+    explain: (stderr) => `${args[0]} with ${runtime.name}: ${runtimeMessage(stderr) || 'it failed'}`,
   });
-  let stderr = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text;
-  });
-  child.once('error', (cause) => reject(new CriError('internal', `run ${runtime.path}`, { cause })));
-  child.once('close', resolve);
-  const code = await promise;
-  if (code === 0) return;
-  const reason = runtimeMessage(stderr) || `exit ${code}`;
-  throw new CriError('failed-precondition', `${args[0]} with ${runtime.name}: ${reason}`);
 }

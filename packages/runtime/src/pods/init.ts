@@ -9,6 +9,7 @@ import type { OciSpec } from '../oci/spec.ts';
 import { startCreated } from '../oci/start.ts';
 import type { Sandbox } from '../store/records.ts';
 import { sandboxPaths } from './paths.ts';
+import { userNamespaceMaps } from './user-namespace.ts';
 
 /** Name of the init's leaf below the pod's cgroup, and its id for the OCI runtime. */
 export function initId(sandboxId: string): string {
@@ -75,7 +76,8 @@ function initSpec(context: RuntimeContext, sandbox: Sandbox): OciSpec {
     ociVersion: '1.0.2',
     process: {
       terminal: false,
-      user: { uid: 65535, gid: 65535 },
+      // A user namespace need not have an id that high; its root is nobody on the node.
+      user: sandbox.userns === undefined ? { uid: 65535, gid: 65535 } : { uid: 0, gid: 0 },
       args: ['/init', '-P'],
       env: [],
       cwd: '/',
@@ -91,6 +93,7 @@ function initSpec(context: RuntimeContext, sandbox: Sandbox): OciSpec {
       namespaces: [
         { type: 'pid' },
         { type: 'mount' },
+        ...(sandbox.userns === undefined ? [] : [{ type: 'user' as const, path: paths.user }]),
         ...(ipc === 'pod' ? [{ type: 'ipc' as const, path: paths.ipc }] : []),
         ...(network === 'pod'
           ? [
@@ -99,6 +102,7 @@ function initSpec(context: RuntimeContext, sandbox: Sandbox): OciSpec {
             ]
           : []),
       ],
+      ...userNamespaceMaps(sandbox),
       cgroupsPath: `${sandbox.cgroupParent}/${initId(sandbox.id)}`,
       resources: { devices: [{ allow: false, access: 'rwm' }], cpu: { shares: 2 } },
       maskedPaths: ['/proc/acpi', '/proc/kcore', '/proc/keys', '/proc/timer_list', '/sys/firmware'],

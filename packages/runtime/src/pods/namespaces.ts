@@ -1,5 +1,8 @@
+import { hostname } from 'node:os';
 import {
   createPinnedNamespaces,
+  createPinnedUserNamespace,
+  inNamespaces,
   type NamespacePins,
   setHostname,
   sysctlSet,
@@ -19,7 +22,7 @@ const ipcSysctl = /^(kernel\.(shm|msg|sem)|fs\.mqueue\.)/;
  * Makes and pins the namespaces that the sandbox does not share with the node, brings `lo` up, sets host name and
  * sysctls inside. All or nothing.
  */
-export function createSandboxNamespaces(context: RuntimeContext, sandbox: Sandbox): void {
+export async function createSandboxNamespaces(context: RuntimeContext, sandbox: Sandbox): Promise<void> {
   const paths = sandboxPaths(context.config, sandbox.id);
   const { network, ipc } = sandbox.namespaces;
   const pins: NamespacePins = {
@@ -28,21 +31,33 @@ export function createSandboxNamespaces(context: RuntimeContext, sandbox: Sandbo
     ...(ipc === 'pod' && { ipc: paths.ipc }),
   };
   if (Object.keys(pins).length === 0) return;
-  const sysctls = Object.entries(sandbox.config.linux?.sysctls ?? {});
-  createPinnedNamespaces(pins, () => {
-    if (pins.uts !== undefined) setHostname(hostnameOf(sandbox));
-    if (pins.net !== undefined) {
-      using rtnl = openRtnl();
-      linkSet(rtnl, loopbackIfIndex, { up: true });
-    }
-    for (const [key, value] of sysctls) setSysctl(key, value);
-  });
+  if (sandbox.userns === undefined) {
+    createPinnedNamespaces(pins, () => setUp(pins, sandbox));
+    return;
+  }
+  await createPinnedUserNamespace({ ...pins, user: paths.user }, sandbox.userns);
+  try {
+    inNamespaces(pins, () => setUp(pins, sandbox));
+  } catch (error) {
+    removeSandboxNamespaces(context, sandbox.id);
+    throw error;
+  }
+}
+
+/** To be run inside the new namespaces. */
+function setUp(pins: NamespacePins, sandbox: Sandbox): void {
+  if (pins.uts !== undefined) setHostname(hostnameOf(sandbox));
+  if (pins.net !== undefined) {
+    using rtnl = openRtnl();
+    linkSet(rtnl, loopbackIfIndex, { up: true });
+  }
+  for (const [key, value] of Object.entries(sandbox.config.linux?.sysctls ?? {})) setSysctl(key, value);
 }
 
 /** Removes the pins; fine when they are gone. */
 export function removeSandboxNamespaces(context: RuntimeContext, sandboxId: string): void {
-  const { net, ipc, uts } = sandboxPaths(context.config, sandboxId);
-  for (const pin of [net, ipc, uts]) unpinNamespace(pin);
+  const { net, ipc, uts, user } = sandboxPaths(context.config, sandboxId);
+  for (const pin of [net, ipc, uts, user]) unpinNamespace(pin);
 }
 
 /** @throws CriError invalid-argument for a sysctl that would change the node, not the pod */
@@ -69,10 +84,18 @@ function setSysctl(key: string, value: string): void {
   }
 }
 
-/** The kernel takes 64 bytes; longer names are cut at a character and never end in "-" or "." (field case LIF-12). */
-export function hostnameOf(sandbox: Sandbox): string {
-  const wanted = sandbox.config.hostname || sandbox.id.slice(0, 12);
-  let name = wanted;
-  while (Buffer.byteLength(name) > 64) name = name.slice(0, -1);
-  return name === wanted ? name : name.replace(/[-.]+$/, '');
+/** What the kernel takes (__NEW_UTS_LEN of linux/utsname.h). */
+const maxHostnameBytes = 64;
+
+/** @throws CriError invalid-argument for a host name that the kernel would refuse (field case LIF-12) */
+export function checkHostname({ config, namespaces }: Sandbox): void {
+  const bytes = Buffer.byteLength(config.hostname);
+  if (namespaces.network === 'node' || bytes <= maxHostnameBytes) return;
+  const why = `has ${bytes} bytes, the kernel takes ${maxHostnameBytes}`;
+  throw new CriError('invalid-argument', `config.hostname ${JSON.stringify(config.hostname)}: ${why}`);
+}
+
+/** The host name that a pod sees: on the node's network the node's. */
+export function hostnameOf({ config, namespaces, id }: Sandbox): string {
+  return namespaces.network === 'node' ? hostname() : config.hostname || id.slice(0, 12);
 }

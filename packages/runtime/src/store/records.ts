@@ -1,4 +1,4 @@
-import type { ProcessId } from '@amphipod/linux';
+import type { IdMapping, ProcessId } from '@amphipod/linux';
 import type { ContainerConfig, PodSandboxConfig } from '../gen/api.ts';
 
 /** How a pod or container uses one kind of namespace (runtime.v1 NamespaceMode, named). */
@@ -20,6 +20,8 @@ export interface SandboxRecord {
   createdAtNs: bigint;
   runtimeHandler: string;
   namespaces: { network: 'pod' | 'node'; ipc: 'pod' | 'node'; pid: 'pod' | 'container' | 'node' };
+  /** Of the pod's own user namespace; undefined where it has none. */
+  userns?: { uids: IdMapping[]; gids: IdMapping[] } | undefined;
   /** Parent of the containers' cgroups, absolute. */
   cgroupParent: string;
   /** True when the parent is ours to remove: no cgroup_parent was given. */
@@ -63,9 +65,13 @@ export interface ContainerRecord {
   /** Absolute, or empty when no log was asked for. */
   logPath: string;
   stopSignal: string;
-  user: { uid: number; gid: number; groups: number[] };
+  user: { uid: number; gid: number; groups: number[]; home: string };
   process?: ProcessId | undefined;
   bootId: string;
+  /** Ids of the images behind the mounts that are image volumes, by the mount's index. */
+  volumeImageIds?: Record<number, string>;
+  /** Mounts that the pod's user namespace sees with its own ids: made for the moment of the start. */
+  idMappedMounts?: { source: string; target: string }[];
 }
 
 /** A record with the configuration it was made from, which is kept byte-exact. */
