@@ -25,6 +25,8 @@ export interface DaemonConfig {
   runtime: string;
   /** Runtime handlers besides runc and crun, or instead of them: the tables `[runtimes.NAME]`. */
   runtimes: Record<string, RuntimeConfig>;
+  /** Where CDI specs are; later directories win. */
+  cdiSpecDirs: string[];
   /** Resource limits of all containers: `NAME=SOFT[:HARD]`. */
   defaultUlimits: string[];
   logLevel: LogLevel;

@@ -19,10 +19,13 @@ export async function anonymousVolumes(
   { image, signal }: { image: OciImageConfig; signal: AbortSignal },
 ): Promise<OciMount[]> {
   const { rootfs, anonymousVolumes: parent } = containerPaths(context.config, container.id);
-  const taken = new Set(container.config.mounts.map(({ containerPath }) => cleanPath(containerPath)));
-  const wanted = [...new Set(Object.keys(image.Volumes ?? {}).map(cleanPath))];
+  const inside = (path: string) => resolvedPath(rootfs, path);
+  const wanted = new Set(Object.keys(image.Volumes ?? {}).map(inside));
+  const taken = new Set(
+    wanted.size === 0 ? [] : container.config.mounts.map(({ containerPath }) => inside(containerPath)),
+  );
   const mounts: OciMount[] = [];
-  for (const [index, destination] of wanted.entries()) {
+  for (const [index, destination] of [...wanted].entries()) {
     // "/" would hide the image itself.
     if (taken.has(destination) || destination === '/') continue;
     const source = `${parent}/${index}`;
@@ -59,6 +62,13 @@ function directoryIn(rootfs: string, path: string): string | undefined {
   }
 }
 
-function cleanPath(path: string): string {
-  return normalize(`/${path}`).replace(/(?<=.)\/$/, '');
+/** Where a path of the container leads to: two that lead to one place are one. */
+function resolvedPath(rootfs: string, path: string): string {
+  const clean = normalize(`/${path}`).replace(/(?<=.)\/$/, '');
+  try {
+    return realPathInRoot(rootfs, clean).slice(rootfs.length) || '/';
+  } catch (error) {
+    if (isCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return clean;
+    throw error;
+  }
 }

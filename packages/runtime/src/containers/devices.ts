@@ -29,7 +29,7 @@ export function containerDevices(wanted: readonly Device[], privileged: boolean)
     const real = resolveDevice(hostPath);
     const found = statSync(real).isDirectory()
       ? devicesBelow(real, containerPath)
-      : [toDevice(real, containerPath)];
+      : [deviceNode(real, containerPath)];
     for (const device of found) {
       if (device === undefined) throw new CriError('invalid-argument', `${subject}: not a device`);
       devices.push(device);
@@ -60,7 +60,7 @@ function devicesBelow(dir: string, target: string): OciDevice[] {
     try {
       if (entry.isDirectory()) return devicesBelow(path, inside);
       if (!entry.isCharacterDevice() && !entry.isBlockDevice()) return [];
-      return [toDevice(path, inside)!];
+      return [deviceNode(path, inside)!];
     } catch (error) {
       // Unplugged since the directory was read.
       if (isCode(error, 'ENOENT', 'ENXIO')) return [];
@@ -69,7 +69,8 @@ function devicesBelow(dir: string, target: string): OciDevice[] {
   });
 }
 
-function toDevice(hostPath: string, path: string): OciDevice | undefined {
+/** A device of the host under another name; undefined when it is none. */
+export function deviceNode(hostPath: string, path: string): OciDevice | undefined {
   const stat = statSync(hostPath, { bigint: true });
   const type = stat.isBlockDevice() ? 'b' : stat.isCharacterDevice() ? 'c' : undefined;
   if (type === undefined) return undefined;

@@ -2,9 +2,10 @@ import { cgroupOomKills, isAlive } from '@amphipod/linux';
 import { nowNs } from '../clock.ts';
 import type { RuntimeContext } from '../context.ts';
 import { errorText } from '../errors.ts';
-import { cleanUpContainer } from '../oci/cleanup.ts';
+import { cleanUpContainer, hasState } from '../oci/cleanup.ts';
 import type { ExitReport } from '../oci/exits.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
+import { runRuntime } from '../oci/start.ts';
 import type { Container } from '../store/records.ts';
 
 /**
@@ -65,6 +66,10 @@ async function record(
 /** Removes what conmon and the OCI runtime keep of a container that does not run; fine when it is gone. */
 export async function cleanUpExited(context: RuntimeContext, container: Container): Promise<void> {
   const runtime = runtimeFor(context.runtimes, container.runtimeHandler);
+  if (container.hasHooks && hasState(runtime, container.id))
+    await runRuntime(runtime, ['delete', '--force', container.id]).catch((error: Error) =>
+      context.log.warn('delete with hooks', { container: container.id, error: errorText(error) }),
+    );
   await cleanUpContainer(runtime, container.id, {
     cgroups: context.cgroups,
     cgroupPath: container.cgroupPath,

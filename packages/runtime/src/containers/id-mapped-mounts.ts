@@ -2,7 +2,7 @@ import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { mountIdMapped } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
-import type { IDMapping, Mount } from '../gen/api.ts';
+import { type IDMapping, type Mount, MountPropagation } from '../gen/api.ts';
 import { sandboxPaths } from '../pods/paths.ts';
 import type { Container, Sandbox } from '../store/records.ts';
 import { containerPaths } from './paths.ts';
@@ -21,6 +21,9 @@ export function wantsIdMap(sandbox: Sandbox, mount: Mount, refuse: Refuse): bool
     if (JSON.stringify(given.map(toIdMapping)) !== JSON.stringify(pod))
       throw refuse(`${field} must be those of the pod's user namespace`);
   }
+  // What would be mounted inside would have to show on the host with other owners.
+  if (mount.propagation === MountPropagation.PROPAGATION_BIDIRECTIONAL)
+    throw refuse('a mount with id mappings cannot have bidirectional propagation');
   return true;
 }
 

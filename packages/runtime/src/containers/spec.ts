@@ -1,9 +1,10 @@
 import type { OciImageConfig } from '@amphipod/images';
+import { applyCdiEdits, cdiMounts } from '../cdi/apply-edits.ts';
+import type { ContainerEdits } from '../cdi/spec.ts';
 import type { RuntimeContext } from '../context.ts';
 import type { OciLinux, OciMount, OciSpec } from '../oci/spec.ts';
 import { userNamespaceMaps } from '../pods/user-namespace.ts';
 import type { Container, Sandbox } from '../store/records.ts';
-import { containerApparmorProfile } from './apparmor.ts';
 import { containerCapabilities } from './capabilities.ts';
 import { containerDevices } from './devices.ts';
 import { containerMounts, rootfsPropagation, type SandboxMountSources } from './mounts.ts';
@@ -11,6 +12,7 @@ import { processArgs, processEnv, workingDirectory } from './process.ts';
 import { clampOomScoreAdj, containerResources } from './resources.ts';
 import { containerRlimits } from './rlimits.ts';
 import { containerSeccomp } from './seccomp.ts';
+import type { SelinuxLabels } from './selinux.ts';
 
 /** Where a container joins the namespaces of its pod. */
 export interface SandboxNamespacePaths {
@@ -29,6 +31,11 @@ export interface SpecOptions {
   pidNamespace: OciLinux['namespaces'];
   /** From {@link prepareVolumes}. */
   volumes: readonly OciMount[];
+  /** From {@link containerApparmorProfile}. */
+  apparmorProfile: string | undefined;
+  selinux: SelinuxLabels | undefined;
+  /** Of CDI devices. */
+  edits: readonly ContainerEdits[];
 }
 
 /** The OCI configuration of a container. @throws CriError invalid-argument naming the field that is wrong */
@@ -44,12 +51,13 @@ export function containerSpec(
   const resources = config.linux?.resources;
   const privileged = security?.privileged ?? false;
   const { devices, rules } = containerDevices(config.devices, privileged);
-  const apparmorProfile = containerApparmorProfile(security);
+  const { apparmorProfile, selinux } = options;
   const seccomp = containerSeccomp(security, {
     defaultProfile: context.config.seccompProfile,
     capabilities: capabilities.bounding,
   });
-  return {
+  const volumes = [...options.volumes, ...cdiMounts(options.edits)];
+  const spec: OciSpec = {
     ociVersion: '1.0.2',
     process: {
       terminal: config.tty,
@@ -61,10 +69,11 @@ export function containerSpec(
       rlimits: containerRlimits(context.config.defaultUlimits),
       noNewPrivileges: security?.noNewPrivs ?? false,
       ...(apparmorProfile !== undefined && { apparmorProfile }),
+      ...(selinux && { selinuxLabel: selinux.process }),
       ...(resources !== undefined && { oomScoreAdj: clampOomScoreAdj(Number(resources.oomScoreAdj)) }),
     },
     root: { path: 'rootfs', readonly: security?.readonlyRootfs ?? false },
-    mounts: containerMounts(config, sandbox, { pod: options.mountSources, volumes: options.volumes }),
+    mounts: containerMounts(config, sandbox, { pod: options.mountSources, volumes }),
     annotations: { 'amphipod.sandbox': sandbox.id, 'amphipod.container': container.id },
     linux: {
       namespaces: [
@@ -79,9 +88,12 @@ export function containerSpec(
       maskedPaths: privileged ? [] : (security?.maskedPaths ?? []),
       readonlyPaths: privileged ? [] : (security?.readonlyPaths ?? []),
       rootfsPropagation: rootfsPropagation(config),
+      ...(selinux && { mountLabel: selinux.mount }),
       ...(seccomp !== undefined && { seccomp }),
     },
   };
+  applyCdiEdits(spec, options.edits);
+  return spec;
 }
 
 function namespacesOf(sandbox: Sandbox, options: SpecOptions): OciLinux['namespaces'] {

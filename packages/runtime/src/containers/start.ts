@@ -37,7 +37,7 @@ export async function startContainerProcess(context: RuntimeContext, container: 
     const process = findProcess(pid);
     // Before, not after: a short process may end while we wait for the word that it was started.
     const startedAtNs = nowNs();
-    await startCreated(runtime, container.id, pid);
+    await startCreated(runtime, container.id, { pid, hasHooks: container.hasHooks });
     failpoint('start-container.start');
     if (process === undefined) throw new CriError('internal', `process ${pid} ended before it was started`);
     store.containers.update(container, { state: 'running', process, startedAtNs, reason: '', message: '' });

@@ -3,10 +3,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Image } from '@amphipod/images';
 import { UndoStack } from '@amphipod/linux';
+import { cdiEdits } from '../cdi/container-edits.ts';
 import { nowNs } from '../clock.ts';
+import { containerApparmorProfile } from '../containers/apparmor.ts';
 import { containerPaths } from '../containers/paths.ts';
 import { pidNamespace } from '../containers/pid-namespace.ts';
 import { mountContainerRootfs, removeContainerFiles } from '../containers/rootfs.ts';
+import { labelsOf } from '../containers/selinux.ts';
 import { stopSignalOf } from '../containers/signals.ts';
 import { containerSpec, type SpecOptions } from '../containers/spec.ts';
 import { resolveUser } from '../containers/user.ts';
@@ -78,7 +81,10 @@ export async function createContainer(
   );
   Object.assign(container, { user });
   const joined = await pidNamespace(context, sandbox, container);
-  writeSpec(context, sandbox, { container, image, pidNamespace: joined, volumes });
+  const edits = await cdiEdits(container.config, context.config.cdiSpecDirs);
+  const apparmorProfile = await containerApparmorProfile(container.config.linux?.securityContext);
+  const common = { container, image, selinux: labelsOf(sandbox, container) };
+  writeSpec(context, sandbox, { ...common, apparmorProfile, pidNamespace: joined, volumes, edits });
   failpoint('create-container.spec');
 
   // 6. Created.
@@ -148,7 +154,7 @@ function writeSpec(
     container,
     image,
     ...options
-  }: Pick<SpecOptions, 'pidNamespace' | 'volumes'> & {
+  }: Omit<SpecOptions, 'image' | 'namespaces' | 'mountSources'> & {
     container: Container;
     image: Image;
   },
@@ -160,5 +166,6 @@ function writeSpec(
     mountSources: pod,
     ...options,
   });
+  if (spec.hooks !== undefined) Object.assign(container, { hasHooks: true });
   writeFileSync(containerPaths(context.config, container.id).spec, JSON.stringify(spec));
 }

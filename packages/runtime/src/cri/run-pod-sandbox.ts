@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { UndoStack } from '@amphipod/linux';
 import { nowNs } from '../clock.ts';
+import { isSelinuxEnabled, newSelinuxLevel } from '../containers/selinux.ts';
 import type { RuntimeContext } from '../context.ts';
 import { CriError, errorText } from '../errors.ts';
 import {
@@ -113,9 +114,14 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
     ips: [],
     bootId: context.bootId,
   };
+  if (isSelinuxEnabled()) sandbox.selinuxLevel = newSelinuxLevel(levelsOf(context));
   checkHostname(sandbox);
   checkSysctls(sandbox);
   return sandbox;
+}
+
+function levelsOf({ store }: RuntimeContext): Set<string> {
+  return new Set(store.sandboxes.list().map(({ selinuxLevel = '' }) => selinuxLevel));
 }
 
 function namespacesOf(config: PodSandboxConfig): Sandbox['namespaces'] {

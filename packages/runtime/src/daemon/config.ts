@@ -18,6 +18,7 @@ const defaults: DaemonConfig = {
   cniTimeoutMs: 60_000,
   runtime: '',
   runtimes: {},
+  cdiSpecDirs: ['/etc/cdi', '/var/run/cdi'],
   defaultUlimits: ['nofile=65536:1048576'],
   logLevel: 'info',
   seccompProfile: '/usr/share/containers/seccomp.json',

@@ -7,11 +7,16 @@ import { runProgram } from './run-program.ts';
 import { globalArgs, type OciRuntime } from './runtimes.ts';
 
 /**
- * Starts the user's process of a created container, whose init is `pid`: what `runc start ID` does.
+ * Starts the user's process of a created container, whose init is `pid`: what `runc start ID` does. Hooks are run by that only.
  * @throws CriError with the runtime's text, or when the init ended instead
  */
-export async function startCreated(runtime: OciRuntime, containerId: string, pid: number): Promise<void> {
-  if (runtime.name === 'runc') return openStartFifo(`${runtime.root}/${containerId}/exec.fifo`, pid);
+export async function startCreated(
+  runtime: OciRuntime,
+  containerId: string,
+  { pid, hasHooks = false }: { pid: number; hasHooks?: boolean | undefined },
+): Promise<void> {
+  if (runtime.name === 'runc' && !hasHooks)
+    return openStartFifo(`${runtime.root}/${containerId}/exec.fifo`, pid);
   await runRuntime(runtime, ['start', containerId]);
 }
 
@@ -48,7 +53,7 @@ function hasByte(fd: number): boolean {
 }
 
 /** Runs the OCI runtime with `args` to its end. @throws CriError failed-precondition with its error text */
-async function runRuntime(runtime: OciRuntime, args: string[]): Promise<void> {
+export async function runRuntime(runtime: OciRuntime, args: string[]): Promise<void> {
   await runProgram(runtime.path, [...globalArgs(runtime), ...args], {
     explain: (stderr) => `${args[0]} with ${runtime.name}: ${runtimeMessage(stderr) || 'it failed'}`,
   });

@@ -6,6 +6,7 @@ import { readText } from '../read-text.ts';
 import type { Sandbox } from '../store/records.ts';
 import { hostnameOf } from './namespaces.ts';
 import { sandboxPaths } from './paths.ts';
+import { podRoot } from './user-namespace.ts';
 
 /** Writes the files that all containers of a pod share, and mounts its /dev/shm (64 MiB). */
 export function createSandboxFiles(context: RuntimeContext, sandbox: Sandbox): void {
@@ -27,11 +28,6 @@ export function createSandboxFiles(context: RuntimeContext, sandbox: Sandbox): v
     });
   }
   if (config.logDirectory !== '') mkdirSync(config.logDirectory, { recursive: true, mode: 0o755 });
-}
-
-/** Owner of the pod's files: its root, which on the node is another user where the pod has a user namespace. */
-function podRoot({ userns }: Sandbox): [uid: number, gid: number] {
-  return [userns?.uids[0]?.hostId ?? 0, userns?.gids[0]?.hostId ?? 0];
 }
 
 /** Undoes {@link createSandboxFiles}, logs excepted; fine when they are gone. */

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { findProcess, signalProcess } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
@@ -9,7 +9,7 @@ import type { OciSpec } from '../oci/spec.ts';
 import { startCreated } from '../oci/start.ts';
 import type { Sandbox } from '../store/records.ts';
 import { sandboxPaths } from './paths.ts';
-import { userNamespaceMaps } from './user-namespace.ts';
+import { podRoot, userNamespaceMaps } from './user-namespace.ts';
 
 /** Name of the init's leaf below the pod's cgroup, and its id for the OCI runtime. */
 export function initId(sandboxId: string): string {
@@ -25,6 +25,8 @@ export async function startSandboxInit(context: RuntimeContext, sandbox: Sandbox
   const id = initId(sandbox.id);
   // crun makes its default devices and links also where no file system is mounted for them.
   for (const dir of ['dev', 'proc', 'sys']) mkdirSync(`${paths.init}/rootfs/${dir}`, { recursive: true });
+  const [uid, gid] = podRoot(sandbox);
+  for (const dir of ['', '/dev']) chownSync(`${paths.init}/rootfs${dir}`, uid, gid);
   writeFileSync(`${paths.init}/rootfs/init`, '');
   writeFileSync(`${paths.init}/config.json`, JSON.stringify(initSpec(context, sandbox)));
   const runtime = runtimeFor(context.runtimes, sandbox.runtimeHandler);
@@ -42,7 +44,7 @@ export async function startSandboxInit(context: RuntimeContext, sandbox: Sandbox
     stdin: false,
     stdinOnce: false,
   });
-  await startCreated(runtime, id, pid);
+  await startCreated(runtime, id, { pid });
   const init = findProcess(pid);
   if (init === undefined) throw new CriError('internal', `start sandbox init: process ${pid} ended at once`);
   context.store.sandboxes.update(sandbox, { init });

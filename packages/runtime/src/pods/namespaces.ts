@@ -5,18 +5,20 @@ import {
   inNamespaces,
   type NamespacePins,
   setHostname,
+  sysctlPath,
   sysctlSet,
   unpinNamespace,
 } from '@amphipod/linux';
 import { linkSet, openRtnl } from '@amphipod/netlink';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
+import { runProgram } from '../oci/run-program.ts';
 import type { Sandbox } from '../store/records.ts';
-import { sandboxPaths } from './paths.ts';
+import { type SandboxPaths, sandboxPaths } from './paths.ts';
 
 const loopbackIfIndex = 1;
 // fs.mqueue and the SysV limits live in the IPC namespace, net in the network namespace (namespaces(7)).
-const ipcSysctl = /^(kernel\.(shm|msg|sem)|fs\.mqueue\.)/;
+const isIpcSysctl = (key: string) => /^(kernel[./](shm|msg|sem)|fs[./]mqueue[./])/.test(key);
 
 /**
  * Makes and pins the namespaces that the sandbox does not share with the node, brings `lo` up, sets host name and
@@ -38,6 +40,8 @@ export async function createSandboxNamespaces(context: RuntimeContext, sandbox: 
   await createPinnedUserNamespace({ ...pins, user: paths.user }, sandbox.userns);
   try {
     inNamespaces(pins, () => setUp(pins, sandbox));
+    for (const [key, value] of sysctlsOf(sandbox))
+      if (isIpcSysctl(key)) await setAsPodRoot(paths, key, value);
   } catch (error) {
     removeSandboxNamespaces(context, sandbox.id);
     throw error;
@@ -51,7 +55,24 @@ function setUp(pins: NamespacePins, sandbox: Sandbox): void {
     using rtnl = openRtnl();
     linkSet(rtnl, loopbackIfIndex, { up: true });
   }
-  for (const [key, value] of Object.entries(sandbox.config.linux?.sysctls ?? {})) setSysctl(key, value);
+  for (const [key, value] of sysctlsOf(sandbox)) {
+    if (sandbox.userns === undefined || !isIpcSysctl(key)) setSysctl(key, value);
+  }
+}
+
+function sysctlsOf(sandbox: Sandbox): [key: string, value: string][] {
+  return Object.entries(sandbox.config.linux?.sysctls ?? {});
+}
+
+/** Those of an IPC namespace are only for the root of its user namespace, who is none of ours (ipc/ipc_sysctl.c). */
+async function setAsPodRoot({ user, ipc }: SandboxPaths, key: string, value: string): Promise<void> {
+  const enter = [`--user=${user}`, `--ipc=${ipc}`, '--setuid', '0', '--setgid', '0'];
+  const script = ['/bin/sh', '-c', 'printf %s "$2" >"$1"', 'sh', sysctlPath(key), value];
+  try {
+    await runProgram('nsenter', [...enter, '--', ...script]);
+  } catch (cause) {
+    throw badSysctl(key, value, cause);
+  }
 }
 
 /** Removes the pins; fine when they are gone. */
@@ -63,10 +84,9 @@ export function removeSandboxNamespaces(context: RuntimeContext, sandboxId: stri
 /** @throws CriError invalid-argument for a sysctl that would change the node, not the pod */
 export function checkSysctls(sandbox: Sandbox): void {
   for (const key of Object.keys(sandbox.config.linux?.sysctls ?? {})) {
-    const dotted = key.replaceAll('/', '.');
     const { network, ipc } = sandbox.namespaces;
-    if (dotted.startsWith('net.') && network === 'pod') continue;
-    if (ipcSysctl.test(dotted) && ipc === 'pod') continue;
+    if (/^net[./]/.test(key) && network === 'pod') continue;
+    if (isIpcSysctl(key) && ipc === 'pod') continue;
     throw new CriError(
       'invalid-argument',
       `sysctl ${JSON.stringify(key)}: not in a namespace of the pod (network ${network}, ipc ${ipc})`,
@@ -78,10 +98,13 @@ function setSysctl(key: string, value: string): void {
   try {
     sysctlSet(key, value);
   } catch (cause) {
-    throw new CriError('invalid-argument', `set sysctl ${JSON.stringify(key)} to ${JSON.stringify(value)}`, {
-      cause,
-    });
+    throw badSysctl(key, value, cause);
   }
+}
+
+function badSysctl(key: string, value: string, cause: unknown): CriError {
+  const text = `set sysctl ${JSON.stringify(key)} to ${JSON.stringify(value)}`;
+  return new CriError('invalid-argument', text, { cause });
 }
 
 /** What the kernel takes (__NEW_UTS_LEN of linux/utsname.h). */

@@ -50,3 +50,8 @@ export function userNamespaceMaps({ userns }: Sandbox): Pick<OciLinux, 'uidMappi
     ? {}
     : { uidMappings: userns.uids.map(toOci), gidMappings: userns.gids.map(toOci) };
 }
+
+/** Owner of the pod's files: its root, which on the node is another user where the pod has a user namespace. */
+export function podRoot({ userns }: Sandbox): [uid: number, gid: number] {
+  return [userns?.uids[0]?.hostId ?? 0, userns?.gids[0]?.hostId ?? 0];
+}

@@ -22,6 +22,8 @@ export interface SandboxRecord {
   namespaces: { network: 'pod' | 'node'; ipc: 'pod' | 'node'; pid: 'pod' | 'container' | 'node' };
   /** Of the pod's own user namespace; undefined where it has none. */
   userns?: { uids: IdMapping[]; gids: IdMapping[] } | undefined;
+  /** SELinux level of the pod, `s0:cA,cB`; undefined where SELinux is off. */
+  selinuxLevel?: string | undefined;
   /** Parent of the containers' cgroups, absolute. */
   cgroupParent: string;
   /** True when the parent is ours to remove: no cgroup_parent was given. */
@@ -68,6 +70,8 @@ export interface ContainerRecord {
   user: { uid: number; gid: number; groups: number[]; home: string };
   process?: ProcessId | undefined;
   bootId: string;
+  /** CDI devices brought hooks, which only the OCI runtime itself runs: at start and at removal. */
+  hasHooks?: boolean;
   /** Ids of the images behind the mounts that are image volumes, by the mount's index. */
   volumeImageIds?: Record<number, string>;
   /** Mounts that the pod's user namespace sees with its own ids: made for the moment of the start. */
