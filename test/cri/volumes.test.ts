@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, wri
 import { before, describe, test } from 'node:test';
 import { useServer } from './support/fixture.ts';
 import { assertLeft, leftovers } from './support/leftovers.ts';
-import { createContainer, execText, type Pod, removePod, runPod, startContainer } from './support/pods.ts';
+import { createContainer, execText, type Pod, runPod, startContainer } from './support/pods.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 import { buildBusyboxImage, type TestImage } from './support/test-images.ts';
 

@@ -2,6 +2,7 @@ import type { Cni } from '@amphipod/cni';
 import type { ImageStore } from '@amphipod/images';
 import type { CgroupLayout } from '@amphipod/linux';
 import type { DaemonConfig } from './config.ts';
+import type { Stops } from './containers/stop.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Pulls } from './images/pulls.ts';
 import type { Log } from './log.ts';
@@ -22,6 +23,7 @@ export interface RuntimeContext {
   readonly containerNames: NameRegistry;
   /** Serialises changes of one sandbox or container, by id. */
   readonly locks: KeyedMutex;
+  readonly stops: Stops;
   readonly images: ImageStore;
   readonly pulls: Pulls;
   readonly cni: Cni;

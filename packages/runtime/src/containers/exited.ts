@@ -7,6 +7,7 @@ import type { ExitReport } from '../oci/exits.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
 import { runRuntime } from '../oci/start.ts';
 import type { Container } from '../store/records.ts';
+import { finishLog } from './finish-log.ts';
 
 /**
  * Records the end of a container whose exit report is there, wakes those who wait for it, then removes what the OCI
@@ -48,6 +49,7 @@ async function record(
       : report.exitCode === 0
         ? 'Completed'
         : 'Error';
+  endLog(context, container);
   const { exitCode } = report;
   let { finishedAtNs } = report;
   // Times of files count in ticks of some milliseconds, ours do not.
@@ -60,6 +62,16 @@ async function record(
     await cleanUpExited(context, container);
   } catch (error) {
     context.log.warn('clean up ended container', { container: container.id, error: errorText(error) });
+  }
+}
+
+/** Before anybody can see the end. A log that cannot be written, on a full disk for one, keeps no container from ending. */
+function endLog(context: RuntimeContext, { id, logPath }: Container): void {
+  if (logPath === '') return;
+  try {
+    finishLog(logPath, new Date().toISOString().replace(/Z$/, '000000+00:00'));
+  } catch (error) {
+    context.log.warn('end log', { container: id, path: logPath, error: errorText(error) });
   }
 }
 

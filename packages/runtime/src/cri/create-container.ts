@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Image } from '@amphipod/images';
 import { UndoStack } from '@amphipod/linux';
 import { cdiEdits } from '../cdi/container-edits.ts';
+import { checkPathLength } from '../check-path.ts';
 import { nowNs } from '../clock.ts';
 import { containerApparmorProfile } from '../containers/apparmor.ts';
 import { containerPaths } from '../containers/paths.ts';
@@ -117,6 +118,7 @@ function newContainer(
   const logDirectory = sandbox.config.logDirectory;
   const { name, attempt } = config.metadata;
   const pod = sandbox.config.metadata;
+  checkPathLength('config.log_path', join(logDirectory, config.logPath));
   return {
     id,
     sandboxId: sandbox.id,

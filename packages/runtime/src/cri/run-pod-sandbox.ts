@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { UndoStack } from '@amphipod/linux';
+import { checkPathLength } from '../check-path.ts';
 import { nowNs } from '../clock.ts';
 import { isSelinuxEnabled, newSelinuxLevel } from '../containers/selinux.ts';
 import type { RuntimeContext } from '../context.ts';
@@ -115,6 +116,7 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
     bootId: context.bootId,
   };
   if (isSelinuxEnabled()) sandbox.selinuxLevel = newSelinuxLevel(levelsOf(context));
+  checkPathLength('config.log_directory', config.logDirectory);
   checkHostname(sandbox);
   checkSysctls(sandbox);
   return sandbox;

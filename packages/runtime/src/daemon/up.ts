@@ -5,6 +5,7 @@ import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock } from '@am
 import { builtinPlugins } from '@amphipod/plugins';
 import type { Server } from '@grpc/grpc-js';
 import type { DaemonConfig } from '../config.ts';
+import { Stops } from '../containers/stop.ts';
 import type { RuntimeContext } from '../context.ts';
 import { serve } from '../cri/server.ts';
 import { CriError, errorText } from '../errors.ts';
@@ -65,6 +66,7 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
     sandboxNames: new NameRegistry('sandbox'),
     containerNames: new NameRegistry('container'),
     locks: new KeyedMutex(),
+    stops: new Stops(),
     pulls: new Pulls(),
     cni: createCni({
       pluginDirs: config.cniBinDir,
