@@ -14,6 +14,16 @@ export const command = defineCommand({
     'cni-cache-dir': { type: 'string', value: 'DIR', help: 'results of plugins (/var/lib/cni)' },
     'cni-timeout-ms': { type: 'string', value: 'MS', help: 'for each call of a plugin (60000)' },
     runtime: { type: 'string', value: 'NAME', help: 'default OCI runtime: runc or crun (whichever works)' },
+    'cdi-spec-dirs': {
+      type: 'string',
+      value: 'DIR[,DIR]',
+      help: 'device specs (/etc/cdi, then /var/run/cdi)',
+    },
+    'default-ulimits': {
+      type: 'string',
+      value: 'LIMIT[,LIMIT]',
+      help: 'of all containers: NAME=SOFT[:HARD] (nofile=65536:1048576)',
+    },
     'seccomp-profile': { type: 'string', value: 'FILE', help: 'what RuntimeDefault means' },
     'stream-address': {
       type: 'string',

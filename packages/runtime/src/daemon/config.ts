@@ -3,6 +3,7 @@ import { pluginBinDir } from '@amphipod/plugins';
 import { parse as parseToml } from 'smol-toml';
 import type { DaemonConfig, RuntimeConfig } from '../config.ts';
 import { parseUlimit } from '../containers/rlimits.ts';
+import { distributionProfile } from '../containers/runtime-default.ts';
 import { CriError } from '../errors.ts';
 import { logLevels } from '../log.ts';
 
@@ -21,7 +22,7 @@ const defaults: DaemonConfig = {
   cdiSpecDirs: ['/etc/cdi', '/var/run/cdi'],
   defaultUlimits: ['nofile=65536:1048576'],
   logLevel: 'info',
-  seccompProfile: '/usr/share/containers/seccomp.json',
+  seccompProfile: distributionProfile,
   streamAddress: '127.0.0.1',
   streamPort: 0,
   streamTlsCert: '',
