@@ -1,20 +1,26 @@
-import type { LogLevel } from './log.ts';
+import type { LogFormat, LogLevel } from './log.ts';
 
 /** One `[runtimes.NAME]`: a program with the command line of runc. */
 export interface RuntimeConfig {
   /** Absolute path of the program. */
   path: string;
   /** Options before the command. */
-  options: string[];
+  options?: string[];
+  /** There is one so far. */
+  type?: 'oci';
 }
 
-/** Settings of the daemon; `daemon/config.ts` reads them from the file and the command line. */
+/** Settings of the daemon; `daemon/config/` reads them from files and the command line. */
 export interface DaemonConfig {
   /** Persistent data: the database, images, writable layers. */
   root: string;
   /** Data that ends with the boot: namespaces, mounts, bundles. On a tmpfs as a rule. */
   state: string;
   socket: string;
+  /** Octal. */
+  socketMode: string;
+  /** Name or number; empty: root. */
+  socketGroup: string;
   cniConfDir: string;
   /** Where plugins are looked for, in this order. */
   cniBinDir: string[];
@@ -29,7 +35,14 @@ export interface DaemonConfig {
   cdiSpecDirs: string[];
   /** Resource limits of all containers: `NAME=SOFT[:HARD]`. */
   defaultUlimits: string[];
+  /** `cgroupfs` or `systemd`; empty: systemd where it runs. */
+  cgroupDriver: string;
+  /** `ADDRESS:PORT` of the Prometheus metrics; empty: none. */
+  metricsAddress: string;
+  /** Base URL of an OTLP receiver; empty: none. */
+  otlpEndpoint: string;
   logLevel: LogLevel;
+  logFormat: LogFormat;
   /** Docker-format seccomp profile behind RuntimeDefault. */
   seccompProfile: string;
   /** Where Exec, Attach and PortForward are served. */

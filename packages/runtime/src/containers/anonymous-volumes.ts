@@ -3,7 +3,7 @@ import { normalize } from 'node:path/posix';
 import type { OciImageConfig } from '@amphipod/images';
 import { isCode, realPathInRoot } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
-import { runProgram } from '../oci/run-program.ts';
+import { runProgram } from '../oci/run-runtime.ts';
 import type { OciMount } from '../oci/spec.ts';
 import type { Container, Sandbox } from '../store/records.ts';
 import { containerPaths } from './paths.ts';
@@ -48,7 +48,7 @@ async function copyContent(
   chmodSync(source, mode & 0o7777);
   if (readdirSync(inImage).length === 0) return;
   // Links, devices, holes, times and extended attributes come along; "." keeps the name of the directory out.
-  await runProgram('cp', ['-a', '--', `${inImage}/.`, source], { signal });
+  await runProgram(['cp', '-a', '--', `${inImage}/.`, source], { signal });
 }
 
 /** Nothing of the container runs yet, so what is found stays what it is. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { isCode } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import { type LinuxContainerSecurityContext, SecurityProfile_ProfileType } from '../gen/api.ts';
-import { runProgram } from '../oci/run-program.ts';
+import { runProgram } from '../oci/run-runtime.ts';
 import { findProgram } from '../oci/runtimes.ts';
 import { defaultProfileName, defaultProfileText } from './apparmor-profile.ts';
 
@@ -77,9 +77,7 @@ const ofThisMachine: Apparmor = {
     writeFileSync(file, defaultProfileText, { flag: 'wx', mode: 0o600 });
     try {
       // --replace loads it also where it is loaded; no cache: it is small and ours.
-      await runProgram(parser, ['--replace', '--skip-cache', file], {
-        explain: (stderr) => `load apparmor profile "${defaultProfileName}": ${stderr.trim()}`,
-      });
+      await runProgram([parser, '--replace', '--skip-cache', file]);
     } finally {
       rmSync(file, { force: true });
     }

@@ -1,13 +1,15 @@
+import { existsSync } from 'node:fs';
 import { cgroupOomKills, isAlive } from '@amphipod/linux';
 import { nowNs } from '../clock.ts';
 import type { RuntimeContext } from '../context.ts';
 import { errorText } from '../errors.ts';
 import { cleanUpContainer, hasState } from '../oci/cleanup.ts';
 import type { ExitReport } from '../oci/exits.ts';
+import { runRuntime } from '../oci/run-runtime.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
-import { runRuntime } from '../oci/start.ts';
 import type { Container } from '../store/records.ts';
 import { finishLog } from './finish-log.ts';
+import { containerPaths } from './paths.ts';
 
 /**
  * Records the end of a container whose exit report is there, wakes those who wait for it, then removes what the OCI
@@ -41,7 +43,7 @@ async function record(
   message = '',
 ): Promise<void> {
   // Read before the cgroup goes, and before anybody can see the end.
-  const oomKilled = cgroupOomKills(context.cgroups, container.cgroupPath) > 0;
+  const oomKilled = wasOomKilled(context, container);
   const reason = oomKilled
     ? 'OOMKilled'
     : message !== ''
@@ -57,6 +59,8 @@ async function record(
   const ended = { state: 'exited', exitCode, finishedAtNs, reason, message, process: undefined } as const;
   context.store.containers.update(container, ended);
   context.log.info('container ended', { container: container.id, exitCode, reason });
+  context.events.container('stopped', container);
+  context.cpuRates.forget(container.cgroupPath);
   context.exits.announce(container.id);
   try {
     await cleanUpExited(context, container);
@@ -73,6 +77,12 @@ function endLog(context: RuntimeContext, { id, logPath }: Container): void {
   } catch (error) {
     context.log.warn('end log', { container: id, path: logPath, error: errorText(error) });
   }
+}
+
+/** Field case RES-01: systemd may have removed the scope already, and its counter with it; conmon has looked before. */
+function wasOomKilled({ cgroups, config }: RuntimeContext, container: Container): boolean {
+  if (cgroupOomKills(cgroups, container.cgroupPath) > 0) return true;
+  return cgroups.version === 2 && existsSync(containerPaths(config, container.id).oom);
 }
 
 /** Removes what conmon and the OCI runtime keep of a container that does not run; fine when it is gone. */

@@ -2,6 +2,7 @@ import type { OciImageConfig } from '@amphipod/images';
 import { applyCdiEdits, cdiMounts } from '../cdi/apply-edits.ts';
 import type { ContainerEdits } from '../cdi/spec.ts';
 import type { RuntimeContext } from '../context.ts';
+import { ociCgroupsPath, scopeAnnotations } from '../oci/cgroup-driver.ts';
 import type { OciLinux, OciMount, OciSpec } from '../oci/spec.ts';
 import { userNamespaceMaps } from '../pods/user-namespace.ts';
 import type { Container, Sandbox } from '../store/records.ts';
@@ -74,7 +75,11 @@ export function containerSpec(
     },
     root: { path: 'rootfs', readonly: security?.readonlyRootfs ?? false },
     mounts: containerMounts(config, sandbox, { pod: options.mountSources, volumes }),
-    annotations: { 'amphipod.sandbox': sandbox.id, 'amphipod.container': container.id },
+    annotations: {
+      'amphipod.sandbox': sandbox.id,
+      'amphipod.container': container.id,
+      ...scopeAnnotations(context.cgroupDriver),
+    },
     linux: {
       namespaces: [
         ...namespacesOf(sandbox, options),
@@ -82,8 +87,8 @@ export function containerSpec(
         ...(context.cgroups.version === 2 && !privileged ? [{ type: 'cgroup' as const }] : []),
       ],
       ...userNamespaceMaps(sandbox),
-      cgroupsPath: container.cgroupPath,
-      resources: { ...containerResources(resources), devices: rules },
+      cgroupsPath: ociCgroupsPath(context.cgroupDriver, container.cgroupPath),
+      resources: { ...containerResources(resources, context.cgroups), devices: rules },
       devices,
       maskedPaths: privileged ? [] : (security?.maskedPaths ?? []),
       readonlyPaths: privileged ? [] : (security?.readonlyPaths ?? []),

@@ -18,6 +18,7 @@ import { prepareVolumes } from '../containers/volumes.ts';
 import type { RuntimeContext } from '../context.ts';
 import { CriError, errorText } from '../errors.ts';
 import type { CreateContainerRequest, CreateContainerResponse } from '../gen/api.ts';
+import { leafCgroup } from '../oci/cgroup-driver.ts';
 import { hostnameOf } from '../pods/namespaces.ts';
 import { sandboxPaths } from '../pods/paths.ts';
 import type { Container, Sandbox } from '../store/records.ts';
@@ -95,6 +96,7 @@ export async function createContainer(
   failpoint('create-container.created');
   containerNames.setStep(container.name, undefined);
   undo.commit();
+  context.events.container('created', container);
   return { containerId: container.id };
 }
 
@@ -135,7 +137,7 @@ function newContainer(
     imageRef: image.repoDigests[0] ?? image.id,
     imageName: config.image?.userSpecifiedImage || image.repoTags[0] || config.image?.image || image.id,
     runtimeHandler: sandbox.runtimeHandler,
-    cgroupPath: `${sandbox.cgroupParent}/${id}`,
+    cgroupPath: leafCgroup(context.cgroupDriver, sandbox.cgroupParent, id),
     logPath: logDirectory === '' || config.logPath === '' ? '' : join(logDirectory, config.logPath),
     stopSignal: stopSignalOf(config.stopSignal, image.config.StopSignal, (why) =>
       context.log.warn('stop signal of the image is SIGTERM instead', {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { runProgram } from '../oci/run-program.ts';
+import { runProgram } from '../oci/run-runtime.ts';
 import type { RuntimeFeatures } from '../oci/runtimes.ts';
 
 /** The parts of `runc features` that we look at (opencontainers/runtime-spec, features.md). */
@@ -31,7 +31,7 @@ export async function runtimeFeatures(
 
 async function askProgram(name: string, program: string): Promise<FeaturesOutput> {
   try {
-    return JSON.parse(await runProgram(program, ['features'])) as FeaturesOutput;
+    return JSON.parse(await runProgram([program, 'features'])) as FeaturesOutput;
   } catch {
     return withoutCommand[name] ?? {};
   }

@@ -17,13 +17,13 @@ const known = ['crun', 'runc'];
 export async function findRuntimes(config: DaemonConfig, path: string): Promise<OciRuntimes> {
   const onPath = known.flatMap((name): [string, RuntimeConfig][] => {
     const program = findProgram(name, path);
-    return program === undefined ? [] : [[name, { path: program, options: [] }]];
+    return program === undefined ? [] : [[name, { path: program }]];
   });
   const programs = new Map([...onPath, ...Object.entries(config.runtimes)]);
   const cgroups = detectCgroups();
   const kernel = readFileSync('/proc/sys/kernel/osrelease', 'latin1').trim();
   const found = await Promise.all(
-    [...programs].map(async ([name, { path: program, options }]): Promise<OciRuntime> => {
+    [...programs].map(async ([name, { path: program, options = [] }]): Promise<OciRuntime> => {
       const features = await runtimeFeatures({ name, program }, kernel);
       const problem = problemOf(name, program, cgroups);
       return { name, path: program, options, root: `${config.state}/oci/${name}`, features, problem };

@@ -2,9 +2,8 @@ import { closeSync, constants, openSync, readSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findProcess, isCode } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
-import { runtimeMessage } from './conmon.ts';
-import { runProgram } from './run-program.ts';
-import { globalArgs, type OciRuntime } from './runtimes.ts';
+import { runRuntime } from './run-runtime.ts';
+import type { OciRuntime } from './runtimes.ts';
 
 /**
  * Starts the user's process of a created container, whose init is `pid`: what `runc start ID` does. Hooks are run by that only.
@@ -50,11 +49,4 @@ function hasByte(fd: number): boolean {
     if (isCode(error, 'EAGAIN')) return false;
     throw error;
   }
-}
-
-/** Runs the OCI runtime with `args` to its end. @throws CriError failed-precondition with its error text */
-export async function runRuntime(runtime: OciRuntime, args: string[]): Promise<void> {
-  await runProgram(runtime.path, [...globalArgs(runtime), ...args], {
-    explain: (stderr) => `${args[0]} with ${runtime.name}: ${runtimeMessage(stderr) || 'it failed'}`,
-  });
 }

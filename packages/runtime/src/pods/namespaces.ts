@@ -12,7 +12,7 @@ import {
 import { linkSet, openRtnl } from '@amphipod/netlink';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
-import { runProgram } from '../oci/run-program.ts';
+import { runProgram } from '../oci/run-runtime.ts';
 import type { Sandbox } from '../store/records.ts';
 import { type SandboxPaths, sandboxPaths } from './paths.ts';
 
@@ -69,7 +69,7 @@ async function setAsPodRoot({ user, ipc }: SandboxPaths, key: string, value: str
   const enter = [`--user=${user}`, `--ipc=${ipc}`, '--setuid', '0', '--setgid', '0'];
   const script = ['/bin/sh', '-c', 'printf %s "$2" >"$1"', 'sh', sysctlPath(key), value];
   try {
-    await runProgram('nsenter', [...enter, '--', ...script]);
+    await runProgram(['nsenter', ...enter, '--', ...script]);
   } catch (cause) {
     throw badSysctl(key, value, cause);
   }
