@@ -70,8 +70,11 @@ export class ImageDatabase implements Disposable {
   constructor(path: string) {
     this.#path = path;
     this.#db = new DatabaseSync(path);
+    // The index of the log is in memory then: opening needs no room on a full disk (field case LIF-11).
+    this.#db.exec('PRAGMA locking_mode = EXCLUSIVE;');
     this.#db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;');
-    this.#db.exec(schema);
+    // Writes nothing when there is nothing to do.
+    if (this.#all('PRAGMA user_version')[0]!.user_version !== 1) this.#db.exec(schema);
   }
 
   blobs(): { digest: string; size: number }[] {

@@ -65,7 +65,11 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   mkdirSync(config.root, { recursive: true, mode: 0o711 });
   mkdirSync(config.state, { recursive: true, mode: 0o711 });
   using _lock = lockRoot(config);
-  using store = new Store(`${config.root}/amphipod.db`);
+  using store = new Store(`${config.root}/amphipod.db`, (isWaiting) =>
+    isWaiting
+      ? log.error('the disk is full: changes of pods are saved when there is room', { root: config.root })
+      : log.info('changes of pods are saved again', { root: config.root }),
+  );
   await using images = await openImageStore({ root: `${config.root}/images` });
   using exits = new ExitDirectory(`${config.state}/exits`);
   const telemetry = new Telemetry();
