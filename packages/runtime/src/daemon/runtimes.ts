@@ -34,12 +34,10 @@ export async function findRuntimes(config: DaemonConfig, path: string): Promise<
     config.runtime === ''
       ? known.map((name) => byName.get(name)).find((runtime) => runtime && runtime.problem === undefined)
       : byName.get(config.runtime);
-  if (chosen === undefined) {
+  if (chosen === undefined || chosen.problem !== undefined) {
     const wanted = config.runtime === '' ? 'runc or crun' : config.runtime;
-    throw new CriError(
-      'failed-precondition',
-      `find OCI runtime: ${wanted} is not installed or does not work here`,
-    );
+    const why = chosen?.problem ?? `${wanted} is not installed or does not work here`;
+    throw new CriError('failed-precondition', `find OCI runtime: ${why}`);
   }
   for (const { root } of found) mkdirSync(root, { recursive: true, mode: 0o711 });
   return { default: chosen, byName };

@@ -25,7 +25,7 @@ export interface RuntimeFeatures {
 
 /** The arguments of every call of the runtime. */
 export function globalArgs({ root, options }: OciRuntime): string[] {
-  return ['--root', root, ...options];
+  return [...options, '--root', root];
 }
 
 /** The runtime handlers of this daemon; the empty name is the default one. */
