@@ -220,6 +220,19 @@ describe('a pod with a user namespace', () => {
     await removePod(fixture.cri, pod);
   });
 
+  test('a state directory that its users cannot reach is told of', async () => {
+    chmodSync(fixture.dir, 0o700);
+    try {
+      await refuses(
+        run(),
+        grpcCode.FAILED_PRECONDITION,
+        /cannot get through "\/var\/tmp\/amphipod-[^/]+" to their files/,
+      );
+    } finally {
+      chmodSync(fixture.dir, 0o711);
+    }
+  });
+
   const bad: [what: string, options: Usernsoptions, text: RegExp, more?: { network: NamespaceMode }][] = [
     ['two mappings', { ...podMode, uids: [mapping, mapping] }, /\.uids: has 2 mappings/],
     ['no gids', { ...podMode, gids: [] }, /\.gids: has 0 mappings/],

@@ -112,7 +112,7 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
     createdAtNs: nowNs(),
     runtimeHandler,
     namespaces,
-    userns: podUserNamespace(config, namespaces, runtime),
+    userns: podUserNamespace(config, namespaces, { runtime, state: context.config.state }),
     cgroupParent:
       given === '' ? ownPodCgroup(context.cgroupDriver, id) : parentCgroup(context.cgroupDriver, given),
     ownsCgroupParent: given === '',

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import type { IdMapping } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import { NamespaceMode, type PodSandboxConfig } from '../gen/api.ts';
@@ -15,7 +16,7 @@ const field = 'namespace_options.userns_options';
 export function podUserNamespace(
   config: PodSandboxConfig,
   namespaces: SandboxRecord['namespaces'],
-  runtime: OciRuntime,
+  { runtime, state }: { runtime: OciRuntime; state: string },
 ): SandboxRecord['userns'] {
   const options = config.linux?.securityContext?.namespaceOptions?.usernsOptions;
   if (options === undefined || options.mode === NamespaceMode.NODE) return undefined;
@@ -36,7 +37,18 @@ export function podUserNamespace(
   });
   const { problem } = runtime.features.userNamespaces;
   if (problem !== undefined) throw new CriError('failed-precondition', `${field}: ${problem}`);
+  const closed = closedAncestor(state);
+  if (closed !== undefined) {
+    const why = `the users of the pod cannot get through ${JSON.stringify(closed)} to their files (chmod o+x)`;
+    throw new CriError('failed-precondition', `${field}: ${why}`);
+  }
   return { uids: uids!, gids: gids! };
+}
+
+/** The first directory on the way to `path`, or that itself, that lets nobody through but its owner and group. */
+function closedAncestor(path: string): string | undefined {
+  const ways = path.split('/').map((_, i, parts) => parts.slice(0, i + 1).join('/') || '/');
+  return ways.find((dir) => (statSync(dir).mode & 0o001) === 0);
 }
 
 /** The maps of the user namespace, which the OCI runtime wants beside its path. */
