@@ -68,6 +68,8 @@ export class Table<Config, Row extends { id: string; name: string; readonly conf
   readonly #insert: StatementSync;
   readonly #update: StatementSync;
   readonly #delete: StatementSync;
+  /** Rows that could not be read, by id, with the reason. They are gone: a bad record never keeps the daemon from starting. */
+  readonly unreadable = new Map<string, Error>();
 
   /** @param parentOf what {@link childrenOf} goes by */
   constructor(
@@ -82,10 +84,16 @@ export class Table<Config, Row extends { id: string; name: string; readonly conf
     this.#insert = database.prepare(`INSERT INTO ${table} (id, name, config, record) VALUES (?, ?, ?, ?)`);
     this.#update = database.prepare(`UPDATE ${table} SET record = ? WHERE id = ?`);
     this.#delete = database.prepare(`DELETE FROM ${table} WHERE id = ?`);
-    for (const row of database.prepare(`SELECT config, record FROM ${table} ORDER BY rowid`).iterate()) {
-      const record = parseRecord(row.record as string) as Row;
-      this.#keep({ ...record, config: codec.decode(row.config as Uint8Array) });
+    for (const row of database.prepare(`SELECT id, config, record FROM ${table} ORDER BY rowid`).iterate()) {
+      try {
+        const record = parseRecord(row.record as string) as Row;
+        if (record.id !== row.id) throw new Error(`it is the record of ${JSON.stringify(record.id)}`);
+        this.#keep({ ...record, config: codec.decode(row.config as Uint8Array) });
+      } catch (error) {
+        this.unreadable.set(String(row.id), error as Error);
+      }
     }
+    for (const id of this.unreadable.keys()) writes.write(id, () => this.#delete.run(id));
   }
 
   /** All rows, oldest first. */
