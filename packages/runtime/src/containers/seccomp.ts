@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { arch } from 'node:os';
+import { arch, release } from 'node:os';
 import { supportsX32 } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import { type LinuxContainerSecurityContext, SecurityProfile_ProfileType } from '../gen/api.ts';
@@ -89,17 +89,33 @@ function problemOf({ defaultAction, syscalls = [] }: ConditionalProfile): string
   return undefined;
 }
 
+interface Machine {
+  arch: string;
+  x32: boolean;
+  /** `uname -r` */
+  kernel: string;
+}
+
+function isAtLeast(kernel: string, wanted: string): boolean {
+  const [[major = 0, minor = 0], [wantedMajor = 0, wantedMinor = 0]] = [kernel, wanted].map((text) =>
+    text.split('.').map((part) => Number.parseInt(part, 10)),
+  ) as [number[], number[]];
+  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+}
+
 /** Keeps the rules whose conditions hold for this machine and these capabilities; plain OCI profiles pass unchanged. */
 export function resolveProfile(
   profile: ConditionalProfile,
   capabilities: readonly string[],
-  machine: { arch: string; x32: boolean } = { arch: arch(), x32: supportsX32() },
+  machine: Machine = { arch: arch(), x32: supportsX32(), kernel: release() },
 ): OciSeccomp {
   const native = machine.arch === 'arm64' ? 'SCMP_ARCH_AARCH64' : 'SCMP_ARCH_X86_64';
   const archName = machine.arch === 'arm64' ? 'arm64' : 'amd64';
   const mapped = profile.archMap?.find(({ architecture }) => architecture === native);
-  const holds = ({ caps, arches }: Conditions) =>
-    (caps ?? []).every((cap) => capabilities.includes(cap)) && (!arches?.length || arches.includes(archName));
+  const holds = ({ caps, arches, minKernel }: Conditions) =>
+    (caps ?? []).every((cap) => capabilities.includes(cap)) &&
+    (!arches?.length || arches.includes(archName)) &&
+    (minKernel === undefined || isAtLeast(machine.kernel, minKernel));
   const excluded = ({ caps, arches }: Conditions) =>
     (caps ?? []).some((cap) => capabilities.includes(cap)) || (arches ?? []).includes(archName);
   return {
