@@ -12,13 +12,14 @@ import { pidNamespace } from '../containers/pid-namespace.ts';
 import { mountContainerRootfs, removeContainerFiles } from '../containers/rootfs.ts';
 import { labelsOf } from '../containers/selinux.ts';
 import { stopSignalOf } from '../containers/signals.ts';
-import { containerSpec, type SpecOptions } from '../containers/spec.ts';
+import { containerSpec } from '../containers/spec.ts';
 import { resolveUser } from '../containers/user.ts';
 import { prepareVolumes } from '../containers/volumes.ts';
 import type { RuntimeContext } from '../context.ts';
 import { CriError, errorText } from '../errors.ts';
 import type { CreateContainerRequest, CreateContainerResponse } from '../gen/api.ts';
 import { leafCgroup } from '../oci/cgroup-driver.ts';
+import type { OciMount } from '../oci/spec.ts';
 import { hostnameOf } from '../pods/namespaces.ts';
 import { sandboxPaths } from '../pods/paths.ts';
 import type { Container, Sandbox } from '../store/records.ts';
@@ -76,17 +77,7 @@ export async function createContainer(
 
   // 5. OCI configuration. It needs the image's /etc/passwd and, for a shared PID namespace, the pod's init.
   containerNames.setStep(container.name, 'spec');
-  const user = resolveUser(
-    containerPaths(context.config, container.id).rootfs,
-    image.config.User ?? '',
-    container.config.linux?.securityContext,
-  );
-  Object.assign(container, { user });
-  const joined = await pidNamespace(context, sandbox, container);
-  const edits = await cdiEdits(container.config, context.config.cdiSpecDirs);
-  const apparmorProfile = await containerApparmorProfile(container.config.linux?.securityContext);
-  const common = { container, image, selinux: labelsOf(sandbox, container) };
-  writeSpec(context, sandbox, { ...common, apparmorProfile, pidNamespace: joined, volumes, edits });
+  await writeSpec(context, sandbox, { container, image, volumes });
   failpoint('create-container.spec');
 
   // 6. Created.
@@ -151,25 +142,26 @@ function newContainer(
   };
 }
 
-function writeSpec(
+async function writeSpec(
   context: RuntimeContext,
   sandbox: Sandbox,
-  {
-    container,
-    image,
-    ...options
-  }: Omit<SpecOptions, 'image' | 'namespaces' | 'mountSources'> & {
-    container: Container;
-    image: Image;
-  },
-): void {
+  { container, image, volumes }: { container: Container; image: Image; volumes: OciMount[] },
+): Promise<void> {
+  const { config } = container;
+  const security = config.linux?.securityContext;
+  const paths = containerPaths(context.config, container.id);
+  Object.assign(container, { user: resolveUser(paths.rootfs, image.config.User ?? '', security) });
   const pod = sandboxPaths(context.config, sandbox.id);
   const spec = containerSpec(context, sandbox, container, {
     image: image.config,
     namespaces: { ...pod, hostname: hostnameOf(sandbox) },
     mountSources: pod,
-    ...options,
+    volumes,
+    pidNamespace: await pidNamespace(context, sandbox, container),
+    edits: await cdiEdits(config, context.config.cdiSpecDirs),
+    apparmorProfile: await containerApparmorProfile(security),
+    selinux: labelsOf(sandbox, container),
   });
   if (spec.hooks !== undefined) Object.assign(container, { hasHooks: true });
-  writeFileSync(containerPaths(context.config, container.id).spec, JSON.stringify(spec));
+  writeFileSync(paths.spec, JSON.stringify(spec));
 }
