@@ -1,11 +1,30 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { before, describe, test } from 'node:test';
+import { mount, unmount } from '@amphipod/linux';
 import { useServer } from './support/fixture.ts';
 import { assertLeft, leftovers } from './support/leftovers.ts';
-import { createContainer, execText, type Pod, runPod, startContainer } from './support/pods.ts';
+import {
+  containerConfig,
+  createContainer,
+  execText,
+  type Pod,
+  runPod,
+  startContainer,
+} from './support/pods.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 import { buildBusyboxImage, type TestImage } from './support/test-images.ts';
+import { eventually } from './support/wait.ts';
 
 type Given = Omit<Parameters<typeof createContainer>[2], 'image'>;
 
@@ -177,6 +196,46 @@ describe('volumes', () => {
     rmSync(`${dir}/..d2`, { recursive: true });
     const dangling = create({ mounts: [{ hostPath: `${dir}/f`, containerPath: '/file' }] });
     await refuses(dangling, grpcCode.INVALID_ARGUMENT, /host_path ".*\/config\/f" does not exist/);
+  });
+
+  test('a host path that does not answer holds up nothing else, and the name is free again (LIF-04)', async () => {
+    const dir = `${fixture.dir}/hung`;
+    mkdirSync(dir);
+    // A FUSE file system whose program never reads a request.
+    const fuse = openSync('/dev/fuse', 'r+');
+    try {
+      mount(dir, { source: 'hung', type: 'fuse', data: `fd=${fuse},rootmode=40000,user_id=0,group_id=0` });
+      const mounts = [{ hostPath: `${dir}/volume`, containerPath: '/volume' }];
+      const given = (i: number) =>
+        containerConfig(fixture.image, { metadata: { name: `hung-${i}` }, mounts });
+      const call = (i: number, timeoutMs: number) =>
+        fixture.cri.createContainer(
+          { podSandboxId: pod.id, config: given(i), sandboxConfig: pod.config },
+          { timeoutMs },
+        );
+      // More than there are threads for such things.
+      const hung = Array.from({ length: 20 }, (_, i) => call(i, 3000).catch((error: Error) => error));
+      await eventually('the first to be at work', async () => {
+        const again = await call(0, 3000).catch((error: { details: string }) => error);
+        return 'details' in again && /in progress since .* at step "volumes"/.test(again.details);
+      });
+      assert.equal(await shell(await start({}), 'echo lives'), 'lives\n');
+      await Promise.all(hung);
+      await eventually('the name to be free', async () => {
+        const again = await call(0, 500).catch((error: { code: number }) => error);
+        return 'code' in again && again.code === grpcCode.DEADLINE_EXCEEDED;
+      });
+      const log = readFileSync(`${fixture.server.dir}/amphipod.log`, 'utf8');
+      assert.match(log, /mount 0 \(\\"\/volume\\"\): host_path \\".*\/hung\/volume\\" does not answer/);
+    } finally {
+      closeSync(fuse);
+      unmount(dir);
+    }
+    const { containers } = await fixture.cri.listContainers({ filter: { podSandboxId: pod.id } });
+    assert.deepEqual(
+      containers.filter(({ metadata }) => metadata!.name.startsWith('hung')),
+      [],
+    );
   });
 
   test('a target behind links stays in the container (VOL-05)', async () => {

@@ -1,10 +1,11 @@
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { mountIdMapped } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
 import { type IDMapping, type Mount, MountPropagation } from '../gen/api.ts';
 import { sandboxPaths } from '../pods/paths.ts';
 import type { Container, Sandbox } from '../store/records.ts';
+import type { HostPath } from './host-paths.ts';
 import { containerPaths } from './paths.ts';
 import { removeMountPoint } from './rootfs.ts';
 import type { Refuse } from './volume-mount.ts';
@@ -39,20 +40,21 @@ export function toIdMapping({ containerId, hostId, length }: IDMapping) {
 export async function planIdMappedMount(
   context: RuntimeContext,
   { sandbox, container }: { sandbox: Sandbox; container: Container },
-  { source, index, refuse }: { source: string; index: number; refuse: Refuse },
+  { source, index, refuse }: { source: HostPath; index: number; refuse: Refuse },
 ): Promise<string> {
   const { volumes } = containerPaths(context.config, container.id);
   const target = `${volumes}/mapped-${index}`;
   mkdirSync(volumes, { recursive: true, mode: 0o711 });
+  const planned = { source: source.path, target, isDirectory: source.isDirectory };
   try {
-    mountMapped(context, sandbox, { source, target });
+    mountMapped(context, sandbox, planned);
   } catch (cause) {
-    throw refuse(`host_path ${JSON.stringify(source)} cannot be id-mapped`, { cause });
+    throw refuse(`host_path ${JSON.stringify(source.path)} cannot be id-mapped`, { cause });
   } finally {
     await removeMountPoint(target);
   }
   context.store.containers.update(container, {
-    idMappedMounts: [...(container.idMappedMounts ?? []), { source, target }],
+    idMappedMounts: [...(container.idMappedMounts ?? []), planned],
   });
   return target;
 }
@@ -86,9 +88,9 @@ export async function withIdMappedMounts<T>(
 function mountMapped(
   context: RuntimeContext,
   sandbox: Sandbox,
-  { source, target }: { source: string; target: string },
+  { source, target, isDirectory }: NonNullable<Container['idMappedMounts']>[number],
 ): void {
-  if (statSync(source).isDirectory()) mkdirSync(target);
+  if (isDirectory) mkdirSync(target);
   else writeFileSync(target, '', { flag: 'wx' });
   // What is mounted below comes along: the owners on the host stay as they are (field case VOL-07).
   mountIdMapped(source, target, { userNs: sandboxPaths(context.config, sandbox.id).user, recursive: true });

@@ -1,8 +1,8 @@
-import { realpathSync } from 'node:fs';
 import { type MountInfo, mountInfo } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import { type Mount, MountPropagation } from '../gen/api.ts';
 import type { OciMount } from '../oci/spec.ts';
+import type { HostPath, HostPaths } from './host-paths.ts';
 
 /** Makes an error that names the mount. */
 export type Refuse = (why: string, options?: { cause?: unknown }) => CriError;
@@ -59,15 +59,22 @@ const propagationOptions: Record<number, string> = {
  * What `host_path` is now, its links followed: a file that is replaced later stays the old one in the container, a directory
  * shows what changes in it (field case VOL-02).
  */
-export function hostSource({ hostPath, propagation }: Mount, refuse: Refuse): string {
-  if (!hostPath.startsWith('/')) throw refuse(`host_path ${JSON.stringify(hostPath)} must be absolute`);
-  let source: string;
+export async function hostSource(
+  { hostPath, propagation }: Mount,
+  refuse: Refuse,
+  { hostPaths, signal }: { hostPaths: HostPaths; signal: AbortSignal },
+): Promise<HostPath> {
+  const subject = `host_path ${JSON.stringify(hostPath)}`;
+  if (!hostPath.startsWith('/')) throw refuse(`${subject} must be absolute`);
+  let source: HostPath;
   try {
-    source = realpathSync(hostPath);
-  } catch {
-    throw refuse(`host_path ${JSON.stringify(hostPath)} does not exist`);
+    source = await hostPaths.resolve(hostPath, signal);
+  } catch (cause) {
+    if (!signal.aborted) throw refuse(`${subject} does not exist`);
+    const { message } = refuse(`${subject} does not answer`);
+    throw new CriError('deadline-exceeded', message, { cause });
   }
-  checkPropagation(propagation, source, refuse);
+  checkPropagation(propagation, source.path, refuse);
   return source;
 }
 

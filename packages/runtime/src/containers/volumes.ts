@@ -25,21 +25,21 @@ export async function prepareVolumes(
 ): Promise<OciMount[]> {
   const mounts: OciMount[] = [];
   for (const [index, mount] of pair.container.config.mounts.entries())
-    mounts.push(await prepareMount(context, pair, { mount, index }));
+    mounts.push(await prepareMount(context, pair, { mount, index, signal }));
   return [...mounts, ...(await anonymousVolumes(context, pair, { image, signal }))];
 }
 
 async function prepareMount(
   context: RuntimeContext,
   pair: ContainerInPod,
-  { mount, index }: { mount: Mount; index: number },
+  { mount, index, signal }: { mount: Mount; index: number; signal: AbortSignal },
 ): Promise<OciMount> {
   const refuse = refuseMount(mount, index);
   if (mount.image !== undefined)
     return volumeMount(mount, mountImageVolume(context, pair, { mount, index, refuse }), refuse);
   if (mount.imageSubPath !== '') throw refuse('image_sub_path needs image');
-  const source = hostSource(mount, refuse);
-  const made = volumeMount(mount, source, refuse);
+  const source = await hostSource(mount, refuse, { hostPaths: context.hostPaths, signal });
+  const made = volumeMount(mount, source.path, refuse);
   if (!wantsIdMap(pair.sandbox, mount, refuse)) return made;
   return { ...made, source: await planIdMappedMount(context, pair, { source, index, refuse }) };
 }

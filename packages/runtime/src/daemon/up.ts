@@ -5,6 +5,7 @@ import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock } from '@am
 import { builtinPlugins } from '@amphipod/plugins';
 import type { Server } from '@grpc/grpc-js';
 import type { DaemonConfig } from '../config.ts';
+import { HostPaths } from '../containers/host-paths.ts';
 import { Stops } from '../containers/stop.ts';
 import type { RuntimeContext } from '../context.ts';
 import { serve } from '../cri/server.ts';
@@ -104,6 +105,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     containerNames: new NameRegistry('container'),
     locks: new KeyedMutex(),
     stops: new Stops(),
+    hostPaths: new HostPaths(),
     pulls: new Pulls(),
     cni,
     networks: new Networks(config.cniConfDir),

@@ -78,7 +78,7 @@ export interface ContainerRecord {
   /** Ids of the images behind the mounts that are image volumes, by the mount's index. */
   volumeImageIds?: Record<number, string>;
   /** Mounts that the pod's user namespace sees with its own ids: made for the moment of the start. */
-  idMappedMounts?: { source: string; target: string }[];
+  idMappedMounts?: { source: string; target: string; isDirectory: boolean }[];
 }
 
 /** A record with the configuration it was made from, which is kept byte-exact. */
