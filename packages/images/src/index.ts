@@ -3,6 +3,7 @@ export type {
   IdMap,
   Image,
   ImageStore,
+  LayerDetails,
   LayerProgress,
   LoadOptions,
   LoadSource,
@@ -11,6 +12,9 @@ export type {
   PullOptions,
   RegistryAuth,
   RootfsMount,
+  SaveOptions,
+  VerifyOptions,
+  VerifyReport,
 } from './image.ts';
 export { type ImageStoreOptions, openImageStore } from './image-store.ts';
 export { formatPlatform, hostPlatform } from './platform.ts';

@@ -80,7 +80,6 @@ export {
   chmodAt,
   chownAt,
   createFileAt,
-  getXattr,
   linkAt,
   lstatAt,
   mkdirAt,
@@ -92,8 +91,6 @@ export {
   removeEmptyDirAt,
   removeTreeAt,
   setFileAttributes,
-  setXattr,
-  setXattrAt,
   symlinkAt,
   utimesAt,
 } from './rooted.ts';
@@ -115,3 +112,4 @@ export {
   type UserNamespacePins,
 } from './user-namespace.ts';
 export { supportsX32 } from './x32.ts';
+export { getXattr, listXattrs, setXattr, setXattrAt, type Xattr } from './xattrs.ts';

@@ -60,6 +60,8 @@ export interface DaemonConfig {
   registryAuthFile: string;
   /** policy.json that says which images need a signature; empty to accept all. */
   signaturePolicy: string;
+  /** Images that the kubelet's garbage collection leaves alone: names, `PREFIX*` or `*WORD*`. */
+  pinnedImages: string[];
   /** Let a file in the state directory make a named step fail or kill the daemon; for tests. */
   failpoints: boolean;
 }

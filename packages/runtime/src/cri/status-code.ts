@@ -19,6 +19,7 @@ const imageCodes: Record<string, StatusName> = {
   'invalid-archive': 'INVALID_ARGUMENT',
   'unsafe-path': 'INVALID_ARGUMENT',
   'id-map-unsupported': 'FAILED_PRECONDITION',
+  'in-use': 'FAILED_PRECONDITION',
   'disk-full': 'RESOURCE_EXHAUSTED',
 };
 

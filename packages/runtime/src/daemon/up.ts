@@ -71,7 +71,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
       ? log.error('the disk is full: changes of pods are saved when there is room', { root: config.root })
       : log.info('changes of pods are saved again', { root: config.root }),
   );
-  await using images = await openImages(config);
+  await using images = await openImages(config, log);
   using exits = new ExitDirectory(`${config.state}/exits`);
   const telemetry = new Telemetry();
   const plugins = builtinPlugins();
@@ -161,10 +161,12 @@ function pluginStep({ plugin, command, startMs, endMs, error }: EndedCall): Step
   return { name: `cni ${plugin} ${command}`, startMs, endMs, ...(error && { error: error.message }) };
 }
 
-function openImages(config: DaemonConfig): Promise<ImageStore> {
+function openImages(config: DaemonConfig, log: Log): Promise<ImageStore> {
   const { registryConfigDir: certsDir, registryAuthFile: authFile, signaturePolicy } = config;
   return openImageStore({
     root: `${config.root}/images`,
+    log: (text) => log.info(text),
+    pinned: config.pinnedImages,
     registries: {
       plainHttp: config.insecureRegistries,
       ...(certsDir !== '' && { certsDir }),

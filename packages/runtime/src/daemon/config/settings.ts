@@ -195,6 +195,11 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     refuse: absolutePathOrEmpty,
     isReloadable: true,
   },
+  pinnedImages: {
+    default: [],
+    placeholder: 'NAME[,NAME]',
+    help: 'images that the kubelet never collects: names, PREFIX* or *WORD*',
+  },
   metricsAddress: {
     default: '',
     placeholder: 'ADDRESS:PORT',
