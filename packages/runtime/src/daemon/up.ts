@@ -5,6 +5,8 @@ import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock } from '@am
 import { builtinPlugins } from '@amphipod/plugins';
 import type { Server } from '@grpc/grpc-js';
 import type { DaemonConfig } from '../config.ts';
+import { HostPaths } from '../containers/host-paths.ts';
+import { Stops } from '../containers/stop.ts';
 import type { RuntimeContext } from '../context.ts';
 import { serve } from '../cri/server.ts';
 import { CriError, errorText } from '../errors.ts';
@@ -64,7 +66,11 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   mkdirSync(config.root, { recursive: true, mode: 0o711 });
   mkdirSync(config.state, { recursive: true, mode: 0o711 });
   using _lock = lockRoot(config);
-  using store = new Store(`${config.root}/amphipod.db`);
+  using store = new Store(`${config.root}/amphipod.db`, (isWaiting) =>
+    isWaiting
+      ? log.error('the disk is full: changes of pods are saved when there is room', { root: config.root })
+      : log.info('changes of pods are saved again', { root: config.root }),
+  );
   await using images = await openImageStore({
     ...imageSettings(config),
     root: `${config.root}/images`,
@@ -102,10 +108,12 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     sandboxNames: new NameRegistry('sandbox'),
     containerNames: new NameRegistry('container'),
     locks: new KeyedMutex(),
+    stops: new Stops(),
+    hostPaths: new HostPaths(),
     pulls: new Pulls(),
     cni,
     networks: new Networks(config.cniConfDir),
-    ...findPrograms(config),
+    ...(await findPrograms(config)),
     cgroups,
     cgroupDriver,
     events: new Events(),
@@ -203,7 +211,9 @@ function lockRoot(config: DaemonConfig): FileLock {
   return lock;
 }
 
-function findPrograms(config: DaemonConfig): { runtimes: OciRuntimes; programs: RuntimeContext['programs'] } {
+async function findPrograms(
+  config: DaemonConfig,
+): Promise<{ runtimes: OciRuntimes; programs: RuntimeContext['programs'] }> {
   const path = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin`;
   const need = (program: string) => {
     const found = findProgram(program, path);
@@ -212,6 +222,6 @@ function findPrograms(config: DaemonConfig): { runtimes: OciRuntimes; programs: 
   };
   return {
     programs: { conmon: need('conmon'), init: need('catatonit') },
-    runtimes: findRuntimes(config, path),
+    runtimes: await findRuntimes(config, path),
   };
 }
