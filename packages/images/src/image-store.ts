@@ -10,7 +10,7 @@ import type { RegistryOptions } from './registry/registry-hosts.ts';
 import type { RetryPolicy } from './registry/retries.ts';
 import { ImageDatabase, type ImageRow } from './store/image-database.ts';
 import { ImageIndex } from './store/image-index.ts';
-import { idMappedDir, mountOverlay } from './store/mount-rootfs.ts';
+import { idMappedDir, mountOverlay, visibleLayers } from './store/mount-rootfs.ts';
 import { StoreContents } from './store/store-contents.ts';
 import { StoreFiles } from './store/store-files.ts';
 import { WorkerPool } from './unpack/worker-pool.ts';
@@ -124,9 +124,11 @@ class Store implements ImageStore {
   }
 
   lowerDirs(id: string): string[] {
-    const dirs = this.#row(id).chainIds.map((chainId) => this.contents.layerDir(chainId));
+    const dirs = this.#row(id)
+      .chainIds.map((chainId) => this.contents.layerDir(chainId))
+      .reverse();
     // Overlay needs a lower directory, also for an image without layers.
-    return dirs.length === 0 ? [`${this.contents.files.root}/empty`] : dirs.reverse();
+    return dirs.length === 0 ? [`${this.contents.files.root}/empty`] : visibleLayers(dirs);
   }
 
   mountRootfs(id: string, mount: RootfsMount): void {
