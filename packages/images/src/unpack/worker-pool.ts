@@ -36,6 +36,12 @@ export class WorkerPool implements AsyncDisposable {
     return promise as Promise<JobResults[J['job']]>;
   }
 
+  /** Starts threads for so many jobs that will come soon: starting one takes longer than unpacking a small layer. */
+  warm(jobs: number): void {
+    const wanted = Math.min(jobs, this.#size) - this.#busy - this.#idle.length;
+    for (let i = 0; i < wanted; i++) this.#park(this.#makeWorker());
+  }
+
   /** Ends the threads; jobs that still run are lost. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { timer } of this.#idle.splice(0)) clearTimeout(timer);
@@ -59,9 +65,14 @@ export class WorkerPool implements AsyncDisposable {
     const idle = this.#idle.pop();
     if (idle !== undefined) {
       clearTimeout(idle.timer);
+      idle.worker.removeAllListeners('error');
       idle.worker.ref();
       return idle.worker;
     }
+    return this.#makeWorker();
+  }
+
+  #makeWorker(): Worker {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
       // Descriptors come from openat2 by FFI: Node.js would warn of each that it closes without having opened it.
       trackUnmanagedFds: false,
@@ -108,14 +119,14 @@ export class WorkerPool implements AsyncDisposable {
 
   #park(worker: Worker): void {
     worker.unref();
-    const idle = {
-      worker,
-      timer: setTimeout(() => {
-        this.#idle.splice(this.#idle.indexOf(idle), 1);
-        void worker.terminate();
-      }, idleMs).unref(),
+    const end = () => {
+      const at = this.#idle.findIndex((idle) => idle.worker === worker);
+      if (at >= 0) this.#idle.splice(at, 1);
+      void worker.terminate();
     };
-    this.#idle.push(idle);
+    // One that cannot start has nothing to tell yet: the job that needs it will hear of the next one.
+    worker.once('error', end);
+    this.#idle.push({ worker, timer: setTimeout(end, idleMs).unref() });
   }
 }
 
