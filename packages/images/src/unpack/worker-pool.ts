@@ -8,6 +8,8 @@ import type { JobResults, WorkerJob } from './worker-jobs.ts';
 /** A worker that is not needed for so long ends: an idle one costs some ten megabytes. */
 const idleMs = 5_000;
 
+const maxHeapMb = 512;
+
 interface Waiting {
   job: WorkerJob;
   options: UnpackOptions;
@@ -76,6 +78,8 @@ export class WorkerPool implements AsyncDisposable {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
       // Descriptors come from openat2 by FFI: Node.js would warn of each that it closes without having opened it.
       trackUnmanagedFds: false,
+      // What a job remembers grows with its number of directories and deletions: too many end the job, not the process.
+      resourceLimits: { maxOldGenerationSizeMb: maxHeapMb },
       // Not ours: some options of a program (--input-type, --test) are wrong for a thread.
       execArgv: ['--disable-warning=ExperimentalWarning'],
     });
@@ -110,7 +114,8 @@ export class WorkerPool implements AsyncDisposable {
     });
     worker.once('error', (error) => {
       finish(false);
-      reject(error);
+      const text = `run ${job.job} in a thread: ${error.message}`;
+      reject(new ImageError('unpack-failed', text, { cause: error }));
     });
     worker.once('exit', onExit);
     options.signal?.addEventListener('abort', onAbort, { once: true });
