@@ -347,8 +347,9 @@ function endlessMap(): Buffer {
 
 /** A global header with many records. */
 function globalRecords(count: number): Buffer {
-  const records = Array.from({ length: count }, (_, i) => `20 key${String(i).padStart(6, '0')}=xxxxxx\n`).join(
-    '',
-  );
+  const records = Array.from(
+    { length: count },
+    (_, i) => `20 key${String(i).padStart(6, '0')}=xxxxxx\n`,
+  ).join('');
   return rawMember(tarBlock([[0, 'g'], [156, 'g'], sizeField(records.length)]), records);
 }

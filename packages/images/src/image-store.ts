@@ -24,6 +24,8 @@ export interface ImageStoreOptions {
   retries?: RetryPolicy;
   /** A download that moves no byte for so long is broken off (and resumed). Default 60 s. */
   progressTimeoutMs?: number;
+  /** Layers that are unpacked at a time. Default: one for each core, at most 4. */
+  threads?: number;
 }
 
 const maxThreads = 4;
@@ -41,7 +43,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
   }
   // A process that was killed while it made a mount for a user namespace.
   unmount(idMappedDir(root));
-  const pool = new WorkerPool(Math.min(availableParallelism(), maxThreads));
+  const pool = new WorkerPool(options.threads ?? Math.min(availableParallelism(), maxThreads));
   try {
     const store = new Store(options, { lock, pool });
     await store.contents.removeLeftovers();
