@@ -140,6 +140,7 @@ async function pulls(
       });
       samples.add(row, side, ms);
       samples.add(`${row}PeakMemory`, side, peakMiB, 'MiB');
+      console.log(`${row}, round ${round + 1}, ${side}: ${Math.round(ms)} ms, ${Math.round(peakMiB)} MiB`);
       if (side === 'peer') measured.peer = version;
     }
     if (sides.length === 2) {
