@@ -110,7 +110,10 @@ describe('the daemon’s own configuration', () => {
     assert.equal(value('amphipod_pod_sandboxes{state="ready"}'), 1);
     assert.equal(value('amphipod_queue_length{queue="image pulls"}'), 0);
     assert.equal(value('amphipod_cri_calls_under_way{method="RunPodSandbox"}'), 0);
-    assert.match(text, /^amphipod_info\{version="[^"]+",runtime="runc",cgroup_driver="(cgroupfs|systemd)"\} 1$/m);
+    assert.match(
+      text,
+      /^amphipod_info\{version="[^"]+",runtime="runc",cgroup_driver="(cgroupfs|systemd)"\} 1$/m,
+    );
     assert.match(text, /^process_resident_memory_bytes \d+$/m);
     await removePod(server.cri, pod);
     assert.equal((await fetch(metricsUrl.replace('metrics', 'other'))).status, 404);
