@@ -17,9 +17,11 @@ import type { KeyedMutex } from './store/keyed-mutex.ts';
 import type { NameRegistry } from './store/names.ts';
 import type { Store } from './store/store.ts';
 import type { StreamingServer } from './streaming/server.ts';
+import type { Telemetry } from './telemetry/telemetry.ts';
 
 /** What the daemon consists of; built once in `daemon/up.ts` and handed down. */
 export interface RuntimeContext {
+  /** Some of it changes when the daemon is told to read its files again (daemon/reload.ts). */
   readonly config: DaemonConfig;
   readonly log: Log;
   readonly store: Store;
@@ -45,7 +47,12 @@ export interface RuntimeContext {
   readonly cpuRates: CpuRates;
   readonly layers: WritableLayers;
   readonly metrics: MetricSet;
+  /** What calls took, for metrics and traces. */
+  readonly telemetry: Telemetry;
+  /** Called after each step of a recipe: it is measured, and a test can strike there. */
   readonly failpoint: Failpoint;
+  /** What the verbose answer of Status says of the process. */
+  readonly self: () => object;
   /** /proc/sys/kernel/random/boot_id */
   readonly bootId: string;
 }

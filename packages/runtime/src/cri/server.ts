@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import {
   type handleServerStreamingCall,
@@ -10,7 +10,9 @@ import {
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
+import type { DaemonConfig } from '../config.ts';
 import type { RuntimeContext } from '../context.ts';
+import { CriError } from '../errors.ts';
 import { ImageServiceService, RuntimeServiceService } from '../gen/api.ts';
 import { attach } from './attach.ts';
 import type { Handler, StreamHandler } from './call.ts';
@@ -117,8 +119,12 @@ const imageService: Handlers<typeof ImageServiceService> = {
   streamImages,
 };
 
-/** Serves CRI on a unix socket (mode 0660). A stale socket of a daemon that died is replaced. */
-export async function serve(context: RuntimeContext, socket: string): Promise<Server> {
+/** Serves CRI on a unix socket. A stale socket of a daemon that died is replaced. @throws CriError for an unknown group */
+export async function serve(
+  context: RuntimeContext,
+  { socket, socketMode, socketGroup }: DaemonConfig,
+): Promise<Server> {
+  const groupId = groupIdOf(socketGroup);
   const server = new Server({
     // What a message may hold is the client's to say: the kubelet's takes 16 MiB, and ExecSync may have that twice.
     'grpc.max_send_message_length': -1,
@@ -133,8 +139,22 @@ export async function serve(context: RuntimeContext, socket: string): Promise<Se
       error === null ? resolve() : reject(error),
     );
   });
-  chmodSync(socket, 0o660);
+  chownSync(socket, 0, groupId);
+  chmodSync(socket, Number.parseInt(socketMode, 8));
   return server;
+}
+
+/** @param group name or number; empty: root's */
+function groupIdOf(group: string): number {
+  if (group === '') return 0;
+  if (/^\d+$/.test(group)) return Number(group);
+  const line = readFileSync('/etc/group', 'utf8')
+    .split('\n')
+    .find((text) => text.startsWith(`${group}:`));
+  const id = Number.parseInt(line?.split(':')[2] ?? '', 10);
+  if (Number.isNaN(id))
+    throw new CriError('failed-precondition', `socket_group = ${JSON.stringify(group)}: no such group`);
+  return id;
 }
 
 function addService<D extends ServiceDefinition>(
@@ -147,78 +167,107 @@ function addService<D extends ServiceDefinition>(
     const serialize = (value: unknown) => (value instanceof Encoded ? value.bytes : responseSerialize(value));
     return [name, { ...method, responseSerialize: serialize }] as const;
   });
-  const implementation = Object.entries(handlers).map(([name, handler]) => [
-    name,
-    definition[name]!.responseStream
-      ? streaming(context, name, handler as StreamHandler<unknown, unknown>)
-      : unary(context, name, handler as Handler<unknown, unknown>),
-  ]);
+  const implementation = Object.entries(handlers).map(([name, handler]) => {
+    const { path, responseStream } = definition[name]!;
+    const [, service = '', method = ''] = path.split('/');
+    const rpc = { service, method };
+    return [
+      name,
+      responseStream
+        ? streaming(context, rpc, handler as StreamHandler<unknown, unknown>)
+        : unary(context, rpc, handler as Handler<unknown, unknown>),
+    ];
+  });
   server.addService(
     Object.fromEntries(methods) as ServiceDefinition,
     Object.fromEntries(implementation) as UntypedServiceImplementation,
   );
 }
 
+/** `runtime.v1.RuntimeService` and `RunPodSandbox`. */
+interface Rpc {
+  service: string;
+  method: string;
+}
+
 /** Runs a handler with the call's cancellation as its signal, and turns what it throws into a gRPC status. */
 function unary(
   context: RuntimeContext,
-  method: string,
+  rpc: Rpc,
   handler: Handler<unknown, unknown>,
 ): handleUnaryCall<unknown, unknown> {
   return (call, callback) => {
     const controller = new AbortController();
     call.on('cancelled', () => controller.abort());
-    const elapsed = stopwatch();
-    Promise.try(() => handler(context, call.request, { signal: controller.signal })).then(
-      (response) => {
-        context.log.debug('call', { method, ms: elapsed() });
-        callback(null, response);
-      },
-      (error: unknown) => callback(failure(context, error, { method, ms: elapsed() })),
-    );
+    const observed = observe(context, rpc, call.metadata);
+    const { signal } = controller;
+    observed
+      .run(() => Promise.try(() => handler(context, call.request, { signal })))
+      .then(
+        (response) => {
+          observed.succeeded();
+          callback(null, response);
+        },
+        (error: unknown) => callback(observed.failed(error)),
+      );
   };
 }
 
 /** The same for what a handler gives one by one. A client that does not read stops the handler, not the daemon. */
 function streaming(
   context: RuntimeContext,
-  method: string,
+  rpc: Rpc,
   handler: StreamHandler<unknown, unknown>,
 ): handleServerStreamingCall<unknown, unknown> {
   return async (call) => {
     const controller = new AbortController();
     const { signal } = controller;
     call.on('cancelled', () => controller.abort());
-    const elapsed = stopwatch();
+    const observed = observe(context, rpc, call.metadata);
     try {
-      const messages = handler(context, call.request, { signal });
+      const messages = observed.run(() => handler(context, call.request, { signal }));
       // Says that the stream is open, however long the first message takes.
       call.sendMetadata(new Metadata());
       for await (const message of messages) {
-        if (signal.aborted) return;
+        signal.throwIfAborted();
         if (!call.write(message)) await once(call, 'drain', { signal });
       }
-      context.log.debug('call', { method, ms: elapsed() });
+      observed.succeeded();
       call.end();
     } catch (error) {
-      if (!signal.aborted) call.emit('error', failure(context, error, { method, ms: elapsed() }));
+      if (signal.aborted) observed.cancelled();
+      else call.emit('error', observed.failed(error));
     }
+  };
+}
+
+/** Says in log, metrics and traces how a call ends. */
+function observe({ telemetry, log }: RuntimeContext, { service, method }: Rpc, metadata: Metadata) {
+  const [traceparent] = metadata.get('traceparent');
+  const call = telemetry.begin({ service, method, traceparent: traceparent?.toString() });
+  const elapsedMs = stopwatch();
+  return {
+    run: call.run,
+    succeeded() {
+      log.debug('call', { method, ms: elapsedMs() });
+      call.end('OK');
+    },
+    /** By a client that has had enough of a stream. */
+    cancelled() {
+      log.debug('call cancelled', { method, ms: elapsedMs() });
+      call.end('CANCELLED');
+    },
+    failed(error: unknown) {
+      const status = toServiceError(error);
+      log.warn('call failed', { method, ms: elapsedMs(), code: status.name, error: status.details });
+      if (status.name === 'INTERNAL' && error instanceof Error) log.error(error.stack ?? error.message);
+      call.end(status.name, status.details);
+      return status;
+    },
   };
 }
 
 function stopwatch(): () => number {
   const startedAt = performance.now();
   return () => Math.round((performance.now() - startedAt) * 10) / 10;
-}
-
-/** Logs what a handler threw and makes it the status that the client gets. */
-function failure(
-  { log }: RuntimeContext,
-  error: unknown,
-  { method, ms }: { method: string; ms: number },
-): ReturnType<typeof toServiceError> {
-  const status = toServiceError(error);
-  log.warn('call failed', { method, ms, code: status.name, error: status.details });
-  if (status.name === 'INTERNAL' && error instanceof Error) log.error(error.stack ?? error.message);
-  return status;
 }

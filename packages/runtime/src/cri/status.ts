@@ -58,6 +58,7 @@ function condition(type: string, problem: [reason: string, message: string] | un
 function verboseInfo(context: RuntimeContext): Record<string, string> {
   const network = context.networks.default;
   return {
+    daemon: JSON.stringify(context.self()),
     config: JSON.stringify(context.config),
     streaming: JSON.stringify({ url: context.streaming.origin, problem: context.streaming.problem }),
     pulls: JSON.stringify(context.pulls.list()),

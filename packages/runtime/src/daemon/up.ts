@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync } from 'node:fs';
-import { createCni } from '@amphipod/cni';
+import { createCni, type EndedCall } from '@amphipod/cni';
 import { openImageStore } from '@amphipod/images';
 import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
 import { builtinPlugins } from '@amphipod/plugins';
@@ -24,9 +24,14 @@ import { KeyedMutex } from '../store/keyed-mutex.ts';
 import { NameRegistry } from '../store/names.ts';
 import { Store } from '../store/store.ts';
 import { StreamingServer } from '../streaming/server.ts';
-import { type DaemonFlags, readDaemonConfig } from './config.ts';
+import { type Step, Telemetry } from '../telemetry/telemetry.ts';
+import { runtimeVersion } from '../version.ts';
+import type { DaemonFlags } from './config/read-config.ts';
+import { notifySystemd } from './notify-systemd.ts';
+import { observeCalls } from './observe-calls.ts';
 import { untilSignal, warmThreadPool } from './process.ts';
 import { recover } from './recover.ts';
+import { LiveConfig, reloadAtHangup } from './reload.ts';
 import { findRuntimes } from './runtimes.ts';
 import { servePlugins } from './serve-plugins.ts';
 import { watchExits } from './watch-exits.ts';
@@ -38,7 +43,7 @@ export async function up({ 'list-failpoints': listFailpoints, ...flags }: Daemon
     return 0;
   }
   try {
-    await runDaemon(readDaemonConfig(flags));
+    await runDaemon(new LiveConfig(flags));
     return 0;
   } catch (error) {
     process.stderr.write(`amphipod: up: ${errorText(error)}\n`);
@@ -46,9 +51,15 @@ export async function up({ 'list-failpoints': listFailpoints, ...flags }: Daemon
   }
 }
 
-async function runDaemon(config: DaemonConfig): Promise<void> {
+async function runDaemon(live: LiveConfig): Promise<void> {
+  const { config } = live;
+  const startedAt = new Date().toISOString();
   await warmThreadPool();
-  const log = createLog(config.logLevel, (line) => process.stderr.write(line));
+  const log = createLog({
+    level: config.logLevel,
+    format: config.logFormat,
+    write: (line) => process.stderr.write(line),
+  });
 
   mkdirSync(config.root, { recursive: true, mode: 0o711 });
   mkdirSync(config.state, { recursive: true, mode: 0o711 });
@@ -56,7 +67,18 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
   using store = new Store(`${config.root}/amphipod.db`);
   await using images = await openImageStore({ root: `${config.root}/images` });
   using exits = new ExitDirectory(`${config.state}/exits`);
+  const telemetry = new Telemetry();
   const plugins = builtinPlugins();
+  const cni = createCni({
+    pluginDirs: config.cniBinDir,
+    cacheDir: config.cniCacheDir,
+    timeoutMs: config.cniTimeoutMs,
+    cleanupTimeoutMs: config.cniTimeoutMs,
+    onWarning: (message) => log.warn(message),
+    onPluginStderr: (plugin, text) => log.debug('plugin says', { plugin, text }),
+    onCall: (call) => telemetry.workDone(pluginStep(call)),
+    inProcess: plugins,
+  });
   // The exit codes of commands that the OCI runtime started for Exec come to the daemon (docs/adr/0015).
   using _subreaper = becomeSubreaper();
   await using streaming = await startStreaming(config, log);
@@ -65,6 +87,7 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
   using layers = new WritableLayers((container, error) =>
     log.warn('measure writable layer', { container, error: errorText(error) }),
   );
+  const strike = config.failpoints ? fileFailpoint(`${config.state}/failpoint`) : noFailpoint;
   const context: RuntimeContext = {
     config,
     log,
@@ -76,15 +99,7 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
     containerNames: new NameRegistry('container'),
     locks: new KeyedMutex(),
     pulls: new Pulls(),
-    cni: createCni({
-      pluginDirs: config.cniBinDir,
-      cacheDir: config.cniCacheDir,
-      timeoutMs: config.cniTimeoutMs,
-      cleanupTimeoutMs: config.cniTimeoutMs,
-      onWarning: (message) => log.warn(message),
-      onPluginStderr: (plugin, text) => log.debug('plugin says', { plugin, text }),
-      inProcess: plugins,
-    }),
+    cni,
     networks: new Networks(config.cniConfDir),
     ...findPrograms(config),
     cgroups,
@@ -93,19 +108,33 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
     cpuRates: new CpuRates(),
     layers,
     metrics: metricSet(cgroups),
-    failpoint: config.failpoints ? fileFailpoint(`${config.state}/failpoint`) : noFailpoint,
+    telemetry,
+    failpoint(step) {
+      telemetry.stepDone(step);
+      strike(step);
+    },
+    self: () => ({
+      pid: process.pid,
+      startedAt,
+      version: runtimeVersion,
+      configFiles: live.files,
+      lastReload: live.lastReload,
+    }),
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
   };
+  await using _observers = await observeCalls(context);
   await recover(context);
   using _watch = watchExits(context);
   await using _plugins = await servePlugins(context, plugins);
-  const server = await serve(context, config.socket);
+  const server = await serve(context, config);
+  using _reload = reloadAtHangup(live, log);
   log.info('ready', {
     socket: config.socket,
     runtime: context.runtimes.default.name,
     cgroupDriver,
     pid: process.pid,
   });
+  notifySystemd(log);
   await untilSignal();
   log.info('stopping; pods live on');
   context.events.end();
@@ -118,6 +147,10 @@ async function removeOwnParent({ cgroups, cgroupDriver }: RuntimeContext): Promi
   const parent = ownCgroup(cgroupDriver);
   if (cgroupDriver === 'systemd') await stopUnit(parent.slice(1));
   cgroupRemoveEmpty(cgroups, parent);
+}
+
+function pluginStep({ plugin, command, startMs, endMs, error }: EndedCall): Step {
+  return { name: `cni ${plugin} ${command}`, startMs, endMs, ...(error && { error: error.message }) };
 }
 
 /** Calls under way may finish; nobody is waited for longer than this. */
