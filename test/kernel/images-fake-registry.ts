@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTlsServer } from 'node:https';
+import { type AddressInfo, createServer as createRawServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 
 // A registry that misbehaves on demand. It is a fake: a real registry cannot be told to cut a connection at byte
@@ -15,7 +16,9 @@ export interface FakeRegistry {
 }
 
 export interface FakeRequest {
+  /** Without the `?ns=` that mirrors are sent. */
   path: string;
+  url: string;
   headers: IncomingMessage['headers'];
   /** How many requests for the same path came before. */
   earlier: number;
@@ -29,15 +32,16 @@ export type Misbehaviour = (
   blob: Buffer | undefined,
 ) => boolean;
 
-/** Serves the image of an OCI layout as repository `t` with every tag. */
+/** Serves the image of an OCI layout as repository `t` with every tag. @param tls PEM: speaks HTTPS */
 export async function startFakeRegistry(
   t: TestContext,
   layout: string,
   misbehave: Misbehaviour = () => false,
+  { tls }: { tls?: { cert: string; key: string } } = {},
 ): Promise<FakeRegistry> {
   const requests: string[] = [];
   const counts = new Map<string, number>();
-  const server = createServer((message, response) => {
+  const listener = (message: IncomingMessage, response: ServerResponse) => {
     const path = message.url!.replace(/\?ns=.*/, '');
     requests.push(`${message.method} ${path}`);
     const earlier = counts.get(path) ?? 0;
@@ -46,18 +50,41 @@ export async function startFakeRegistry(
     message.on('data', (chunk) => (body += chunk));
     message.on('end', () => {
       const blob = contentOf(layout, path);
-      if (misbehave({ path, headers: message.headers, earlier, body }, response, blob)) return;
+      const request = { path, url: message.url!, headers: message.headers, earlier, body };
+      if (misbehave(request, response, blob)) return;
       if (blob === undefined)
         answer(response, 404, JSON.stringify({ errors: [{ code: 'MANIFEST_UNKNOWN' }] }));
       else serve(response, blob, message.headers.range);
     });
-  });
+  };
+  const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => {
     server.closeAllConnections();
     server.close();
   });
   return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
+}
+
+/** A server that gets the text of each request and answers in bytes of its own. @returns `127.0.0.1:PORT` */
+export async function startRawServer(
+  t: TestContext,
+  respond: (socket: Socket, request: string) => void,
+): Promise<string> {
+  const sockets = new Set<Socket>();
+  const server = createRawServer((socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    // The client may be gone before the answer is.
+    socket.on('error', () => {});
+    socket.on('data', (data) => respond(socket, data.toString('latin1')));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 export function answer(
@@ -95,7 +122,7 @@ function serve(response: ServerResponse, blob: Buffer, range: string | undefined
 }
 
 function contentOf(layout: string, path: string): Buffer | undefined {
-  const match = /^\/v2\/t\/(?:manifests|blobs)\/(.+)$/.exec(path);
+  const match = /^(?:\/[a-z]+)?\/(?:v2\/)?t\/(?:manifests|blobs)\/(.+)$/.exec(path);
   if (match === null) return undefined;
   const digest = match[1]!.startsWith('sha256:')
     ? match[1]!

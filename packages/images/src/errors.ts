@@ -9,6 +9,8 @@ import { CodedError } from '@amphipod/linux';
  * - `unauthorized`: the registry refuses the credentials, or there are none
  * - `registry-unavailable`: the registry cannot be reached, or answered 429 or 5xx until the retries were used up
  * - `registry-error`: the registry answered something that the distribution spec does not allow here
+ * - `invalid-registry-config`: a hosts.toml, auth file, credential helper, proxy, policy or key that cannot be used
+ * - `signature-refused`: the signature policy does not accept the image
  * - `unsupported-media-type`: a manifest or layer of a kind that cannot be a container image here (foreign, schema 1, encrypted)
  * - `invalid-manifest`: a manifest, index, config or archive index that cannot be understood
  * - `truncated-archive`: a tar archive or compressed stream ends too early
@@ -26,6 +28,8 @@ export type ImageErrorCode =
   | 'unauthorized'
   | 'registry-unavailable'
   | 'registry-error'
+  | 'invalid-registry-config'
+  | 'signature-refused'
   | 'unsupported-media-type'
   | 'invalid-manifest'
   | 'truncated-archive'

@@ -8,9 +8,12 @@ import { HttpConnections } from './registry/http-exchange.ts';
 import { type PullContext, pullImage } from './registry/pull-image.ts';
 import type { RegistryOptions } from './registry/registry-hosts.ts';
 import type { RetryPolicy } from './registry/retries.ts';
+import { checkLoadSource } from './signatures/check-signatures.ts';
+import { readSignaturePolicy } from './signatures/policy.ts';
 import { ImageDatabase, type ImageRow } from './store/image-database.ts';
 import { ImageIndex } from './store/image-index.ts';
 import { mountOverlay } from './store/mount-rootfs.ts';
+import { SharedTasks } from './store/shared-tasks.ts';
 import { StoreContents } from './store/store-contents.ts';
 import { StoreFiles } from './store/store-files.ts';
 import { WorkerPool } from './unpack/worker-pool.ts';
@@ -24,13 +27,19 @@ export interface ImageStoreOptions {
   retries?: RetryPolicy;
   /** A download that moves no byte for so long is broken off (and resumed). Default 60 s. */
   progressTimeoutMs?: number;
+  /**
+   * A policy.json as containers' tools have it (containers-policy.json(5)): what images must be signed with. Read again for
+   * each pull. Default: everything is accepted.
+   */
+  signaturePolicy?: string;
 }
 
 const maxThreads = 4;
 
-/** Opens (or makes) the store under `root`, and removes what an earlier process left unfinished. @throws ImageError store-in-use */
+/** Opens (or makes) the store under `root`, and removes what an earlier process left unfinished. @throws ImageError store-in-use, invalid-registry-config */
 export async function openImageStore(options: ImageStoreOptions): Promise<ImageStore> {
-  const { root } = options;
+  const { root, signaturePolicy } = options;
+  if (signaturePolicy !== undefined) readSignaturePolicy(signaturePolicy);
   mkdirSync(root, { recursive: true, mode: 0o700 });
   const lock = FileLock.try(`${root}/lock`);
   if (lock === undefined) {
@@ -72,7 +81,10 @@ class Store implements ImageStore {
     const files = new StoreFiles(root, pool);
     this.contents = new StoreContents({ files, db: this.#db, pool, log });
     this.#index = new ImageIndex(this.#db);
-    this.#connections = new HttpConnections({ progressTimeoutMs: options.progressTimeoutMs ?? 60_000 });
+    this.#connections = new HttpConnections({
+      progressTimeoutMs: options.progressTimeoutMs ?? 60_000,
+      env: options.registries?.env,
+    });
     this.#pulling = {
       contents: this.contents,
       index: this.#index,
@@ -80,6 +92,8 @@ class Store implements ImageStore {
       connections: this.#connections,
       registries: options.registries ?? {},
       ...(options.retries && { retries: options.retries }),
+      ...(options.signaturePolicy !== undefined && { signaturePolicy: options.signaturePolicy }),
+      pulls: new SharedTasks({ failsForAll: true }),
     };
     mkdirSync(`${root}/empty`, { recursive: true, mode: 0o755 });
   }
@@ -89,12 +103,18 @@ class Store implements ImageStore {
   }
 
   load(source: LoadSource, options: LoadOptions = {}): Promise<Image[]> {
-    return this.#run(options.signal, (signal) =>
-      loadImages({ contents: this.contents, index: this.#index, db: this.#db, pool: this.#pool }, source, {
-        ...options,
-        signal,
-      }),
-    );
+    return this.#run(options.signal, async (signal) => {
+      const { signaturePolicy } = this.#pulling;
+      if (signaturePolicy !== undefined) checkLoadSource(signaturePolicy, source);
+      return loadImages(
+        { contents: this.contents, index: this.#index, db: this.#db, pool: this.#pool },
+        source,
+        {
+          ...options,
+          signal,
+        },
+      );
+    });
   }
 
   list(): Image[] {

@@ -38,6 +38,12 @@ export interface DaemonConfig {
   streamTlsKey: string;
   /** Registries reached over plain HTTP, `HOST[:PORT]`; loopback ones are anyway. */
   insecureRegistries: string[];
+  /** Directory with `REGISTRY/hosts.toml` files; empty for none. */
+  registryConfigDir: string;
+  /** Docker's config.json or containers' auth.json; empty for none. */
+  registryAuthFile: string;
+  /** policy.json that says which images need a signature; empty to accept all. */
+  signaturePolicy: string;
   /** Let a file in the state directory make a named step fail or kill the daemon; for tests. */
   failpoints: boolean;
 }

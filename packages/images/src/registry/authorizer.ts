@@ -1,35 +1,35 @@
 import { ImageError } from '../errors.ts';
+import { SharedTasks } from '../store/shared-tasks.ts';
 import { parseChallenges } from './challenge.ts';
-import type { Credentials } from './credentials.ts';
-import { type HttpConnections, type HttpRequest, readShortBody, type TlsOptions } from './http-exchange.ts';
+import { type Credentials, noCredentials } from './credentials.ts';
+import {
+  type HttpConnections,
+  type HttpRequest,
+  readShortBody,
+  type ServerOptions,
+} from './http-exchange.ts';
 import { isTemporary, isTemporaryError, type RetryPolicy, waitForRetry } from './retries.ts';
+
+export interface AuthorizerOptions {
+  origin: URL;
+  repository: string;
+  /** Asked at the first challenge. */
+  findCredentials?: (signal: AbortSignal) => Promise<Credentials>;
+  /** How to reach this server, and the token server it names. */
+  serverOptions: (url: URL) => ServerOptions;
+  connections: HttpConnections;
+  retries: RetryPolicy;
+}
 
 /** Logs in to one server for one repository: answers its challenges, keeps the token until it is refused. */
 export class Authorizer {
-  readonly #origin: URL;
-  readonly #credentials: Credentials;
-  readonly #repository: string;
-  readonly #tls: TlsOptions;
-  readonly #connections: HttpConnections;
-  readonly #retries: RetryPolicy;
+  readonly #options: AuthorizerOptions;
+  readonly #renewals = new SharedTasks<boolean>({ failsForAll: true });
+  #credentials: Credentials | undefined;
   #header: string | undefined;
-  #renewal: Promise<void> | undefined;
 
-  constructor(options: {
-    origin: URL;
-    credentials: Credentials;
-    repository: string;
-    tls: TlsOptions;
-    connections: HttpConnections;
-    retries: RetryPolicy;
-  }) {
-    this.#origin = options.origin;
-    this.#credentials = options.credentials;
-    this.#repository = options.repository;
-    this.#tls = options.tls;
-    this.#connections = options.connections;
-    this.#retries = options.retries;
-    if (options.credentials.kind === 'bearer') this.#header = `Bearer ${options.credentials.token}`;
+  constructor(options: AuthorizerOptions) {
+    this.#options = options;
   }
 
   /** Value for the Authorization header, if there is one by now. */
@@ -38,109 +38,106 @@ export class Authorizer {
   }
 
   /**
-   * After a 401 for a request that had carried `usedHeader`: gets something better.
-   * @returns false when there is nothing better @throws ImageError unauthorized, registry-unavailable
+   * After a 401 for a request that had carried `usedHeader`: gets something better. Requests that are refused at the same time
+   * share one answer.
+   * @returns false when there is nothing better @throws ImageError unauthorized, registry-unavailable; the signal's reason
    */
   async renew(
     challenge: string,
-    usedHeader: string | undefined,
+    { usedHeader, signal }: { usedHeader: string | undefined; signal: AbortSignal },
   ): Promise<'renewed' | 'was-renewed' | 'refused'> {
     // Another request has done it meanwhile.
     if (this.#header !== usedHeader) return 'was-renewed';
-    if (this.#renewal !== undefined) {
-      await this.#renewal;
-      return 'was-renewed';
-    }
-    const work = this.#answer(challenge);
-    this.#renewal = work.then(() => {});
-    // Those who wait see the failure; when nobody does, it is not unhandled.
-    this.#renewal.catch(() => {});
-    try {
-      return (await work) ? 'renewed' : 'refused';
-    } finally {
-      this.#renewal = undefined;
-    }
+    let isOwn = false;
+    const isBetter = await this.#renewals.run('', { signal }, (shared) => {
+      isOwn = true;
+      return this.#answer(challenge, shared);
+    });
+    if (!isBetter) return 'refused';
+    return isOwn ? 'renewed' : 'was-renewed';
   }
 
-  async #answer(header: string): Promise<boolean> {
+  async #answer(header: string, signal: AbortSignal): Promise<boolean> {
+    const credentials = await this.#findCredentials(signal);
     const challenges = parseChallenges(header);
     const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
-    if (bearer?.params.realm !== undefined) {
-      if (this.#credentials.kind === 'bearer') return false;
-      this.#header = `Bearer ${await this.#token(bearer.params.realm, bearer.params)}`;
-      return true;
+    if (credentials.kind === 'bearer') {
+      if (bearer === undefined) return false;
+      return this.#use(`Bearer ${credentials.token}`);
     }
-    if (!challenges.some(({ scheme }) => scheme === 'basic') || this.#credentials.kind !== 'basic')
-      return false;
-    const value = basic(this.#credentials);
-    if (this.#header === value) return false;
-    this.#header = value;
-    return true;
+    if (bearer?.params.realm !== undefined)
+      return this.#use(`Bearer ${await this.#token(bearer.params.realm, bearer.params, signal)}`);
+    if (!challenges.some(({ scheme }) => scheme === 'basic') || credentials.kind !== 'basic') return false;
+    return this.#use(basic(credentials));
+  }
+
+  #use(header: string): boolean {
+    const isNew = this.#header !== header;
+    this.#header = header;
+    return isNew;
+  }
+
+  async #findCredentials(signal: AbortSignal): Promise<Credentials> {
+    this.#credentials ??= (await this.#options.findCredentials?.(signal)) ?? noCredentials;
+    return this.#credentials;
   }
 
   /** Distribution's token protocol (distribution docs, "Token Authentication Specification", and its OAuth2 form). */
-  async #token(realm: string, params: Record<string, string>): Promise<string> {
-    const url = this.#realmUrl(realm);
+  #token(realm: string, params: Record<string, string>, signal: AbortSignal): Promise<string> {
+    const credentials = this.#credentials!;
+    const url = this.#realmUrl(realm, credentials);
     const fields = new URLSearchParams();
     if (params.service !== undefined) fields.set('service', params.service);
-    fields.set('scope', params.scope ?? `repository:${this.#repository}:pull`);
-    let request: HttpRequest = { method: 'GET', headers: {} };
-    if (this.#credentials.kind === 'identity') {
+    const scope = params.scope ?? `repository:${this.#options.repository}:pull`;
+    if (credentials.kind === 'identity') {
+      fields.set('scope', scope);
       fields.set('grant_type', 'refresh_token');
-      fields.set('refresh_token', this.#credentials.token);
+      fields.set('refresh_token', credentials.token);
       fields.set('client_id', 'amphipod');
       const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
-      request = { method: 'POST', headers, body: fields.toString() };
-    } else {
-      for (const [key, value] of fields) url.searchParams.append(key, value);
-      if (this.#credentials.kind === 'basic') {
-        request.headers.Authorization = basic(this.#credentials);
-        url.searchParams.set('account', this.#credentials.username);
-      }
+      return this.#requestToken(url, { method: 'POST', headers, body: fields.toString(), signal });
     }
-    return this.#requestToken(url, request);
+    for (const one of scope.split(' ')) if (one !== '') fields.append('scope', one);
+    for (const [key, value] of fields) url.searchParams.append(key, value);
+    if (credentials.kind !== 'basic') return this.#requestToken(url, { method: 'GET', headers: {}, signal });
+    url.searchParams.set('account', credentials.username);
+    const headers = { Authorization: basic(credentials) };
+    return this.#requestToken(url, { method: 'GET', headers, signal });
   }
 
-  async #requestToken(url: URL, request: HttpRequest): Promise<string> {
-    const what = `get token from ${url.host} for ${this.#origin.host}/${this.#repository}`;
+  async #requestToken(url: URL, request: HttpRequest & { signal: AbortSignal }): Promise<string> {
+    const { origin, repository, connections, retries, serverOptions } = this.#options;
+    const what = `get token from ${url.host} for ${origin.host}/${repository}`;
     for (let failures = 1; ; failures++) {
       let cause: string;
       let retryAfter: string | undefined;
       try {
-        const answer = await this.#connections.send(
-          url,
-          request,
-          url.origin === this.#origin.origin ? this.#tls : {},
-        );
+        const answer = await connections.send(url, request, serverOptions(url));
         const body = await readShortBody(answer);
         if (answer.status === 200) return tokenOf(body, what);
         cause = `${answer.status}: ${body.toString('utf8').trim().slice(0, 500)}`;
         retryAfter = answer.headers['retry-after'];
         if (!isTemporary(answer.status)) throw new ImageError('unauthorized', `${what}: ${cause}`);
       } catch (error) {
-        if (!isTemporaryError(error)) throw error;
-        cause = (error as Error).message;
+        request.signal.throwIfAborted();
+        if (error instanceof ImageError) throw error;
+        cause = (error as Error).message || String((error as NodeJS.ErrnoException).code);
+        if (!isTemporaryError(error))
+          throw new ImageError('registry-unavailable', `${what}: ${cause}`, { cause: error });
       }
-      if (failures >= this.#retries.attempts)
-        throw new ImageError('registry-unavailable', `${what}: ${cause}`);
-      await waitForRetry(this.#retries, failures, { retryAfter });
+      if (failures >= retries.attempts) throw new ImageError('registry-unavailable', `${what}: ${cause}`);
+      await waitForRetry(retries, failures, { retryAfter, signal: request.signal });
     }
   }
 
-  #realmUrl(realm: string): URL {
-    const url = URL.parse(realm, this.#origin.href);
-    if (url === null)
-      throw new ImageError(
-        'registry-error',
-        `log in to ${this.#origin.host}: bad realm ${JSON.stringify(realm)}`,
-      );
-    if (
-      this.#origin.protocol === 'https:' &&
-      url.protocol !== 'https:' &&
-      this.#credentials.kind !== 'none'
-    ) {
+  #realmUrl(realm: string, credentials: Credentials): URL {
+    const { origin } = this.#options;
+    const url = URL.parse(realm, origin.href);
+    if (url === null || !/^https?:$/.test(url.protocol))
+      throw new ImageError('registry-error', `log in to ${origin.host}: bad realm ${JSON.stringify(realm)}`);
+    if (origin.protocol === 'https:' && url.protocol !== 'https:' && credentials.kind !== 'none') {
       const text = `it wants the credentials sent to ${url.origin} without encryption`;
-      throw new ImageError('unauthorized', `log in to ${this.#origin.host}: ${text}`);
+      throw new ImageError('unauthorized', `log in to ${origin.host}: ${text}`);
     }
     return url;
   }

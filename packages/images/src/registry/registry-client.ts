@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { ImageError } from '../errors.ts';
-import { maxManifestBytes } from '../manifest.ts';
+import { type Descriptor, maxManifestBytes } from '../manifest.ts';
 import { mediaTypes } from '../media-types.ts';
 import { Authorizer } from './authorizer.ts';
 import type { Credentials } from './credentials.ts';
-import { type HttpAnswer, type HttpConnections, readShortBody } from './http-exchange.ts';
+import { type HttpAnswer, type HttpConnections, readShortBody, type ServerOptions } from './http-exchange.ts';
 import type { RegistryHost } from './registry-hosts.ts';
 import { isTemporary, isTemporaryError, type RetryPolicy, waitForRetry } from './retries.ts';
 
@@ -13,7 +13,10 @@ export interface RegistryClientOptions {
   /** The registry as it stands in image names; mirrors are told (`?ns=`). */
   registry: string;
   repository: string;
-  credentials: Credentials;
+  /** Asked when the server wants a login. */
+  findCredentials: (signal: AbortSignal) => Promise<Credentials>;
+  /** How to reach servers that this one sends us to. */
+  otherServers: (url: URL) => ServerOptions;
   connections: HttpConnections;
   retries: RetryPolicy;
 }
@@ -22,6 +25,13 @@ export interface FetchedManifest {
   bytes: Buffer;
   digest: string;
   contentType: string | undefined;
+}
+
+interface GetOptions {
+  /** For messages: "get blob … from …". */
+  what: string;
+  signal: AbortSignal;
+  headers?: Record<string, string>;
 }
 
 const accept = [
@@ -54,105 +64,131 @@ export class RegistryClient {
 
   /** @param reference tag or digest @throws ImageError not-found, digest-mismatch, … */
   async getManifest(reference: string, signal: AbortSignal): Promise<FetchedManifest> {
-    const kind = reference.includes(':') ? 'manifest' : 'tag';
-    const what = `get ${kind} ${reference} of ${this.#options.repository} from ${this.host}`;
-    const answer = await this.get(`manifests/${reference}`, { what, signal, headers: { Accept: accept } });
-    if (answer.status !== 200) throw await this.refused(answer, what);
-    // One more than allowed tells too long from just fitting.
-    const bytes = await readShortBody(answer, maxManifestBytes + 1);
-    if (bytes.length > maxManifestBytes)
-      throw new ImageError('registry-error', `${what}: more than ${maxManifestBytes} bytes`);
-    const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-    if (reference.includes(':') && reference !== digest) {
+    const isDigest = reference.includes(':');
+    const what = `get ${isDigest ? 'manifest' : 'tag'} ${reference} of ${this.#options.repository} from ${this.host}`;
+    const path = `manifests/${reference}`;
+    const { bytes, contentType } = await this.#getShort(path, { what, signal, headers: { Accept: accept } });
+    const digest = sha256(bytes);
+    if (isDigest && reference !== digest)
       throw new ImageError('digest-mismatch', `${what}: what came has digest ${digest}`);
-    }
-    return { bytes, digest, contentType: answer.headers['content-type'] };
+    return { bytes, digest, contentType };
+  }
+
+  /** A blob that is held in memory: a signature's payload. @throws ImageError not-found, digest-mismatch, … */
+  async getSmallBlob({ digest }: Pick<Descriptor, 'digest'>, signal: AbortSignal): Promise<Buffer> {
+    const what = `get blob ${digest} from ${this.host}`;
+    const { bytes } = await this.#getShort(`blobs/${digest}`, { what, signal });
+    const found = sha256(bytes);
+    if (found !== digest) throw new ImageError('digest-mismatch', `${what}: what came has digest ${found}`);
+    return bytes;
+  }
+
+  /** The index of what refers to a manifest (distribution-spec, "Listing Referrers"). @throws ImageError not-found, … */
+  async getReferrers(digest: string, signal: AbortSignal): Promise<Buffer> {
+    const what = `get referrers of ${digest} from ${this.host}`;
+    const headers = { Accept: mediaTypes.ociIndex };
+    return (await this.#getShort(`referrers/${digest}`, { what, signal, headers })).bytes;
   }
 
   /**
    * GET below the repository, with logins, redirects and retries. Any answer that is neither temporary nor a login is given.
-   * @param what for messages: "get blob … from …" @throws ImageError registry-unavailable, unauthorized
+   * @throws ImageError registry-unavailable, unauthorized
    */
-  async get(
-    path: string,
-    { what, signal, headers = {} }: { what: string; signal: AbortSignal; headers?: Record<string, string> },
-  ): Promise<HttpAnswer> {
-    for (let failures = 1; ; failures++) {
-      let cause: string;
-      let retryAfter: string | undefined;
-      try {
-        const answer = await this.#follow(this.#url(path), { what, signal, headers });
-        if (!isTemporary(answer.status)) return answer;
-        retryAfter = answer.headers['retry-after'];
-        cause = await describe(answer);
-      } catch (error) {
-        signal.throwIfAborted();
-        if (error instanceof ImageError) throw error;
-        cause = (error as Error).message || String((error as NodeJS.ErrnoException).code);
-        if (!isTemporaryError(error)) throw unavailable(what, cause, error);
-      }
-      if (failures >= this.#options.retries.attempts) throw unavailable(what, cause);
-      await waitForRetry(this.#options.retries, failures, { retryAfter, signal });
-    }
+  get(path: string, options: GetOptions): Promise<HttpAnswer> {
+    return this.#retried(path, options, async (answer) => answer);
   }
 
   /** The error for an answer that is no success. */
   async refused(answer: HttpAnswer, what: string): Promise<ImageError> {
-    const cause = await describe(answer);
+    const cause = await this.#describe(answer);
     if (answer.status === 404)
       return new ImageError('not-found', `${what}: not found at ${this.host}: ${cause}`);
     if (answer.status === 403) return new ImageError('unauthorized', `${what}: ${cause}`);
     return new ImageError('registry-error', `${what}: ${cause}`);
   }
 
-  async #follow(
-    start: URL,
-    { what, signal, headers }: { what: string; signal: AbortSignal; headers: Record<string, string> },
-  ): Promise<HttpAnswer> {
+  /** A whole body, which is short; one that breaks off is asked for again. */
+  #getShort(path: string, options: GetOptions): Promise<{ bytes: Buffer; contentType: string | undefined }> {
+    return this.#retried(path, options, async (answer) => {
+      if (answer.status !== 200) throw await this.refused(answer, options.what);
+      // One more than allowed tells too long from just fitting.
+      const bytes = await readShortBody(answer, maxManifestBytes + 1);
+      if (bytes.length > maxManifestBytes)
+        throw new ImageError('registry-error', `${options.what}: more than ${maxManifestBytes} bytes`);
+      return { bytes, contentType: answer.headers['content-type'] };
+    });
+  }
+
+  async #retried<T>(path: string, options: GetOptions, use: (answer: HttpAnswer) => Promise<T>): Promise<T> {
+    const { what, signal } = options;
+    const { retries } = this.#options;
+    for (let failures = 1; ; failures++) {
+      let cause: string;
+      let retryAfter: string | undefined;
+      try {
+        const answer = await this.#follow(this.#url(path), options);
+        if (!isTemporary(answer.status)) return await use(answer);
+        retryAfter = answer.headers['retry-after'];
+        cause = await this.#describe(answer);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof ImageError) throw error;
+        cause = (error as Error).message || String((error as NodeJS.ErrnoException).code);
+        if (!isTemporaryError(error)) throw unavailable(what, cause, error);
+      }
+      if (failures >= retries.attempts) throw unavailable(what, cause);
+      await waitForRetry(retries, failures, { retryAfter, signal });
+    }
+  }
+
+  async #follow(start: URL, options: GetOptions): Promise<HttpAnswer> {
     let url = start;
     for (let redirects = 0; redirects <= maxRedirects; redirects++) {
-      const answer = await this.#logIn(url, { what, signal, headers });
+      const answer = await this.#logIn(url, options).catch((error: Error) => {
+        if (url.host !== this.host && !(error instanceof ImageError))
+          error.message = `${error.message} (redirected to ${url.host})`;
+        throw error;
+      });
       const { location } = answer.headers;
       if (answer.status < 300 || answer.status >= 400 || location === undefined) return answer;
       answer.body.resume();
       const next = URL.parse(location, url.href);
       if (next === null || !/^https?:$/.test(next.protocol)) {
-        throw new ImageError('registry-error', `${what}: redirect to ${JSON.stringify(location)}`);
+        throw new ImageError('registry-error', `${options.what}: redirect to ${JSON.stringify(location)}`);
       }
       url = next;
     }
-    throw new ImageError('registry-error', `${what}: more than ${maxRedirects} redirects`);
+    throw new ImageError('registry-error', `${options.what}: more than ${maxRedirects} redirects`);
   }
 
-  async #logIn(
-    url: URL,
-    { what, signal, headers }: { what: string; signal: AbortSignal; headers: Record<string, string> },
-  ): Promise<HttpAnswer> {
+  async #logIn(url: URL, { what, signal, headers }: GetOptions): Promise<HttpAnswer> {
     const authorizer = this.#authorizer(url);
-    const isOurs = url.origin === this.#base.origin;
+    const { host, connections } = this.#options;
     let ownTokens = 0;
     for (let logins = 0; ; logins++) {
-      const header = authorizer.header;
-      const answer = await this.#options.connections.send(
+      const usedHeader = authorizer.header;
+      const answer = await connections.send(
         url,
         {
           method: 'GET',
           headers: {
-            ...(isOurs && this.#options.host.headers),
+            ...(this.#isOurs(url) && host.headers),
             ...headers,
-            ...(header && { Authorization: header }),
+            ...(usedHeader && { Authorization: usedHeader }),
           },
           signal,
         },
-        isOurs ? this.#options.host.tls : {},
+        this.#serverOptions(url),
       );
       if (answer.status !== 401) return answer;
+      const challenge = answer.headers['www-authenticate'] ?? '';
       const renewed =
         ownTokens < maxOwnTokens && logins < maxLogins
-          ? await authorizer.renew(answer.headers['www-authenticate'] ?? '', header)
+          ? await authorizer.renew(challenge, { usedHeader, signal })
           : 'refused';
       if (renewed === 'refused') {
-        throw new ImageError('unauthorized', `${what}: ${await describe(answer)}`);
+        const hint = usedHeader === undefined ? '; no credentials for it' : '';
+        throw new ImageError('unauthorized', `${what}: ${await this.#describe(answer)}${hint}`);
       }
       if (renewed === 'renewed') ownTokens += 1;
       answer.body.resume();
@@ -163,48 +199,67 @@ export class RegistryClient {
   #authorizer(url: URL): Authorizer {
     let authorizer = this.#authorizers.get(url.origin);
     if (authorizer === undefined) {
-      const isOurs = url.origin === this.#base.origin;
+      const { repository, connections, retries, findCredentials } = this.#options;
       authorizer = new Authorizer({
-        ...this.#options,
+        repository,
+        connections,
+        retries,
         origin: new URL(url.origin),
-        credentials: isOurs ? this.#options.credentials : { kind: 'none' },
-        tls: (isOurs ? this.#options.host.tls : undefined) ?? {},
+        serverOptions: (server) => this.#serverOptions(server),
+        ...(this.#isOurs(url) && { findCredentials }),
       });
       this.#authorizers.set(url.origin, authorizer);
     }
     return authorizer;
   }
 
+  #isOurs(url: URL): boolean {
+    return url.origin === this.#base.origin;
+  }
+
+  #serverOptions(url: URL): ServerOptions {
+    return this.#isOurs(url) ? this.#options.host : this.#options.otherServers(url);
+  }
+
   #url(path: string): URL {
     const { host, registry, repository } = this.#options;
     const prefix = this.#base.pathname.replace(/\/+$/, '');
-    const url = new URL(
-      `${this.#base.origin}${prefix}${host.overridePath ? '' : '/v2'}/${repository}/${path}`,
-    );
+    const root = host.overridePath || prefix.endsWith('/v2') ? prefix : `${prefix}/v2`;
+    const url = new URL(`${this.#base.origin}${root}/${repository}/${path}`);
     const isMirror =
       this.#base.host !== registry &&
       !(registry === 'docker.io' && this.#base.host === 'registry-1.docker.io');
     if (isMirror) url.searchParams.set('ns', registry);
     return url;
   }
+
+  /** Status and the registry's own words (distribution-spec, "Error Codes"). */
+  async #describe(answer: HttpAnswer): Promise<string> {
+    const text = (await readShortBody(answer).catch(() => Buffer.alloc(0))).toString('utf8');
+    const status = `${answer.status} ${answer.body.statusMessage ?? ''}`.trim();
+    const words = wordsOf(text);
+    const where = answer.url.host === this.host ? '' : ` from ${answer.url.host}, where it redirects to`;
+    return `${status}${where}${words === '' ? '' : `: ${words}`}`;
+  }
 }
 
-/** Status and the registry's own words (distribution-spec, "Error Codes"). */
-async function describe(answer: HttpAnswer): Promise<string> {
-  const text = (await readShortBody(answer).catch(() => Buffer.alloc(0))).toString('utf8');
-  let words = text.trim().slice(0, 300);
+function wordsOf(text: string): string {
   try {
     const { errors } = JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[] };
     if (Array.isArray(errors) && errors.length > 0) {
-      words = errors
+      return errors
         .map(({ code, message }) => [code, message].filter((part) => typeof part === 'string').join(': '))
-        .join('; ');
+        .join('; ')
+        .slice(0, 1000);
     }
   } catch {
     // Not JSON: shown as it is.
   }
-  const status = `${answer.status} ${answer.body.statusMessage ?? ''}`.trim();
-  return words === '' ? status : `${status}: ${words.slice(0, 1000)}`;
+  return text.trim().slice(0, 300);
+}
+
+function sha256(bytes: Buffer): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 function unavailable(what: string, cause: string, error?: unknown): ImageError {

@@ -19,7 +19,8 @@ export async function waitForRetry(
   { retryAfter, signal }: { retryAfter?: string | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   const own = baseDelayMs * 2 ** (failures - 1) * (0.75 + Math.random() / 2);
-  const delayMs = Math.min(retryAfterMs(retryAfter) ?? own, maxDelayMs);
+  // A server that says 0 is not asked in a tight loop either.
+  const delayMs = Math.min(Math.max(retryAfterMs(retryAfter) ?? 0, own), maxDelayMs);
   try {
     await sleep(delayMs, undefined, signal === undefined ? {} : { signal });
   } catch (error) {
@@ -36,7 +37,8 @@ export function isTemporary(status: number): boolean {
 /** True for errors of the connection that may not happen again. */
 export function isTemporaryError(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
-  return code !== undefined && temporaryCodes.has(code);
+  // HPE_…: what came was no HTTP.
+  return code !== undefined && (temporaryCodes.has(code) || code.startsWith('HPE_'));
 }
 
 const temporaryCodes = new Set([
@@ -47,8 +49,9 @@ const temporaryCodes = new Set([
   'EPIPE',
   'EHOSTUNREACH',
   'ENETUNREACH',
+  'ENETDOWN',
   'EAI_AGAIN',
-  'HPE_INVALID_CONSTANT',
+  'ERR_PROXY_TUNNEL',
 ]);
 
 /** Retry-After: seconds or a date (RFC 9110, 10.2.3). */

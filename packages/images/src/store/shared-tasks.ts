@@ -12,10 +12,16 @@ export interface Joining<P> {
 
 /**
  * Work that several callers may ask for at once and that is done once. It is given up when the last of them has
- * gone; when it fails, the others try for themselves, since the first may have failed by its own credentials.
+ * gone; when it fails, the others try for themselves, since the first may have failed by its own credentials. Not so with
+ * `failsForAll`, where callers of the same key are alike.
  */
 export class SharedTasks<T, P = never> {
   readonly #running = new Map<string, Running<T, P>>();
+  readonly #failsForAll: boolean;
+
+  constructor({ failsForAll = false } = {}) {
+    this.#failsForAll = failsForAll;
+  }
 
   async run(
     key: string,
@@ -27,8 +33,10 @@ export class SharedTasks<T, P = never> {
     if (running === undefined) return this.#wait(this.#start(key, start), joining);
     try {
       return await this.#wait(running, joining);
-    } catch {
+    } catch (error) {
       joining.signal?.throwIfAborted();
+      // One that was being given up when we came is none of our failures.
+      if (this.#failsForAll && !running.controller.signal.aborted) throw error;
       // Whoever comes first starts anew, the others join; what fails then fails for all.
       return this.#wait(this.#running.get(key) ?? this.#start(key, start), joining);
     }
@@ -62,15 +70,17 @@ export class SharedTasks<T, P = never> {
       return await (signal === undefined
         ? running.promise
         : Promise.race([running.promise, aborted.promise]));
+    } catch (error) {
+      if (running.waiters > 1 || signal?.aborted !== true) throw error;
+      running.controller.abort(signal.reason);
+      // The last to go sees to it that nothing goes on behind everybody's back; what was done before it heard is done.
+      return await running.promise.catch(() => {
+        throw error;
+      });
     } finally {
       signal?.removeEventListener('abort', onAbort);
       if (onProgress !== undefined) running.listeners.delete(onProgress);
       running.waiters -= 1;
-      if (running.waiters === 0) {
-        running.controller.abort(signal?.reason);
-        // The last to go sees to it that nothing goes on behind everybody's back.
-        await running.promise.catch(() => {});
-      }
     }
   }
 }

@@ -12,6 +12,7 @@ const imageCodes: Record<string, StatusName> = {
   'no-matching-platform': 'FAILED_PRECONDITION',
   'digest-mismatch': 'FAILED_PRECONDITION',
   unauthorized: 'UNAUTHENTICATED',
+  'invalid-registry-config': 'FAILED_PRECONDITION',
   'unsupported-media-type': 'FAILED_PRECONDITION',
   'invalid-manifest': 'FAILED_PRECONDITION',
   'truncated-archive': 'INVALID_ARGUMENT',
@@ -45,8 +46,9 @@ function statusOf(error: unknown): [StatusName, string] {
   const text = errorText(error);
   if (error instanceof CriError) return [error.code.toUpperCase().replaceAll('-', '_') as StatusName, text];
   if (error instanceof ImageError) {
-    // The kubelet shows this message to users only with code UNKNOWN and this word in front (cri-api, errors).
+    // The kubelet shows these messages to users only with code UNKNOWN and this word in front (cri-api, errors).
     if (error.code === 'registry-unavailable') return ['UNKNOWN', `RegistryUnavailable: ${text}`];
+    if (error.code === 'signature-refused') return ['UNKNOWN', `SignatureValidationFailed: ${text}`];
     return [imageCodes[error.code] ?? 'INTERNAL', text];
   }
   if (error instanceof CniError) return [cniCodes[error.code] ?? 'INTERNAL', text];

@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createCni, type EndedCall } from '@amphipod/cni';
-import { openImageStore } from '@amphipod/images';
+import { type ImageStore, openImageStore } from '@amphipod/images';
 import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
 import { builtinPlugins } from '@amphipod/plugins';
 import type { Server } from '@grpc/grpc-js';
@@ -65,7 +65,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   mkdirSync(config.state, { recursive: true, mode: 0o711 });
   using _lock = lockRoot(config);
   using store = new Store(`${config.root}/amphipod.db`);
-  await using images = await openImageStore({ root: `${config.root}/images` });
+  await using images = await openImages(config);
   using exits = new ExitDirectory(`${config.state}/exits`);
   const telemetry = new Telemetry();
   const plugins = builtinPlugins();
@@ -151,6 +151,19 @@ async function removeOwnParent({ cgroups, cgroupDriver }: RuntimeContext): Promi
 
 function pluginStep({ plugin, command, startMs, endMs, error }: EndedCall): Step {
   return { name: `cni ${plugin} ${command}`, startMs, endMs, ...(error && { error: error.message }) };
+}
+
+function openImages(config: DaemonConfig): Promise<ImageStore> {
+  const { registryConfigDir: certsDir, registryAuthFile: authFile, signaturePolicy } = config;
+  return openImageStore({
+    root: `${config.root}/images`,
+    registries: {
+      plainHttp: config.insecureRegistries,
+      ...(certsDir !== '' && { certsDir }),
+      ...(authFile !== '' && { authFile }),
+    },
+    ...(signaturePolicy !== '' && { signaturePolicy }),
+  });
 }
 
 /** Calls under way may finish; nobody is waited for longer than this. */

@@ -21,6 +21,8 @@ export interface Setting<Value = unknown> {
 }
 
 const absolutePath = (value: string) => (value.startsWith('/') ? undefined : 'must be an absolute path');
+const absolutePathOrEmpty = (value: string) =>
+  value === '' || value.startsWith('/') ? undefined : 'must be an absolute path, or empty for none';
 const oneOf = (names: readonly string[]) => (value: string) =>
   names.includes(value) ? undefined : `must be one of ${names.join(', ')}`;
 const isInteger = (value: number, from: number, to: number) =>
@@ -125,6 +127,27 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     default: [],
     placeholder: 'HOST[,HOST]',
     help: 'registries reached over plain HTTP, HOST[:PORT]; loopback ones are anyway',
+    isReloadable: true,
+  },
+  registryConfigDir: {
+    default: '/etc/containerd/certs.d',
+    placeholder: 'DIR',
+    help: "mirrors and TLS of registries: containerd's REGISTRY/hosts.toml files; empty for none",
+    refuse: absolutePathOrEmpty,
+    isReloadable: true,
+  },
+  registryAuthFile: {
+    default: '',
+    placeholder: 'FILE',
+    help: "credentials: docker's config.json or containers' auth.json, with credential helpers",
+    refuse: absolutePathOrEmpty,
+    isReloadable: true,
+  },
+  signaturePolicy: {
+    default: '',
+    placeholder: 'FILE',
+    help: 'which images need a signature: policy.json; empty: none does',
+    refuse: absolutePathOrEmpty,
     isReloadable: true,
   },
   metricsAddress: {
