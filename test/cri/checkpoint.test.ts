@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { startAmphipod } from './support/amphipod.ts';
 import { useServer } from './support/fixture.ts';
 import { createContainer, execText, removePod, runPod, startContainer } from './support/pods.ts';
 import { run } from './support/program.ts';
@@ -21,6 +22,29 @@ describe('checkpoints with amphipod', () => {
     await refuses(call, grpcCode.UNIMPLEMENTED, /criu is not installed on this node/);
     assert.ok(!existsSync(location));
     await removePod(fixture.cri, pod);
+  });
+
+  test('with a criu that fails: its text, nothing written, and the container goes on', async () => {
+    const bin = `${fixture.dir}/bin`;
+    mkdirSync(bin);
+    writeFileSync(`${bin}/criu`, '#!/bin/sh\necho broken criu >&2\nexit 1\n', { mode: 0o755 });
+    mkdirSync(`${fixture.dir}/broken`);
+    await using server = await startAmphipod({
+      dir: `${fixture.dir}/broken`,
+      env: { PATH: `${bin}:${process.env.PATH}` },
+    });
+    await server.loadImage(fixture.image.dir, fixture.image.name);
+    const pod = await runPod(server.cri);
+    const containerId = await startContainer(server.cri, pod, { image: fixture.image });
+    const location = `${fixture.dir}/broken.tar`;
+    const call = server.cri.checkpointContainer({ containerId, location });
+    await refuses(call, grpcCode.FAILED_PRECONDITION, /checkpoint with runc: .*criu/);
+    for (const path of [location, `${location}.partial`]) assert.ok(!existsSync(path), path);
+    const { info } = await server.cri.containerStatus({ containerId, verbose: true });
+    const { data } = (JSON.parse(info.info!) as { paths: { data: string } }).paths;
+    assert.deepEqual(readdirSync(data).toSorted(), ['upper', 'work']);
+    assert.equal(await execText(server.cri, containerId, ['echo', 'lives']), 'lives\n');
+    await removePod(server.cri, pod);
   });
 
   test('with criu: an archive, and the container goes on', {
