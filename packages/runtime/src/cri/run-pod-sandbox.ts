@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { UndoStack } from '@amphipod/linux';
 import { nowNs } from '../clock.ts';
+import { accountedOomKills } from '../containers/oom-kills.ts';
 import type { RuntimeContext } from '../context.ts';
 import { CriError, errorText } from '../errors.ts';
 import {
@@ -95,6 +96,8 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
   runtimeFor(context.runtimes, runtimeHandler);
   const id = randomBytes(32).toString('hex');
   const given = config.linux?.cgroupParent ?? '';
+  const cgroupParent =
+    given === '' ? ownPodCgroup(context.cgroupDriver, id) : parentCgroup(context.cgroupDriver, given);
   const sandbox: Sandbox = {
     id,
     name: [name, namespace, uid, attempt].join('_'),
@@ -103,8 +106,8 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
     createdAtNs: nowNs(),
     runtimeHandler,
     namespaces: namespacesOf(config),
-    cgroupParent:
-      given === '' ? ownPodCgroup(context.cgroupDriver, id) : parentCgroup(context.cgroupDriver, given),
+    cgroupParent,
+    ...(context.cgroupDriver === 'systemd' && { oomKills: accountedOomKills(context, cgroupParent) }),
     ownsCgroupParent: given === '',
     ips: [],
     bootId: context.bootId,
