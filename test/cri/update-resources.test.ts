@@ -21,7 +21,7 @@ describe('resources changed while a container is there, with amphipod', () => {
     (await fixture.cri.containerStatus({ containerId })).status!.resources!.linux!;
   const initial: Resources = {
     cpuPeriod: 100_000n,
-    cpuQuota: 20_000n,
+    cpuQuota: 200_000n,
     cpuShares: 512n,
     memoryLimitInBytes: 64n * MiB,
     memorySwapLimitInBytes: 64n * MiB,
@@ -38,7 +38,7 @@ describe('resources changed while a container is there, with amphipod', () => {
   test('takes effect in the kernel at once, field by field, and the status says so', async () => {
     const { pod, id } = await start();
     assert.deepEqual(await limits(id), {
-      quota: '20000',
+      quota: '200000',
       period: '100000',
       memory: `${64n * MiB}`,
       shares: 512,
@@ -194,7 +194,7 @@ describe('resources changed while a container is there, with amphipod', () => {
     await exited(fixture.cri, id);
     await update(id, { memoryLimitInBytes: 100n * MiB });
     const { memoryLimitInBytes, cpuQuota } = await reported(id);
-    assert.deepEqual([memoryLimitInBytes, cpuQuota], [100n * MiB, 20_000n]);
+    assert.deepEqual([memoryLimitInBytes, cpuQuota], [100n * MiB, 200_000n]);
     await removePod(fixture.cri, pod);
   });
 
