@@ -17,13 +17,14 @@ const allowedPackages: Record<string, string[]> = {
  * Folders of packages/runtime/src that each folder may import; "." is what lies beside them (errors, log, context, …).
  * The command line talks CRI over the socket and nothing else, so it knows the protocol only.
  */
-const domains = ['pods', 'containers', 'streaming', 'images'];
-const base = ['.', 'gen', 'spdy', 'store', 'oci'];
+const domains = ['pods', 'containers', 'streaming', 'images', 'stats'];
+const base = ['.', 'gen', 'spdy', 'store', 'oci', 'telemetry'];
 const allowedFolders: Record<string, string[]> = {
   gen: [],
   spdy: ['spdy'],
   store: base,
   oci: base,
+  telemetry: base,
   '.': base,
   ...Object.fromEntries(domains.map((domain) => [domain, [...base, ...domains]])),
   cri: [...base, ...domains, 'cri'],
@@ -34,6 +35,8 @@ const allowedFolders: Record<string, string[]> = {
 const exemptFiles = new Set([
   'packages/runtime/src/main.ts',
   'packages/runtime/src/cli/up.ts',
+  'packages/runtime/src/cli/config/check.ts',
+  'packages/runtime/src/cli/config/default.ts',
   'packages/runtime/src/cli/cni/dhcp-daemon.ts',
   'packages/runtime/src/cli/cni/serve.ts',
 ]);

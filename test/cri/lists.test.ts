@@ -113,7 +113,7 @@ for (const subject of subjects) {
     });
 
     test('RPCs that are not there answer UNIMPLEMENTED', async () => {
-      await assert.rejects(fixture.cri.checkpointContainer({ containerId: 'x', location: '/nowhere' }), {
+      await assert.rejects(fixture.cri.checkpointPod({ podSandboxId: 'x', outputPath: '/nowhere' }), {
         code: 12,
       });
     });

@@ -41,7 +41,7 @@ describe('what sessions leave behind', { skip: lacksCrictl }, () => {
       await withContainer(fixture, {}, async (id) => {
         const rest = () => ({ descriptors: descriptorsOf(daemon()).length, children: childrenOf(daemon()) });
         await exec(transport, [id, 'true']).result;
-        await sleep(1500);
+        await eventually('no zombie', () => !rest().children.includes('Z'));
         const before = rest();
         for (let round = 0; round < 5; round++) {
           const sessions = Array.from({ length: 8 }, (_, i) =>

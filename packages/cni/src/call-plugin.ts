@@ -45,18 +45,29 @@ export async function callPlugin(
     ...(prevResult !== undefined && { prevResult }),
     ...(validAttachments !== undefined && { validAttachments }),
   };
-  const { timeoutMs, calls } = context;
+  const { timeoutMs, calls, onCall } = context;
   const { containerID, ifName } = request;
   const noted = { plugin: plugin.type, command, containerID, ifName, startedAt: performance.now() };
   calls.add(noted);
+  const end = (error?: CniError) => {
+    const times = { startMs: noted.startedAt, endMs: performance.now() };
+    onCall({ plugin: plugin.type, command, ...times, ...(error !== undefined && { error }) });
+  };
   try {
-    return await withTimeLimit((limited) => context.invoker.call(plugin.type, command, request, limited), {
-      timeoutMs,
-      signal,
-    });
+    const result = await withTimeLimit(
+      (limited) => context.invoker.call(plugin.type, command, request, limited),
+      {
+        timeoutMs,
+        signal,
+      },
+    );
+    end();
+    return result;
   } catch (error) {
+    const failure = pluginFailure(plugin.type, command, toCniError(error));
+    end(failure);
     signal?.throwIfAborted();
-    throw pluginFailure(plugin.type, command, toCniError(error));
+    throw failure;
   } finally {
     calls.delete(noted);
   }

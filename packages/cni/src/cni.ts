@@ -4,7 +4,7 @@ import { ResultCache } from './cache.ts';
 import { type CachedAttachment, resultOf } from './cache-file.ts';
 import { callPlugin } from './call-plugin.ts';
 import { checkList } from './check-list.ts';
-import type { CallOptions, CallUnderWay, CniContext } from './context.ts';
+import type { CallOptions, CallUnderWay, CniContext, EndedCall } from './context.ts';
 import { delList } from './del-list.ts';
 import { type GcOptions, gc } from './gc.ts';
 import { ownNetnsTest } from './invoke/call-bound.ts';
@@ -31,6 +31,8 @@ export interface CniOptions {
   onWarning?: (message: string) => void;
   /** Gets what executed plugins write to stderr: their logs. */
   onPluginStderr?: (type: string, text: string) => void;
+  /** Told of each call of a plugin when it is over: what took how long. */
+  onCall?: (call: EndedCall) => void;
 }
 
 /** The runtime side of CNI. Operations on one container wait for one another, GC for all and all for GC. */
@@ -85,6 +87,7 @@ export function createCni(options: CniOptions): Cni {
     timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     cleanupTimeoutMs: options.cleanupTimeoutMs ?? DEFAULT_TIMEOUT_MS,
     onWarning: options.onWarning ?? (() => {}),
+    onCall: options.onCall ?? (() => {}),
   };
   const locks = new OperationLocks();
   return {

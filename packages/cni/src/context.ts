@@ -1,4 +1,5 @@
 import type { ResultCache } from './cache.ts';
+import type { CniError } from './errors.ts';
 import type { Invoker } from './invoke/invoker.ts';
 import type { CniCommand } from './plugin.ts';
 
@@ -11,6 +12,17 @@ export interface CniContext {
   readonly timeoutMs: number;
   readonly cleanupTimeoutMs: number;
   readonly onWarning: (message: string) => void;
+  readonly onCall: (call: EndedCall) => void;
+}
+
+/** A call of a plugin that is over. */
+export interface EndedCall {
+  plugin: string;
+  command: CniCommand;
+  /** By `performance.now`. */
+  startMs: number;
+  endMs: number;
+  error?: CniError;
 }
 
 /** A call of a plugin that has not ended yet. */

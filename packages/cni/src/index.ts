@@ -2,7 +2,7 @@ export { parseArgs } from './args.ts';
 export type { Attachment } from './attachment.ts';
 export type { CachedAttachment } from './cache-file.ts';
 export { type Cni, type CniOptions, createCni } from './cni.ts';
-export type { CallOptions, CallUnderWay } from './context.ts';
+export type { CallOptions, CallUnderWay, EndedCall } from './context.ts';
 export { decodeDns, decodeResult } from './decode-result.ts';
 export { duplicateKeys, type KeyPath } from './duplicate-keys.ts';
 export { encodeResult } from './encode-result.ts';

@@ -1,5 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { isCode } from './errors.ts';
+import { keyedValue, readKernelFile } from './kernel-file.ts';
 import { type MountInfo, mountInfo } from './mounts.ts';
 import { killQuietly } from './processes.ts';
 
@@ -64,15 +65,38 @@ export function cgroupPids(layout: CgroupLayout, path: string): number[] {
   const pids = new Set<number>();
   for (const dir of cgroupDirs(layout, path)) {
     for (const group of withDescendants(dir)) {
-      for (const pid of readLines(`${group}/cgroup.procs`)) pids.add(Number(pid));
+      for (const pid of pidsIn(group)) pids.add(pid);
     }
   }
   return [...pids];
 }
 
-/** SIGKILL to every process in the cgroup and below (cgroup.kill where the kernel has it). */
+/** Pids in the cgroup and below, from one hierarchy only: for counting, in a list of many. Empty when it does not exist. */
+export function cgroupProcesses(layout: CgroupLayout, path: string): number[] {
+  const dir = cgroupDir(layout, path, 'memory') ?? cgroupDirs(layout, path)[0]!;
+  return withDescendants(dir).flatMap(pidsIn);
+}
+
+function pidsIn(group: string): number[] {
+  return (readKernelFile(`${group}/cgroup.procs`) ?? '')
+    .split('\n')
+    .flatMap((pid) => (pid === '' ? [] : [Number(pid)]));
+}
+
+/** SIGKILL to every process in the cgroup and below (cgroup.kill where the kernel has it: no fork escapes that). */
 export function cgroupKill(layout: CgroupLayout, path: string): void {
+  if (layout.version === 2 && killWhole(cgroupDirs(layout, path)[0]!)) return;
   for (const pid of cgroupPids(layout, path)) killQuietly(pid, 'SIGKILL');
+}
+
+function killWhole(dir: string): boolean {
+  try {
+    writeFileSync(`${dir}/cgroup.kill`, '1', { flag: 'r+' });
+    return true;
+  } catch (error) {
+    if (isCode(error, 'ENOENT', 'ENODEV')) return false;
+    throw error;
+  }
 }
 
 /**
@@ -114,47 +138,8 @@ export function cgroupRemoveEmpty(layout: CgroupLayout, path: string): void {
 export function cgroupOomKills(layout: CgroupLayout, path: string): number {
   const dir = cgroupDir(layout, path, 'memory');
   if (dir === undefined) return 0;
-  const files = layout.version === 2 ? ['memory.events'] : ['memory.oom_control'];
-  return Number(
-    files
-      .flatMap((file) => readLines(`${dir}/${file}`))
-      .find((l) => l.startsWith('oom_kill '))
-      ?.split(' ')[1] ?? 0,
-  );
-}
-
-export interface CgroupUsage {
-  /** CPU time used by all tasks so far, nanoseconds. */
-  cpuUsageNs: bigint;
-  memoryUsageBytes: bigint;
-  /** Usage less inactive file pages, as the kubelet counts it. */
-  memoryWorkingSetBytes: bigint;
-}
-
-/** Usage of one cgroup, undefined when it does not exist. */
-export function cgroupUsage(layout: CgroupLayout, path: string): CgroupUsage | undefined {
-  const memory = cgroupDir(layout, path, 'memory');
-  const cpu = cgroupDir(layout, path, 'cpuacct');
-  const usage =
-    memory && readLines(`${memory}/${layout.version === 2 ? 'memory.current' : 'memory.usage_in_bytes'}`)[0];
-  if (usage === undefined || usage === '') return undefined;
-  const inactiveKey = layout.version === 2 ? 'inactive_file' : 'total_inactive_file';
-  const inactive = BigInt(keyed(`${memory}/memory.stat`, inactiveKey) ?? 0);
-  const memoryUsageBytes = BigInt(usage);
-  return {
-    memoryUsageBytes,
-    memoryWorkingSetBytes: memoryUsageBytes > inactive ? memoryUsageBytes - inactive : 0n,
-    cpuUsageNs:
-      layout.version === 2
-        ? BigInt(keyed(`${cpu}/cpu.stat`, 'usage_usec') ?? 0) * 1000n
-        : BigInt(readLines(`${cpu}/cpuacct.usage`)[0] ?? 0),
-  };
-}
-
-function keyed(file: string, key: string): string | undefined {
-  return readLines(file)
-    .find((line) => line.startsWith(`${key} `))
-    ?.slice(key.length + 1);
+  const file = layout.version === 2 ? 'memory.events' : 'memory.oom_control';
+  return Number(keyedValue(readKernelFile(`${dir}/${file}`) ?? '', 'oom_kill') ?? 0n);
 }
 
 function withDescendants(dir: string): string[] {
@@ -169,15 +154,4 @@ function withDescendants(dir: string): string[] {
     }
   }
   return groups;
-}
-
-/** Lines of a small kernel file; none when the group is gone (ENODEV: it went while the file was open). */
-function readLines(file: string): string[] {
-  try {
-    const text = readFileSync(file, 'latin1');
-    return text === '' ? [] : text.replace(/\n$/, '').split('\n');
-  } catch (error) {
-    if (isCode(error, 'ENOENT', 'ENODEV')) return [];
-    throw error;
-  }
 }

@@ -1,20 +1,41 @@
 // For applications.
 export {
+  type CgroupCpuDetails,
+  type CgroupDeviceIo,
+  type CgroupHugePages,
+  type CgroupMemoryDetails,
+  cgroupCpuDetails,
+  cgroupDeviceIo,
+  cgroupHugePages,
+  cgroupMemoryDetails,
+} from './cgroup-details.ts';
+export { cgroupRestore, cgroupSettings, cgroupWrite } from './cgroup-settings.ts';
+export {
+  type CgroupCpuUsage,
+  type CgroupMemoryUsage,
+  cgroupCpuUsage,
+  cgroupMemoryUsage,
+  cgroupPressure,
+  cgroupTasks,
+  type Pressure,
+  type PressureLine,
+} from './cgroup-usage.ts';
+export {
   type CgroupLayout,
-  type CgroupUsage,
   cgroupCreate,
   cgroupDir,
   cgroupDirs,
   cgroupKill,
   cgroupOomKills,
   cgroupPids,
+  cgroupProcesses,
   cgroupRemove,
   cgroupRemoveEmpty,
-  cgroupUsage,
   detectCgroups,
 } from './cgroups.ts';
 export { CodedError, errnoInfo, isCode, SyscallError } from './errors.ts';
 export { FileLock } from './file-lock.ts';
+export { readKernelFile } from './kernel-file.ts';
 // For the other packages of the project.
 export { AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, libcAsync, libcCall, libcTry } from './libc.ts';
 export { type MountInfo, type MountOptions, MS, mount, mountInfo, unmount, unmountAsync } from './mounts.ts';

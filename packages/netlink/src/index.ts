@@ -106,6 +106,7 @@ export {
   linkSetBridgePort,
   linkSetRequest,
 } from './rtnl/link.ts';
+export { type LinkCounters, linkCounters } from './rtnl/link-counters.ts';
 export type {
   BridgePort,
   BridgeSettings,

@@ -1,12 +1,16 @@
-import type { LogLevel } from './log.ts';
+import type { LogFormat, LogLevel } from './log.ts';
 
-/** Settings of the daemon; `daemon/config.ts` reads them from the file and the command line. */
+/** Settings of the daemon; `daemon/config/` reads them from files and the command line. */
 export interface DaemonConfig {
   /** Persistent data: the database, images, writable layers. */
   root: string;
   /** Data that ends with the boot: namespaces, mounts, bundles. On a tmpfs as a rule. */
   state: string;
   socket: string;
+  /** Octal. */
+  socketMode: string;
+  /** Name or number; empty: root. */
+  socketGroup: string;
   cniConfDir: string;
   /** Where plugins are looked for, in this order. */
   cniBinDir: string[];
@@ -15,7 +19,14 @@ export interface DaemonConfig {
   cniTimeoutMs: number;
   /** Name of the default OCI runtime. */
   runtime: string;
+  /** `cgroupfs` or `systemd`; empty: systemd where it runs. */
+  cgroupDriver: string;
+  /** `ADDRESS:PORT` of the Prometheus metrics; empty: none. */
+  metricsAddress: string;
+  /** Base URL of an OTLP receiver; empty: none. */
+  otlpEndpoint: string;
   logLevel: LogLevel;
+  logFormat: LogFormat;
   /** Docker-format seccomp profile behind RuntimeDefault. */
   seccompProfile: string;
   /** Where Exec, Attach and PortForward are served. */

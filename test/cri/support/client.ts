@@ -29,9 +29,27 @@ type Calls<S> = {
     : never;
 };
 
-/** Every unary call of both CRI services as a function that returns a promise; rejects with grpc-js's ServiceError. */
+type Streams<S> = {
+  [K in keyof S as S[K] extends { responseStream: true } ? K : never]: S[K] extends Method<infer Q, infer R>
+    ? (request?: Given<Q>, limits?: CallLimits) => Stream<R>
+    : never;
+};
+
+/** Messages as they come. They are taken from the wire only as fast as they are asked for. */
+export interface Stream<R> extends AsyncIterable<R> {
+  /** Resolves when the server has opened the stream. */
+  readonly open: Promise<void>;
+  cancel(): void;
+}
+
+/**
+ * Every unary call of both CRI services as a function that returns a promise, every streaming one as a function that
+ * returns the stream; they fail with grpc-js's ServiceError.
+ */
 export type Cri = Calls<typeof api.RuntimeServiceService> &
   Calls<typeof api.ImageServiceService> &
+  Streams<typeof api.RuntimeServiceService> &
+  Streams<typeof api.ImageServiceService> &
   Disposable;
 
 /**
@@ -48,15 +66,53 @@ export function connect(socket: string): Cri {
   const calls: Record<string, unknown> = {};
   for (const service of [api.RuntimeServiceService, api.ImageServiceService]) {
     for (const [name, method] of Object.entries(service)) {
-      if (!method.responseStream) calls[name] = unary(client, name, method as Method<unknown, unknown>);
+      calls[name] = (method.responseStream ? streaming : unary)(
+        client,
+        name,
+        method as Method<unknown, unknown>,
+      );
     }
   }
   return { ...calls, [Symbol.dispose]: () => client.close() } as unknown as Cri;
 }
 
+interface RequestType {
+  fromPartial(given: unknown): unknown;
+}
+
+function requestType(name: string): RequestType {
+  const messages = api as unknown as Record<string, RequestType>;
+  if (name === 'getContainerEvents') return api.GetEventsRequest;
+  return messages[`${name[0]!.toUpperCase()}${name.slice(1)}Request`]!;
+}
+
+function streaming(client: Client, name: string, method: Method<unknown, unknown>) {
+  const request = requestType(name);
+  return (given: unknown = {}, { timeoutMs = 120_000 }: CallLimits = {}): Stream<unknown> => {
+    const call = client.makeServerStreamRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      request.fromPartial(given),
+      new Metadata(),
+      { deadline: Date.now() + timeoutMs },
+    );
+    const open = new Promise<void>((resolve, reject) => {
+      call.once('metadata', () => resolve());
+      call.once('error', reject);
+    });
+    // A failure is for whoever iterates; `open` need not be waited for.
+    open.catch(() => {});
+    return {
+      open,
+      cancel: () => call.cancel(),
+      [Symbol.asyncIterator]: () => call[Symbol.asyncIterator]() as AsyncIterator<unknown>,
+    };
+  };
+}
+
 function unary(client: Client, name: string, method: Method<unknown, unknown>) {
-  const messages = api as unknown as Record<string, { fromPartial(given: unknown): unknown }>;
-  const request = messages[`${name[0]!.toUpperCase()}${name.slice(1)}Request`]!;
+  const request = requestType(name);
   return (given: unknown = {}, { timeoutMs = 120_000, signal }: CallLimits = {}): Promise<unknown> =>
     new Promise((resolve, reject) => {
       const options: CallOptions = { deadline: Date.now() + timeoutMs };

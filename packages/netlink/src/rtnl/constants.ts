@@ -13,7 +13,7 @@ export const RTM = {
 // biome-ignore format: tables read best as tables
 export const IFLA = {
   ADDRESS: 1, IFNAME: 3, MTU: 4, LINK: 5, MASTER: 10, PROTINFO: 12, TXQLEN: 13, OPERSTATE: 16, LINKINFO: 18,
-  IFALIAS: 20, AF_SPEC: 26, NET_NS_FD: 28, EXT_MASK: 29, PROMISCUITY: 30,
+  IFALIAS: 20, STATS64: 23, AF_SPEC: 26, NET_NS_FD: 28, EXT_MASK: 29, PROMISCUITY: 30,
   NUM_TX_QUEUES: 31, NUM_RX_QUEUES: 32, LINK_NETNSID: 37,
 } as const;
 /** RTEXT_FILTER_SKIP_STATS: half a kilobyte less per link. */

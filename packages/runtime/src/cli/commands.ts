@@ -1,5 +1,6 @@
 import { cniCommands } from './cni/commands.ts';
 import type { Command } from './command.ts';
+import { configCommands } from './config/commands.ts';
 
 export interface CommandEntry {
   summary: string;
@@ -34,6 +35,15 @@ export const commands: Record<string, CommandEntry | CommandGroup> = {
   images: { summary: 'List images', load: () => import('./images.ts') },
   rmi: { summary: 'Remove images', load: () => import('./rmi.ts') },
   info: { summary: 'Show the runtime', load: () => import('./info.ts') },
+  reload: {
+    summary: 'Have the running daemon read its configuration again',
+    load: () => import('./reload.ts'),
+  },
+  config: {
+    summary: 'Check the configuration of the runtime, or print a default one',
+    text: 'Works with the files that amphipod up reads, without a runtime.',
+    commands: configCommands,
+  },
   cni: {
     summary: 'Attach to networks; check, explain and install network plugins',
     text: `Works with network configurations and CNI plugins, without a runtime. add, del, check, gc and status take the place of

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { cgroupOomKills, isAlive } from '@amphipod/linux';
 import { nowNs } from '../clock.ts';
 import type { RuntimeContext } from '../context.ts';
@@ -6,6 +7,7 @@ import { cleanUpContainer } from '../oci/cleanup.ts';
 import type { ExitReport } from '../oci/exits.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
 import type { Container } from '../store/records.ts';
+import { containerPaths } from './paths.ts';
 
 /**
  * Records the end of a container whose exit report is there, wakes those who wait for it, then removes what the OCI
@@ -39,7 +41,7 @@ async function record(
   message = '',
 ): Promise<void> {
   // Read before the cgroup goes, and before anybody can see the end.
-  const oomKilled = cgroupOomKills(context.cgroups, container.cgroupPath) > 0;
+  const oomKilled = wasOomKilled(context, container);
   const reason = oomKilled
     ? 'OOMKilled'
     : message !== ''
@@ -54,12 +56,20 @@ async function record(
   const ended = { state: 'exited', exitCode, finishedAtNs, reason, message, process: undefined } as const;
   context.store.containers.update(container, ended);
   context.log.info('container ended', { container: container.id, exitCode, reason });
+  context.events.container('stopped', container);
+  context.cpuRates.forget(container.cgroupPath);
   context.exits.announce(container.id);
   try {
     await cleanUpExited(context, container);
   } catch (error) {
     context.log.warn('clean up ended container', { container: container.id, error: errorText(error) });
   }
+}
+
+/** Field case RES-01: systemd may have removed the scope already, and its counter with it; conmon has looked before. */
+function wasOomKilled({ cgroups, config }: RuntimeContext, container: Container): boolean {
+  if (cgroupOomKills(cgroups, container.cgroupPath) > 0) return true;
+  return cgroups.version === 2 && existsSync(containerPaths(config, container.id).oom);
 }
 
 /** Removes what conmon and the OCI runtime keep of a container that does not run; fine when it is gone. */

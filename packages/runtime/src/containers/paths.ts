@@ -8,6 +8,10 @@ export interface ContainerPaths {
   spec: string;
   pid: string;
   conmonPid: string;
+  /** Limits on their way to the OCI runtime. */
+  update: string;
+  /** Made by conmon when it sees an out-of-memory kill on cgroup version 2. */
+  oom: string;
   /** conmon's control pipe. */
   control: string;
   /** conmon's attach socket. */
@@ -27,6 +31,8 @@ export function containerPaths(config: DaemonConfig, containerId: string): Conta
     spec: `${bundle}/config.json`,
     pid: `${bundle}/pid`,
     conmonPid: `${bundle}/conmon.pid`,
+    update: `${bundle}/update.json`,
+    oom: `${bundle}/oom`,
     control: `${bundle}/ctl`,
     attach: `${bundle}/attach`,
     data,

@@ -12,7 +12,9 @@ export async function removeContainerCompletely(
   await stopContainerProcess(context, container, 0);
   await cleanUpExited(context, container);
   await removeContainerFiles(context, container.id);
+  context.layers.forget(container.id);
   context.images.release(container.id);
+  context.events.container('deleted', container);
   context.store.containers.remove(container.id);
   context.containerNames.release(container.name);
 }

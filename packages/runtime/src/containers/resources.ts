@@ -1,12 +1,23 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { type CgroupLayout, cgroupDir } from '@amphipod/linux';
 import type { LinuxContainerResources } from '../gen/api.ts';
 import type { OciResources } from '../oci/spec.ts';
+import { checkResources } from './check-resources.ts';
 
-/** CRI resources as OCI ones; zero means "not set" there and is left out. */
-export function containerResources(resources: LinuxContainerResources | undefined): OciResources {
+/**
+ * CRI resources as OCI ones; zero means "not set" there and is left out. A memory limit without a limit of memory and swap
+ * together allows no swap, where the kernel counts it (field case RES-06).
+ * @throws CriError invalid-argument, see {@link checkResources}
+ */
+export function containerResources(
+  resources: LinuxContainerResources | undefined,
+  cgroups: CgroupLayout,
+): OciResources {
   if (resources === undefined) return {};
+  checkResources(resources, cgroups);
   const { cpuPeriod, cpuQuota, cpuShares, cpusetCpus, cpusetMems } = resources;
-  const { memoryLimitInBytes: limit, memorySwapLimitInBytes: swap, hugepageLimits, unified } = resources;
+  const { memoryLimitInBytes: limit, hugepageLimits, unified } = resources;
+  const swap = swapLimit(resources, cgroups);
   return {
     cpu: {
       ...(cpuShares > 0n && { shares: Number(cpuShares) }),
@@ -27,6 +38,22 @@ export function containerResources(resources: LinuxContainerResources | undefine
     }),
     ...(Object.keys(unified).length > 0 && { unified }),
   };
+}
+
+/** Of memory and swap together; 0 for "leave it alone". The kubelet's own key for version 2 comes first. */
+function swapLimit(
+  { memoryLimitInBytes: limit, memorySwapLimitInBytes: swap, unified }: LinuxContainerResources,
+  cgroups: CgroupLayout,
+): bigint {
+  if (unified['memory.swap.max'] !== undefined) return 0n;
+  if (swap !== 0n || limit <= 0n) return swap;
+  return countsSwap(cgroups) ? limit : 0n;
+}
+
+function countsSwap(cgroups: CgroupLayout): boolean {
+  if (cgroups.version === 2) return existsSync('/proc/swaps');
+  const dir = cgroupDir(cgroups, '/', 'memory');
+  return dir !== undefined && existsSync(`${dir}/memory.memsw.limit_in_bytes`);
 }
 
 const CAP_SYS_RESOURCE = 24n;

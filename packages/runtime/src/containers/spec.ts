@@ -2,6 +2,7 @@ import type { OciImageConfig } from '@amphipod/images';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
 import { NamespaceMode } from '../gen/api.ts';
+import { ociCgroupsPath, scopeAnnotations } from '../oci/cgroup-driver.ts';
 import type { OciLinux, OciSpec } from '../oci/spec.ts';
 import type { Container, Sandbox } from '../store/records.ts';
 import { containerApparmorProfile } from './apparmor.ts';
@@ -61,15 +62,19 @@ export function containerSpec(
     },
     root: { path: 'rootfs', readonly: security?.readonlyRootfs ?? false },
     mounts: containerMounts(config, sandbox, options.mountSources),
-    annotations: { 'amphipod.sandbox': sandbox.id, 'amphipod.container': container.id },
+    annotations: {
+      'amphipod.sandbox': sandbox.id,
+      'amphipod.container': container.id,
+      ...scopeAnnotations(context.cgroupDriver),
+    },
     linux: {
       namespaces: [
         ...namespacesOf(sandbox, container, options),
         // On version 2 a container sees its own cgroup as the root, as with the other runtimes.
         ...(context.cgroups.version === 2 && !privileged ? [{ type: 'cgroup' as const }] : []),
       ],
-      cgroupsPath: container.cgroupPath,
-      resources: { ...containerResources(resources), devices: rules },
+      cgroupsPath: ociCgroupsPath(context.cgroupDriver, container.cgroupPath),
+      resources: { ...containerResources(resources, context.cgroups), devices: rules },
       devices,
       maskedPaths: privileged ? [] : (security?.maskedPaths ?? []),
       readonlyPaths: privileged ? [] : (security?.readonlyPaths ?? []),

@@ -40,6 +40,7 @@ export async function startContainerProcess(context: RuntimeContext, container: 
     failpoint('start-container.start');
     if (process === undefined) throw new CriError('internal', `process ${pid} ended before it was started`);
     store.containers.update(container, { state: 'running', process, startedAtNs, reason: '', message: '' });
+    context.events.container('started', container);
     failpoint('start-container.running');
     undo.commit();
   } catch (error) {
@@ -52,6 +53,7 @@ export async function startContainerProcess(context: RuntimeContext, container: 
       reason: startErrorReason,
       message: errorText(error),
     });
+    context.events.container('stopped', container);
     throw error;
   }
   // A short-lived process may have ended before its record said that it runs.
@@ -62,7 +64,7 @@ async function createProcess(context: RuntimeContext, container: Container): Pro
   const paths = containerPaths(context.config, container.id);
   const { config, logPath } = container;
   // Recovery must not take the pid of an earlier try for this one's.
-  for (const file of [paths.pid, paths.conmonPid]) rmSync(file, { force: true });
+  for (const file of [paths.pid, paths.conmonPid, paths.oom]) rmSync(file, { force: true });
   if (logPath !== '') mkdirSync(dirname(logPath), { recursive: true, mode: 0o755 });
   return createUnderConmon({
     conmonPath: context.programs.conmon,
@@ -77,5 +79,6 @@ async function createProcess(context: RuntimeContext, container: Container): Pro
     terminal: config.tty,
     stdin: config.stdin,
     stdinOnce: config.stdinOnce,
+    systemdCgroup: context.cgroupDriver === 'systemd',
   });
 }

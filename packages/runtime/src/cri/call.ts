@@ -12,3 +12,10 @@ export type Handler<Request, Response> = (
   request: Request,
   call: Call,
 ) => Response | Promise<Response>;
+
+/** The implementation of a server-streaming RPC: what it gives is sent as fast as the client takes it. */
+export type StreamHandler<Request, Response> = (
+  context: RuntimeContext,
+  request: Request,
+  call: Call,
+) => Iterable<Response> | AsyncIterable<Response>;

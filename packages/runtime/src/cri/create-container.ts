@@ -12,6 +12,7 @@ import { resolveUser } from '../containers/user.ts';
 import type { RuntimeContext } from '../context.ts';
 import { CriError, errorText } from '../errors.ts';
 import { type CreateContainerRequest, type CreateContainerResponse, NamespaceMode } from '../gen/api.ts';
+import { leafCgroup } from '../oci/cgroup-driver.ts';
 import { ensureSandboxInit } from '../pods/init.ts';
 import { hostnameOf } from '../pods/namespaces.ts';
 import { sandboxPaths } from '../pods/paths.ts';
@@ -83,6 +84,7 @@ export async function createContainer(
   failpoint('create-container.created');
   containerNames.setStep(container.name, undefined);
   undo.commit();
+  context.events.container('created', container);
   return { containerId: container.id };
 }
 
@@ -122,7 +124,7 @@ function newContainer(
     imageRef: image.repoDigests[0] ?? image.id,
     imageName: config.image?.userSpecifiedImage || image.repoTags[0] || config.image?.image || image.id,
     runtimeHandler: sandbox.runtimeHandler,
-    cgroupPath: `${sandbox.cgroupParent}/${id}`,
+    cgroupPath: leafCgroup(context.cgroupDriver, sandbox.cgroupParent, id),
     logPath: logDirectory === '' || config.logPath === '' ? '' : join(logDirectory, config.logPath),
     stopSignal: stopSignalOf(config.stopSignal, image.config.StopSignal),
     user: { uid: 0, gid: 0, groups: [] },

@@ -1,28 +1,28 @@
-import type { Container, ListContainersRequest, ListContainersResponse } from '../gen/api.ts';
+import { Container, type ListContainersRequest, type ListContainersResponse } from '../gen/api.ts';
 import type { Container as StoredContainer } from '../store/records.ts';
 import type { Handler } from './call.ts';
-import { findContainer, findSandbox, matchesLabels } from './lookup.ts';
-import { containerStatusMessage, criContainerState } from './messages.ts';
+import { Encoded, EncodedRows } from './encoded.ts';
+import { containerStatusMessage } from './messages.ts';
+import { isEmptyFilter, selectContainers } from './select.ts';
 
-/** ListContainers: from memory; the filter's fields are ANDed. */
-export const listContainers: Handler<ListContainersRequest, ListContainersResponse> = (
+const encodedRows = new EncodedRows<StoredContainer>((container) =>
+  Container.encode(containerListItem(container)).finish(),
+);
+
+/** ListContainers: from memory, and only what changed is encoded anew. */
+export const listContainers: Handler<ListContainersRequest, Encoded<ListContainersResponse>> = (
   context,
   { filter },
 ) => {
-  const { id = '', state, podSandboxId = '', labelSelector = {} } = filter ?? {};
-  const one = id === '' ? undefined : findContainer(context, id);
-  const candidates = id === '' ? context.store.containers.list() : one === undefined ? [] : [one];
-  const sandboxId = podSandboxId === '' ? undefined : (findSandbox(context, podSandboxId)?.id ?? '');
-  const containers = candidates
-    .filter((container) => container.state !== 'creating')
-    .filter((container) => state === undefined || criContainerState(container.state) === state.state)
-    .filter((container) => sandboxId === undefined || container.sandboxId === sandboxId)
-    .filter((container) => matchesLabels(container.config.labels, labelSelector))
-    .map(listItem);
-  return { containers };
+  const { containers } = context.store;
+  const rows = () => selectContainers(context, filter);
+  return new Encoded(
+    isEmptyFilter(filter) ? encodedRows.all(containers, rows) : encodedRows.list(containers, rows()),
+  );
 };
 
-function listItem(container: StoredContainer): Container {
+/** A container in ListContainers and StreamContainers. */
+export function containerListItem(container: StoredContainer): Container {
   const { id, metadata, image, imageRef, imageId, state, createdAt, labels, annotations } =
     containerStatusMessage(container);
   return {

@@ -1,30 +1,35 @@
-import type { ListPodSandboxRequest, ListPodSandboxResponse, PodSandbox } from '../gen/api.ts';
+import { type ListPodSandboxRequest, type ListPodSandboxResponse, PodSandbox } from '../gen/api.ts';
+import type { Sandbox } from '../store/records.ts';
 import type { Handler } from './call.ts';
-import { findSandbox, matchesLabels } from './lookup.ts';
+import { Encoded, EncodedRows } from './encoded.ts';
 import { criSandboxState } from './messages.ts';
+import { isEmptyFilter, selectSandboxes } from './select.ts';
 
-/** ListPodSandbox: from memory; the filter's fields are ANDed. */
-export const listPodSandbox: Handler<ListPodSandboxRequest, ListPodSandboxResponse> = (
+const encodedRows = new EncodedRows<Sandbox>((sandbox) =>
+  PodSandbox.encode(sandboxListItem(sandbox)).finish(),
+);
+
+/** ListPodSandbox: from memory, and only what changed is encoded anew. */
+export const listPodSandbox: Handler<ListPodSandboxRequest, Encoded<ListPodSandboxResponse>> = (
   context,
   { filter },
 ) => {
-  const { id = '', state, labelSelector = {} } = filter ?? {};
-  const one = id === '' ? undefined : findSandbox(context, id);
-  const candidates = id === '' ? context.store.sandboxes.list() : one === undefined ? [] : [one];
-  const items = candidates
-    .filter((sandbox) => sandbox.state !== 'creating')
-    .filter((sandbox) => state === undefined || criSandboxState(sandbox) === state.state)
-    .filter((sandbox) => matchesLabels(sandbox.config.labels, labelSelector))
-    .map(
-      (sandbox): PodSandbox => ({
-        id: sandbox.id,
-        metadata: sandbox.config.metadata,
-        state: criSandboxState(sandbox),
-        createdAt: sandbox.createdAtNs,
-        labels: sandbox.config.labels,
-        annotations: sandbox.config.annotations,
-        runtimeHandler: sandbox.runtimeHandler,
-      }),
-    );
-  return { items };
+  const { sandboxes } = context.store;
+  const rows = () => selectSandboxes(context, filter);
+  return new Encoded(
+    isEmptyFilter(filter) ? encodedRows.all(sandboxes, rows) : encodedRows.list(sandboxes, rows()),
+  );
 };
+
+/** A sandbox in ListPodSandbox and StreamPodSandboxes. */
+export function sandboxListItem(sandbox: Sandbox): PodSandbox {
+  return {
+    id: sandbox.id,
+    metadata: sandbox.config.metadata,
+    state: criSandboxState(sandbox),
+    createdAt: sandbox.createdAtNs,
+    labels: sandbox.config.labels,
+    annotations: sandbox.config.annotations,
+    runtimeHandler: sandbox.runtimeHandler,
+  };
+}

@@ -1,3 +1,4 @@
+import { resourcesInForce } from '../containers/resources-in-force.ts';
 import { criSignal } from '../containers/signals.ts';
 import {
   type ContainerStatus,
@@ -65,6 +66,7 @@ export function sandboxStatusMessage(sandbox: Sandbox): PodSandboxStatus {
 /** ContainerStatus without verbose info. */
 export function containerStatusMessage(container: Container): ContainerStatus {
   const { config, user } = container;
+  const resources = resourcesInForce(container);
   return {
     id: container.id,
     metadata: config.metadata,
@@ -88,7 +90,7 @@ export function containerStatusMessage(container: Container): ContainerStatus {
     annotations: config.annotations,
     mounts: config.mounts,
     logPath: container.logPath,
-    resources: config.linux?.resources && { linux: config.linux.resources, windows: undefined },
+    resources: resources && { linux: resources, windows: undefined },
     user: {
       linux: {
         uid: BigInt(user.uid),

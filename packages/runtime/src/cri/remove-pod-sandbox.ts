@@ -17,7 +17,8 @@ export const removePodSandbox: Handler<RemovePodSandboxRequest, RemovePodSandbox
     for (const container of context.store.containersOf(sandbox.id)) {
       await context.locks.run(container.id, () => removeContainerCompletely(context, container));
     }
-    removeOwnCgroup(context, sandbox);
+    await removeOwnCgroup(context, sandbox);
+    context.events.sandbox('deleted', sandbox);
     context.store.sandboxes.remove(sandbox.id);
     context.sandboxNames.release(sandbox.name);
   });

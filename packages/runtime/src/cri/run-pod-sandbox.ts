@@ -9,12 +9,13 @@ import {
   type RunPodSandboxRequest,
   type RunPodSandboxResponse,
 } from '../gen/api.ts';
+import { ownPodCgroup, parentCgroup } from '../oci/cgroup-driver.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
 import { createSandboxFiles, removeSandboxFiles } from '../pods/files.ts';
 import { ensureSandboxInit, stopSandboxInit } from '../pods/init.ts';
 import { checkSysctls, createSandboxNamespaces, removeSandboxNamespaces } from '../pods/namespaces.ts';
 import { attachNetwork, detachNetwork } from '../pods/network.ts';
-import { ownCgroup, removeOwnCgroup } from '../pods/release.ts';
+import { removeOwnCgroup } from '../pods/release.ts';
 import type { Sandbox } from '../store/records.ts';
 import type { Call } from './call.ts';
 
@@ -81,6 +82,8 @@ export async function runPodSandbox(
   failpoint('run-pod-sandbox.ready');
   sandboxNames.setStep(sandbox.name, undefined);
   undo.commit();
+  context.events.sandbox('created', sandbox);
+  context.events.sandbox('started', sandbox);
   return { podSandboxId: sandbox.id };
 }
 
@@ -100,7 +103,8 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
     createdAtNs: nowNs(),
     runtimeHandler,
     namespaces: namespacesOf(config),
-    cgroupParent: given === '' ? `${ownCgroup}/${id}` : cgroupParentOf(given),
+    cgroupParent:
+      given === '' ? ownPodCgroup(context.cgroupDriver, id) : parentCgroup(context.cgroupDriver, given),
     ownsCgroupParent: given === '',
     ips: [],
     bootId: context.bootId,
@@ -128,18 +132,4 @@ function namespacesOf(config: PodSandboxConfig): Sandbox['namespaces'] {
     ipc: podOrNode('ipc', ipc),
     pid: pid === NamespaceMode.CONTAINER ? 'container' : podOrNode('pid', pid),
   };
-}
-
-/** @throws CriError for a parent of the other cgroup driver, which would end up in the wrong place */
-function cgroupParentOf(parent: string): string {
-  if (parent.endsWith('.slice')) {
-    throw new CriError(
-      'invalid-argument',
-      `linux.cgroup_parent ${JSON.stringify(parent)}: is of the systemd driver; this runtime uses cgroupfs, see RuntimeConfig`,
-    );
-  }
-  if (!parent.startsWith('/') || parent.split('/').includes('..')) {
-    throw new CriError('invalid-argument', `linux.cgroup_parent ${JSON.stringify(parent)}: must be absolute`);
-  }
-  return parent === '/' ? '' : parent.replace(/\/+$/, '');
 }

@@ -2,6 +2,6 @@ import { CgroupDriver, type RuntimeConfigRequest, type RuntimeConfigResponse } f
 import type { Handler } from './call.ts';
 
 /** RuntimeConfig: tells the kubelet which cgroup driver to use. */
-export const runtimeConfig: Handler<RuntimeConfigRequest, RuntimeConfigResponse> = () => ({
-  linux: { cgroupDriver: CgroupDriver.CGROUPFS },
+export const runtimeConfig: Handler<RuntimeConfigRequest, RuntimeConfigResponse> = ({ cgroupDriver }) => ({
+  linux: { cgroupDriver: cgroupDriver === 'systemd' ? CgroupDriver.SYSTEMD : CgroupDriver.CGROUPFS },
 });

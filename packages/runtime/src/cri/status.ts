@@ -58,6 +58,7 @@ function condition(type: string, problem: [reason: string, message: string] | un
 function verboseInfo(context: RuntimeContext): Record<string, string> {
   const network = context.networks.default;
   return {
+    daemon: JSON.stringify(context.self()),
     config: JSON.stringify(context.config),
     streaming: JSON.stringify({ url: context.streaming.origin, problem: context.streaming.problem }),
     pulls: JSON.stringify(context.pulls.list()),
@@ -67,6 +68,6 @@ function verboseInfo(context: RuntimeContext): Record<string, string> {
       problems: context.networks.errors.map((error) => error.message),
       calls: context.cni.callsUnderWay(),
     }),
-    cgroups: JSON.stringify({ version: context.cgroups.version, driver: 'cgroupfs' }),
+    cgroups: JSON.stringify({ version: context.cgroups.version, driver: context.cgroupDriver }),
   };
 }

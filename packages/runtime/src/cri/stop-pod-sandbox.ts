@@ -25,6 +25,7 @@ export const stopPodSandbox: Handler<StopPodSandboxRequest, StopPodSandboxRespon
 /** Not cut short by the client's deadline: a half-stopped pod is worth nothing (field case CNI-05). */
 export async function stopSandbox(context: RuntimeContext, sandbox: Sandbox): Promise<void> {
   await context.locks.run(sandbox.id, async () => {
+    const wasReady = sandbox.state === 'ready';
     context.store.sandboxes.update(sandbox, { state: 'notready' });
     const containers = context.store.containersOf(sandbox.id);
     await Promise.all(
@@ -33,6 +34,7 @@ export async function stopSandbox(context: RuntimeContext, sandbox: Sandbox): Pr
         context.locks.run(container.id, () => stopContainerProcess(context, container, 0)),
       ),
     );
+    if (wasReady) context.events.sandbox('stopped', sandbox);
     await releaseSandbox(context, sandbox, { signal: AbortSignal.timeout(releaseTimeoutMs) });
   });
 }

@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync } from 'node:fs';
-import { createCni } from '@amphipod/cni';
+import { createCni, type EndedCall } from '@amphipod/cni';
 import { type ImageStore, openImageStore } from '@amphipod/images';
 import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
 import { builtinPlugins } from '@amphipod/plugins';
@@ -8,20 +8,30 @@ import type { DaemonConfig } from '../config.ts';
 import type { RuntimeContext } from '../context.ts';
 import { serve } from '../cri/server.ts';
 import { CriError, errorText } from '../errors.ts';
+import { Events } from '../events.ts';
 import { failpoints, fileFailpoint, noFailpoint } from '../failpoint.ts';
 import { Pulls } from '../images/pulls.ts';
 import { createLog, type Log } from '../log.ts';
+import { cgroupDrivers, detectCgroupDriver, ownCgroup } from '../oci/cgroup-driver.ts';
 import { ExitDirectory } from '../oci/exits.ts';
 import { findProgram, type OciRuntimes } from '../oci/runtimes.ts';
+import { stopUnit } from '../oci/stop-unit.ts';
 import { Networks } from '../pods/networks.ts';
-import { ownCgroup } from '../pods/release.ts';
+import { CpuRates } from '../stats/cpu-rates.ts';
+import { metricSet } from '../stats/metrics/pod-metrics.ts';
+import { WritableLayers } from '../stats/writable-layers.ts';
 import { KeyedMutex } from '../store/keyed-mutex.ts';
 import { NameRegistry } from '../store/names.ts';
 import { Store } from '../store/store.ts';
 import { StreamingServer } from '../streaming/server.ts';
-import { type DaemonFlags, readDaemonConfig } from './config.ts';
+import { type Step, Telemetry } from '../telemetry/telemetry.ts';
+import { runtimeVersion } from '../version.ts';
+import type { DaemonFlags } from './config/read-config.ts';
+import { notifySystemd } from './notify-systemd.ts';
+import { observeCalls } from './observe-calls.ts';
 import { untilSignal, warmThreadPool } from './process.ts';
 import { recover } from './recover.ts';
+import { LiveConfig, reloadAtHangup } from './reload.ts';
 import { findRuntimes } from './runtimes.ts';
 import { servePlugins } from './serve-plugins.ts';
 import { watchExits } from './watch-exits.ts';
@@ -33,7 +43,7 @@ export async function up({ 'list-failpoints': listFailpoints, ...flags }: Daemon
     return 0;
   }
   try {
-    await runDaemon(readDaemonConfig(flags));
+    await runDaemon(new LiveConfig(flags));
     return 0;
   } catch (error) {
     process.stderr.write(`amphipod: up: ${errorText(error)}\n`);
@@ -41,9 +51,15 @@ export async function up({ 'list-failpoints': listFailpoints, ...flags }: Daemon
   }
 }
 
-async function runDaemon(config: DaemonConfig): Promise<void> {
+async function runDaemon(live: LiveConfig): Promise<void> {
+  const { config } = live;
+  const startedAt = new Date().toISOString();
   await warmThreadPool();
-  const log = createLog(config.logLevel, (line) => process.stderr.write(line));
+  const log = createLog({
+    level: config.logLevel,
+    format: config.logFormat,
+    write: (line) => process.stderr.write(line),
+  });
 
   mkdirSync(config.root, { recursive: true, mode: 0o711 });
   mkdirSync(config.state, { recursive: true, mode: 0o711 });
@@ -51,10 +67,27 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
   using store = new Store(`${config.root}/amphipod.db`);
   await using images = await openImages(config);
   using exits = new ExitDirectory(`${config.state}/exits`);
+  const telemetry = new Telemetry();
   const plugins = builtinPlugins();
+  const cni = createCni({
+    pluginDirs: config.cniBinDir,
+    cacheDir: config.cniCacheDir,
+    timeoutMs: config.cniTimeoutMs,
+    cleanupTimeoutMs: config.cniTimeoutMs,
+    onWarning: (message) => log.warn(message),
+    onPluginStderr: (plugin, text) => log.debug('plugin says', { plugin, text }),
+    onCall: (call) => telemetry.workDone(pluginStep(call)),
+    inProcess: plugins,
+  });
   // The exit codes of commands that the OCI runtime started for Exec come to the daemon (docs/adr/0015).
   using _subreaper = becomeSubreaper();
   await using streaming = await startStreaming(config, log);
+  const cgroups = detectCgroups();
+  const cgroupDriver = cgroupDrivers.find((driver) => driver === config.cgroupDriver) ?? detectCgroupDriver();
+  using layers = new WritableLayers((container, error) =>
+    log.warn('measure writable layer', { container, error: errorText(error) }),
+  );
+  const strike = config.failpoints ? fileFailpoint(`${config.state}/failpoint`) : noFailpoint;
   const context: RuntimeContext = {
     config,
     log,
@@ -66,30 +99,58 @@ async function runDaemon(config: DaemonConfig): Promise<void> {
     containerNames: new NameRegistry('container'),
     locks: new KeyedMutex(),
     pulls: new Pulls(),
-    cni: createCni({
-      pluginDirs: config.cniBinDir,
-      cacheDir: config.cniCacheDir,
-      timeoutMs: config.cniTimeoutMs,
-      cleanupTimeoutMs: config.cniTimeoutMs,
-      onWarning: (message) => log.warn(message),
-      onPluginStderr: (plugin, text) => log.debug('plugin says', { plugin, text }),
-      inProcess: plugins,
-    }),
+    cni,
     networks: new Networks(config.cniConfDir),
     ...findPrograms(config),
-    cgroups: detectCgroups(),
-    failpoint: config.failpoints ? fileFailpoint(`${config.state}/failpoint`) : noFailpoint,
+    cgroups,
+    cgroupDriver,
+    events: new Events(),
+    cpuRates: new CpuRates(),
+    layers,
+    metrics: metricSet(cgroups),
+    telemetry,
+    failpoint(step) {
+      telemetry.stepDone(step);
+      strike(step);
+    },
+    self: () => ({
+      pid: process.pid,
+      startedAt,
+      version: runtimeVersion,
+      configFiles: live.files,
+      lastReload: live.lastReload,
+    }),
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
   };
+  await using _observers = await observeCalls(context);
   await recover(context);
   using _watch = watchExits(context);
   await using _plugins = await servePlugins(context, plugins);
-  const server = await serve(context, config.socket);
-  log.info('ready', { socket: config.socket, runtime: context.runtimes.default.name, pid: process.pid });
+  const server = await serve(context, config);
+  using _reload = reloadAtHangup(live, log);
+  log.info('ready', {
+    socket: config.socket,
+    runtime: context.runtimes.default.name,
+    cgroupDriver,
+    pid: process.pid,
+  });
+  notifySystemd(log);
   await untilSignal();
   log.info('stopping; pods live on');
+  context.events.end();
   await stopServing(server);
-  if (store.sandboxes.list().length === 0) cgroupRemoveEmpty(context.cgroups, ownCgroup);
+  if (store.sandboxes.list().length === 0) await removeOwnParent(context);
+}
+
+/** Nobody needs the parent of the pods without a cgroup_parent while there is none. */
+async function removeOwnParent({ cgroups, cgroupDriver }: RuntimeContext): Promise<void> {
+  const parent = ownCgroup(cgroupDriver);
+  if (cgroupDriver === 'systemd') await stopUnit(parent.slice(1));
+  cgroupRemoveEmpty(cgroups, parent);
+}
+
+function pluginStep({ plugin, command, startMs, endMs, error }: EndedCall): Step {
+  return { name: `cni ${plugin} ${command}`, startMs, endMs, ...(error && { error: error.message }) };
 }
 
 function openImages(config: DaemonConfig): Promise<ImageStore> {
@@ -97,7 +158,10 @@ function openImages(config: DaemonConfig): Promise<ImageStore> {
   return openImageStore({
     root: `${config.root}/images`,
     registries: {
-      plainHttp: config.insecureRegistries,
+      // Asked for each pull: a reload may have changed it.
+      get plainHttp() {
+        return config.insecureRegistries;
+      },
       ...(certsDir !== '' && { certsDir }),
       ...(authFile !== '' && { authFile }),
     },

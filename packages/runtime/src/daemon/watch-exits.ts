@@ -35,4 +35,5 @@ function initEnded(context: RuntimeContext, sandbox: Sandbox): void {
   if (sandbox.state !== 'ready') return;
   context.log.warn('sandbox init ended', { sandbox: sandbox.id });
   context.store.sandboxes.update(sandbox, { state: 'notready' });
+  context.events.sandbox('stopped', sandbox);
 }

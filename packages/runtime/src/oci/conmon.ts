@@ -33,6 +33,8 @@ export interface ConmonOptions {
   terminal: boolean;
   stdin: boolean;
   stdinOnce: boolean;
+  /** The OCI runtime asks systemd for the container's cgroup. */
+  systemdCgroup: boolean;
 }
 
 /**
@@ -96,6 +98,7 @@ function conmonArguments(options: ConmonOptions): string[] {
     ...['--bundle', options.bundle, '--container-pidfile', options.pidFile],
     ...['--conmon-pidfile', options.conmonPidFile, '--exit-dir', options.exitDir],
     ...['--socket-dir-path', options.socketDir, '--full-attach', '--log-path', log, '--log-level', 'error'],
+    ...(options.systemdCgroup ? ['--systemd-cgroup'] : []),
     ...(options.terminal ? ['--terminal'] : []),
     ...(options.stdin ? ['--stdin'] : []),
     ...(options.stdin && !options.stdinOnce ? ['--leave-stdin-open'] : []),

@@ -1,9 +1,8 @@
-import { spawn } from 'node:child_process';
 import { closeSync, constants, openSync, readSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findProcess, isCode } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
-import { runtimeMessage } from './conmon.ts';
+import { runRuntime } from './run-runtime.ts';
 import type { OciRuntime } from './runtimes.ts';
 
 /**
@@ -45,22 +44,4 @@ function hasByte(fd: number): boolean {
     if (isCode(error, 'EAGAIN')) return false;
     throw error;
   }
-}
-
-/** Runs the OCI runtime with `args` to its end. @throws CriError failed-precondition with its error text */
-async function runRuntime(runtime: OciRuntime, args: string[]): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<number | null>();
-  const child = spawn(runtime.path, ['--root', runtime.root, ...args], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  let stderr = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text;
-  });
-  child.once('error', (cause) => reject(new CriError('internal', `run ${runtime.path}`, { cause })));
-  child.once('close', resolve);
-  const code = await promise;
-  if (code === 0) return;
-  const reason = runtimeMessage(stderr) || `exit ${code}`;
-  throw new CriError('failed-precondition', `${args[0]} with ${runtime.name}: ${reason}`);
 }

@@ -2,6 +2,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { findProcess, signalProcess } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
+import { leafCgroup, ociCgroupsPath, scopeAnnotations } from '../oci/cgroup-driver.ts';
 import { cleanUpContainer } from '../oci/cleanup.ts';
 import { createUnderConmon, killMonitor } from '../oci/conmon.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
@@ -40,6 +41,7 @@ export async function startSandboxInit(context: RuntimeContext, sandbox: Sandbox
     terminal: false,
     stdin: false,
     stdinOnce: false,
+    systemdCgroup: context.cgroupDriver === 'systemd',
   });
   await startCreated(runtime, id, pid);
   const init = findProcess(pid);
@@ -60,7 +62,7 @@ export async function stopSandboxInit(context: RuntimeContext, sandbox: Sandbox)
   else signalProcess(sandbox.init, 'SIGKILL');
   await cleanUpContainer(runtimeFor(context.runtimes, sandbox.runtimeHandler), id, {
     cgroups: context.cgroups,
-    cgroupPath: `${sandbox.cgroupParent}/${id}`,
+    cgroupPath: leafCgroup(context.cgroupDriver, sandbox.cgroupParent, id),
   });
   context.exits.forget(id);
   rmSync(paths.init, { recursive: true, force: true });
@@ -87,6 +89,7 @@ function initSpec(context: RuntimeContext, sandbox: Sandbox): OciSpec {
       { destination: '/init', source: context.programs.init, options: ['bind', 'ro', 'nosuid', 'nodev'] },
       { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
     ],
+    annotations: scopeAnnotations(context.cgroupDriver),
     linux: {
       namespaces: [
         { type: 'pid' },
@@ -99,7 +102,10 @@ function initSpec(context: RuntimeContext, sandbox: Sandbox): OciSpec {
             ]
           : []),
       ],
-      cgroupsPath: `${sandbox.cgroupParent}/${initId(sandbox.id)}`,
+      cgroupsPath: ociCgroupsPath(
+        context.cgroupDriver,
+        leafCgroup(context.cgroupDriver, sandbox.cgroupParent, initId(sandbox.id)),
+      ),
       resources: { devices: [{ allow: false, access: 'rwm' }], cpu: { shares: 2 } },
       maskedPaths: ['/proc/acpi', '/proc/kcore', '/proc/keys', '/proc/timer_list', '/sys/firmware'],
       readonlyPaths: ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],

@@ -1,5 +1,6 @@
 import { cgroupRemove } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
+import { stopUnit } from '../oci/stop-unit.ts';
 import type { Sandbox } from '../store/records.ts';
 import { removeSandboxFiles } from './files.ts';
 import { stopSandboxInit } from './init.ts';
@@ -36,10 +37,12 @@ export async function releaseSandbox(
   if (failures.length > 0) throw new AggregateError(failures, `release sandbox ${sandbox.id}`);
 }
 
-/** Parent of the cgroups of pods for which no cgroup_parent was given. */
-export const ownCgroup = '/amphipod';
-
 /** The pod's cgroup is removed only where we made it; the kubelet's parents are the kubelet's. */
-export function removeOwnCgroup(context: RuntimeContext, sandbox: Sandbox): void {
-  if (sandbox.ownsCgroupParent) cgroupRemove(context.cgroups, sandbox.cgroupParent);
+export async function removeOwnCgroup(context: RuntimeContext, sandbox: Sandbox): Promise<void> {
+  if (!sandbox.ownsCgroupParent) return;
+  context.cpuRates.forget(sandbox.cgroupParent);
+  // systemd made the slice for the first scope in it, and would keep it for ever.
+  if (context.cgroupDriver === 'systemd')
+    await stopUnit(sandbox.cgroupParent.slice(sandbox.cgroupParent.lastIndexOf('/') + 1));
+  cgroupRemove(context.cgroups, sandbox.cgroupParent);
 }

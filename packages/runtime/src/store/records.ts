@@ -59,7 +59,10 @@ export interface ContainerRecord {
   /** What the user wrote: name with tag or digest. */
   imageName: string;
   runtimeHandler: string;
+  /** Absolute path below the cgroup file systems. */
   cgroupPath: string;
+  /** Base64 of the LinuxContainerResources in force where UpdateContainerResources changed those of the configuration. */
+  updatedResources?: string | undefined;
   /** Absolute, or empty when no log was asked for. */
   logPath: string;
   stopSignal: string;

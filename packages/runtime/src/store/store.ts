@@ -25,12 +25,14 @@ export class Store implements Disposable {
     this.#database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=5000;');
     this.#database.exec(schema);
     this.sandboxes = new Table(this.#database, 'sandboxes', PodSandboxConfig);
-    this.containers = new Table(this.#database, 'containers', ContainerConfig);
+    this.containers = new Table(this.#database, 'containers', ContainerConfig, {
+      parentOf: ({ sandboxId }) => sandboxId,
+    });
   }
 
   /** Containers of one sandbox, oldest first. */
   containersOf(sandboxId: string): Container[] {
-    return this.containers.list().filter((container) => container.sandboxId === sandboxId);
+    return this.containers.childrenOf(sandboxId);
   }
 
   [Symbol.dispose](): void {
@@ -41,19 +43,30 @@ export class Store implements Disposable {
 /** One kind of record. Reads come from memory; each write is in the database before it returns. */
 export class Table<Config, Row extends { id: string; name: string; readonly config: Config }> {
   readonly #rows = new Map<string, Row>();
+  readonly #parentOf: (row: Row) => string;
+  readonly #children = new Map<string, Set<Row>>();
+  readonly #revisions = new WeakMap<Row, number>();
+  #revision = 0;
   readonly #codec: Codec<Config>;
   readonly #insert: StatementSync;
   readonly #update: StatementSync;
   readonly #delete: StatementSync;
 
-  constructor(database: DatabaseSync, table: 'sandboxes' | 'containers', codec: Codec<Config>) {
+  /** @param parentOf what {@link childrenOf} goes by */
+  constructor(
+    database: DatabaseSync,
+    table: 'sandboxes' | 'containers',
+    codec: Codec<Config>,
+    { parentOf = () => '' }: { parentOf?: (row: Row) => string } = {},
+  ) {
     this.#codec = codec;
+    this.#parentOf = parentOf;
     this.#insert = database.prepare(`INSERT INTO ${table} (id, name, config, record) VALUES (?, ?, ?, ?)`);
     this.#update = database.prepare(`UPDATE ${table} SET record = ? WHERE id = ?`);
     this.#delete = database.prepare(`DELETE FROM ${table} WHERE id = ?`);
     for (const row of database.prepare(`SELECT config, record FROM ${table} ORDER BY rowid`).iterate()) {
       const record = parseRecord(row.record as string) as Row;
-      this.#rows.set(record.id, { ...record, config: codec.decode(row.config as Uint8Array) });
+      this.#keep({ ...record, config: codec.decode(row.config as Uint8Array) });
     }
   }
 
@@ -85,19 +98,53 @@ export class Table<Config, Row extends { id: string; name: string; readonly conf
   add(row: Row): void {
     const { config, ...record } = row;
     this.#insert.run(row.id, row.name, this.#codec.encode(config).finish(), formatRecord(record));
+    this.#keep(row);
+  }
+
+  /** Rows of one parent, oldest first. */
+  childrenOf(parentId: string): Row[] {
+    return [...(this.#children.get(parentId) ?? [])];
+  }
+
+  /** Rises with every change of any row: what was made of the rows is up to date while this stays the same. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** The same for one row. */
+  revisionOf(row: Row): number {
+    return this.#revisions.get(row) ?? 0;
+  }
+
+  #keep(row: Row): void {
     this.#rows.set(row.id, row);
+    const parentId = this.#parentOf(row);
+    const siblings = this.#children.get(parentId) ?? new Set();
+    this.#children.set(parentId, siblings.add(row));
+    this.#changed(row);
+  }
+
+  #changed(row: Row): void {
+    this.#revisions.set(row, ++this.#revision);
   }
 
   /** Changes fields of a row in place and saves it. */
   update(row: Row, changes: Partial<Omit<Row, 'id' | 'name' | 'config'>>): void {
     Object.assign(row, changes);
     const { config: _, ...record } = row;
+    this.#changed(row);
     this.#update.run(formatRecord(record), row.id);
   }
 
   remove(id: string): void {
     this.#delete.run(id);
+    const row = this.#rows.get(id);
+    if (row === undefined) return;
     this.#rows.delete(id);
+    this.#changed(row);
+    const siblings = this.#children.get(this.#parentOf(row));
+    siblings?.delete(row);
+    if (siblings?.size === 0) this.#children.delete(this.#parentOf(row));
   }
 }
 

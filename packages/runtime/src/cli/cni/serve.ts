@@ -21,7 +21,7 @@ in its own network and mount namespaces only. Ends on SIGTERM and Ctrl-C, after 
 Example:
   amphipod cni serve`,
   async run(_operands, options, { stderr }) {
-    const log = createLog('info', (line) => stderr.write(line));
+    const log = createLog({ level: 'info', write: (line) => stderr.write(line) });
     await warmThreadPool();
     try {
       await using server = await createPluginServer({

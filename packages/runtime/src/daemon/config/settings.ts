@@ -1,0 +1,203 @@
+import type { DaemonConfig } from '../../config.ts';
+import { logFormats, logLevels } from '../../log.ts';
+import { cgroupDrivers } from '../../oci/cgroup-driver.ts';
+
+type Field = keyof DaemonConfig;
+
+/** One key of the configuration file. */
+export interface Setting<Value = unknown> {
+  default: Value;
+  /** What stands for the value in `--help`: `DIR`. Undefined: a flag without a value. */
+  placeholder?: string;
+  help: string;
+  /** Why a value of the right type is none; undefined when it is fine. */
+  refuse?: (value: Value) => string | undefined;
+  /** A running daemon takes it up with SIGHUP. */
+  isReloadable?: true;
+  /** A table, which no flag can hold. */
+  isFileOnly?: true;
+  /** For the project's own tests: not in the file that `config default` prints. */
+  isInternal?: true;
+}
+
+const absolutePath = (value: string) => (value.startsWith('/') ? undefined : 'must be an absolute path');
+const absolutePathOrEmpty = (value: string) =>
+  value === '' || value.startsWith('/') ? undefined : 'must be an absolute path, or empty for none';
+const oneOf = (names: readonly string[]) => (value: string) =>
+  names.includes(value) ? undefined : `must be one of ${names.join(', ')}`;
+const isInteger = (value: number, from: number, to: number) =>
+  Number.isInteger(value) && value >= from && value <= to;
+
+/** Every setting of the daemon, in the order of the documentation. The key in the file is the name with underscores. */
+export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
+  root: {
+    default: '/var/lib/amphipod',
+    placeholder: 'DIR',
+    help: 'database, images, writable layers',
+    refuse: absolutePath,
+  },
+  state: {
+    default: '/run/amphipod',
+    placeholder: 'DIR',
+    help: 'what ends with the boot: namespaces, mounts, bundles; best on a tmpfs',
+    refuse: absolutePath,
+  },
+  socket: {
+    default: '/run/amphipod/amphipod.sock',
+    placeholder: 'PATH',
+    help: 'where CRI is served',
+    refuse: absolutePath,
+  },
+  socketMode: {
+    default: '0660',
+    placeholder: 'MODE',
+    help: 'permissions of the socket, octal; who may open it is root on this machine',
+    refuse: (value) =>
+      /^0?[0-7]{3}$/.test(value) ? undefined : 'must be three octal digits, such as "0660"',
+  },
+  socketGroup: {
+    default: '',
+    placeholder: 'GROUP',
+    help: 'group of the socket, by name or number; empty: root',
+  },
+  cniConfDir: {
+    default: '/etc/cni/net.d',
+    placeholder: 'DIR',
+    help: 'network configuration: the first valid .conflist, .conf or .json by name is the network of new pods',
+    refuse: absolutePath,
+  },
+  cniBinDir: {
+    // The reader puts the directory of this installation behind it.
+    default: ['/opt/cni/bin'],
+    placeholder: 'DIR[,DIR]',
+    help: 'where plugins are looked for, in this order; then our own where the setting is left alone',
+  },
+  cniCacheDir: {
+    default: '/var/lib/cni',
+    placeholder: 'DIR',
+    help: "results of plugins, in libcni's format",
+    refuse: absolutePath,
+  },
+  cniTimeoutMs: {
+    default: 60_000,
+    placeholder: 'MS',
+    help: 'how long one call of a plugin may take, milliseconds; then it and its children are killed',
+    refuse: (value) =>
+      isInteger(value, 1, Number.MAX_SAFE_INTEGER) ? undefined : 'must be a number of milliseconds above 0',
+  },
+  runtime: {
+    default: '',
+    placeholder: 'NAME',
+    help: 'OCI runtime behind the empty runtime handler; empty: crun or runc, whichever works',
+  },
+  cgroupDriver: {
+    default: '',
+    placeholder: 'NAME',
+    help: 'cgroupfs or systemd; empty: systemd where it runs',
+    refuse: (value) =>
+      value === '' || (cgroupDrivers as readonly string[]).includes(value)
+        ? undefined
+        : `must be one of ${cgroupDrivers.join(', ')}, or empty for what this machine uses`,
+  },
+  seccompProfile: {
+    default: '/usr/share/containers/seccomp.json',
+    placeholder: 'FILE',
+    help: 'what RuntimeDefault means',
+    isReloadable: true,
+  },
+  streamAddress: {
+    default: '127.0.0.1',
+    placeholder: 'ADDRESS',
+    help: 'where exec, attach and port-forward are served',
+  },
+  streamPort: {
+    default: 0,
+    placeholder: 'PORT',
+    help: 'and on which port; 0: any free one',
+    refuse: (value) =>
+      isInteger(value, 0, 65_535) ? undefined : 'must be a port number, or 0 for any free one',
+  },
+  streamTlsCert: {
+    default: '',
+    placeholder: 'FILE',
+    help: 'serve them over TLS: certificate, PEM; needs stream_tls_key',
+  },
+  streamTlsKey: { default: '', placeholder: 'FILE', help: 'and its key' },
+  insecureRegistries: {
+    default: [],
+    placeholder: 'HOST[,HOST]',
+    help: 'registries reached over plain HTTP, HOST[:PORT]; loopback ones are anyway',
+    isReloadable: true,
+  },
+  registryConfigDir: {
+    default: '/etc/containerd/certs.d',
+    placeholder: 'DIR',
+    help: "mirrors, certificates and credentials: a hosts.toml for each registry, in containerd's form; empty: none",
+    refuse: absolutePathOrEmpty,
+  },
+  registryAuthFile: {
+    default: '',
+    placeholder: 'FILE',
+    help: "credentials: docker's config.json or containers' auth.json; empty: none",
+    refuse: absolutePathOrEmpty,
+  },
+  signaturePolicy: {
+    default: '',
+    placeholder: 'FILE',
+    help: 'policy.json that says which images need a signature; empty: none do',
+    refuse: absolutePathOrEmpty,
+  },
+  metricsAddress: {
+    default: '',
+    placeholder: 'ADDRESS:PORT',
+    help: 'serve Prometheus metrics there, at /metrics; empty: not at all',
+    refuse: (value) =>
+      value === '' || /^(\[[0-9a-fA-F:]+\]|[^:[\]]+):\d{1,5}$/.test(value)
+        ? undefined
+        : 'must be ADDRESS:PORT, an IPv6 address in brackets',
+  },
+  otlpEndpoint: {
+    default: '',
+    placeholder: 'URL',
+    help: 'send OpenTelemetry traces there by OTLP over HTTP, such as "http://127.0.0.1:4318"; empty: nowhere',
+    refuse: (value) =>
+      value === '' || /^https?:$/.test(URL.parse(value)?.protocol ?? '')
+        ? undefined
+        : 'must be a URL of http or https',
+  },
+  logLevel: {
+    default: 'info',
+    placeholder: 'LEVEL',
+    help: `how much is logged, on standard error: ${logLevels.join(', ')}`,
+    refuse: oneOf(logLevels),
+    isReloadable: true,
+  },
+  logFormat: {
+    default: 'json',
+    placeholder: 'FORMAT',
+    help: 'json: an object for each line; text: for people',
+    refuse: oneOf(logFormats),
+  },
+  failpoints: {
+    default: false,
+    help: 'let a file in the state directory make a named step fail; for tests',
+    isInternal: true,
+  },
+};
+
+export const fields = Object.keys(settings) as Field[];
+
+/** `cniConfDir` is `cni_conf_dir` in a file and `--cni-conf-dir` on the command line. */
+export function keyOf(field: Field): string {
+  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+export function flagOf(field: Field): string {
+  return keyOf(field).replaceAll('_', '-');
+}
+
+const byKey = new Map(fields.map((field) => [keyOf(field), field]));
+
+export function fieldOf(key: string): Field | undefined {
+  return byKey.get(key);
+}
