@@ -29,6 +29,7 @@ const mirrorAttempts = 2;
 
 /** A repository at its registry and the registry's mirrors, as a source of manifests, blobs and signatures. */
 export class RegistrySource implements BlobSource, SignatureSource {
+  readonly queue: string;
   readonly #reference: Reference;
   readonly #clients: { client: RegistryClient; retries: RetryPolicy; can: Capability[] }[];
   /** Manifests that have been fetched on the way to the image. */
@@ -37,6 +38,7 @@ export class RegistrySource implements BlobSource, SignatureSource {
   /** @throws ImageError invalid-registry-config for a bad hosts.toml */
   constructor({ reference, auth, registries, connections, retries }: SourceOptions) {
     const { registry, repository } = reference;
+    this.queue = registry;
     this.#reference = reference;
     const hosts = hostsOf(registry, registries);
     this.#clients = hosts.map((host, i) => {
