@@ -11,16 +11,19 @@ import { after, before, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { parseReference } from '@amphipod/images';
-import { choosePlatform, parseConfig, parseManifest } from '../../../packages/images/src/manifest.ts';
-import { parseAuthFile } from '../../../packages/images/src/registry/auth-file.ts';
-import { parseChallenges } from '../../../packages/images/src/registry/challenge.ts';
-import { noCredentials } from '../../../packages/images/src/registry/credentials.ts';
-import { downloadBlob } from '../../../packages/images/src/registry/download-blob.ts';
-import { parseHostsToml } from '../../../packages/images/src/registry/hosts-toml.ts';
-import { HttpConnections } from '../../../packages/images/src/registry/http-exchange.ts';
-import { RegistryClient } from '../../../packages/images/src/registry/registry-client.ts';
-import { parseSignaturePolicy } from '../../../packages/images/src/signatures/policy.ts';
-import { requirementsForImage } from '../../../packages/images/src/signatures/policy-scope.ts';
+import {
+  choosePlatform,
+  downloadBlob,
+  HttpConnections,
+  parseAuthFile,
+  parseChallenges,
+  parseConfig,
+  parseHostsToml,
+  parseManifest,
+  parseSignaturePolicy,
+  RegistryClient,
+  requirementsForImage,
+} from '@amphipod/images/testing';
 import { fuzz, mistakeIn } from './harness.ts';
 import { type Json, mutate, textOf } from './mutate.ts';
 import { mutateText } from './mutate-text.ts';
@@ -171,7 +174,7 @@ fuzz('HTTP answers', 0.01, async (random, note) => {
     registry: 'registry.example',
     repository: 't',
     findCredentials: async () =>
-      random.chance(0.5) ? noCredentials : { kind: 'basic', username: 'u', password: 'p' },
+      random.chance(0.5) ? { kind: 'none' } : { kind: 'basic', username: 'u', password: 'p' },
     otherServers: () => ({}),
     connections,
     retries,
