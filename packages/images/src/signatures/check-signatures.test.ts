@@ -197,7 +197,7 @@ test('without a signature, and with such as do not count, the error says what wa
     ],
     [
       new FakeSource().refer(index, 'application/vnd.dev.sigstore.bundle.v0.3+json'),
-      /a signature of type application\/vnd\.dev\.sigstore\.bundle\.v0\.3\+json is not supported/,
+      /a signature of type "application\/vnd\.dev\.sigstore\.bundle\.v0\.3\+json" is not supported/,
     ],
     [new FakeSource().put([]), /: it is not signed \(/],
   ];

@@ -48,7 +48,7 @@ export async function fetchSignatures(
       const manifest = await orNothing(() => source.getManifest(entry.digest, signal));
       if (manifest !== undefined) await collect(source, { manifest, found }, signal);
     } else if (/sigstore\.bundle|dev\.cosign/.test(entry.artifactType)) {
-      found.passedOver.push(`a signature of type ${entry.artifactType} is not supported`);
+      found.passedOver.push(`a signature of type ${JSON.stringify(entry.artifactType)} is not supported`);
     }
   }
   return found;
