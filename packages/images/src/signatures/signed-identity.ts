@@ -1,5 +1,5 @@
 import { formatReference, parseReference, type Reference } from '../reference.ts';
-import { objectOf, type Wrong } from './policy.ts';
+import { objectOf, type Wrong } from './policy-value.ts';
 
 /** Which name a signature must carry for an image (containers-policy.json(5), `signedIdentity`). */
 export type SignedIdentity =
