@@ -45,6 +45,8 @@ for (const subject of subjects) {
         const ms = performance.now() - start;
         assert.ok(ms >= 900 && ms < 5000, `${ms} ms`);
         assert.equal(`${(await exec(containerId, 'ps | grep "[s]leep 4321"; true')).stdout}`, '');
+        // pgrep counts zombies too.
+        assert.equal(`${(await exec(containerId, 'ps -o stat,comm | grep "^Z"; true')).stdout}`, '');
       });
     });
 

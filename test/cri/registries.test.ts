@@ -6,6 +6,7 @@ import { run } from './support/program.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 import { type Registry, startRegistry } from './support/registry.ts';
 import { buildBusyboxImage, type TestImage } from './support/test-images.ts';
+import { eventually } from './support/wait.ts';
 
 const accept = [{ type: 'insecureAcceptAnything' }];
 
@@ -13,12 +14,8 @@ describe('the daemon reaches registries and checks signatures as its settings sa
   const fixture = useServer('amphipod', (dir) => {
     mkdirSync(`${dir}/certs.d/images.example`, { recursive: true });
     writePolicy(dir, {});
-    return {
-      flags: [
-        ...['--registry-config-dir', `${dir}/certs.d`, '--registry-auth-file', `${dir}/auth.json`],
-        ...['--signature-policy', `${dir}/policy.json`],
-      ],
-    };
+    writeSettings(dir, {});
+    return { flags: ['--config', `${dir}/config.toml`] };
   });
   let registry: Registry;
   let image: TestImage;
@@ -85,6 +82,28 @@ describe('the daemon reaches registries and checks signatures as its settings sa
     assert.deepEqual(found?.repoTags, ['images.example/app:v1']);
   });
 
+  test('a reload takes up another policy and another directory', async () => {
+    const dir = fixture.server.dir;
+    const name = 'images.example/app:v1';
+    await fixture.cri.removeImage({ image: { image: name } });
+    mkdirSync(`${dir}/other/images.example`, { recursive: true });
+    writeFileSync(`${dir}/other/images.example/hosts.toml`, 'mistake = 1');
+    writeFileSync(`${dir}/strict.json`, '{"default": [{"type": "reject"}]}');
+    const reload = async (changed: object, expected: RegExp) => {
+      writeSettings(dir, changed);
+      process.kill(fixture.server.program().pid, 'SIGHUP');
+      await eventually(`a pull that says ${expected}`, () =>
+        pull(name).then(
+          () => expected.test('pulled'),
+          (error: { details?: string }) => expected.test(error.details ?? ''),
+        ),
+      );
+    };
+    await reload({ signature_policy: `${dir}/strict.json` }, /strict\.json, default\)$/);
+    await reload({ registry_config_dir: `${dir}/other` }, /mistake = 1: no such key/);
+    await reload({}, /^pulled$/);
+  });
+
   test('a policy that cannot be read keeps the daemon from starting, with file, key and value', async () => {
     await fixture.server.kill('SIGTERM');
     writeFileSync(`${fixture.server.dir}/policy.json`, '{"default": [{"type": "accept"}]}');
@@ -96,6 +115,17 @@ describe('the daemon reaches registries and checks signatures as its settings sa
     await fixture.server.start();
   });
 });
+
+function writeSettings(dir: string, changed: object): void {
+  const settings = {
+    registry_config_dir: `${dir}/certs.d`,
+    registry_auth_file: `${dir}/auth.json`,
+    signature_policy: `${dir}/policy.json`,
+    ...changed,
+  };
+  const lines = Object.entries(settings).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`);
+  writeFileSync(`${dir}/config.toml`, lines.join(''));
+}
 
 /** Everything is rejected but what is given, and archives unless there is another list for them. */
 function writePolicy(dir: string, docker: object, archives: object[] = accept): void {

@@ -27,6 +27,8 @@ import { eventually } from './support/wait.ts';
 
 const program = findCrictl();
 const MiB = 1 << 20;
+/** AMPHIPOD_TEST_EXECS=1000 */
+const execs = Number(process.env.AMPHIPOD_TEST_EXECS ?? 40);
 
 describe('what sessions leave behind', { skip: lacksCrictl }, () => {
   const fixture = useServer('amphipod');
@@ -57,6 +59,28 @@ describe('what sessions leave behind', { skip: lacksCrictl }, () => {
           assert.deepEqual(rest().children, before.children);
           return rest().descriptors <= before.descriptors + 1;
         });
+      });
+    });
+
+    test(`${transport}: ${execs} commands in a row leave no descriptor, process or memory`, async () => {
+      await withContainer(fixture, {}, async (id) => {
+        const run = async (count: number) => {
+          for (let i = 0; i < count; i++) {
+            const { stdout } = await exec(transport, ['-i', id, 'cat'], { input: 'text' }).result;
+            assert.equal(`${stdout}`, 'text');
+          }
+        };
+        await run(Math.min(100, execs));
+        await eventually('no zombie', () => !childrenOf(daemon()).includes('Z'));
+        const before = { descriptors: descriptorsOf(daemon()).length, memory: residentBytes(daemon()) };
+        const children = childrenOf(daemon());
+        await run(execs);
+        await eventually('the state of before', () => {
+          assert.deepEqual(childrenOf(daemon()), children);
+          return descriptorsOf(daemon()).length <= before.descriptors + 1;
+        });
+        const more = (residentBytes(daemon()) - before.memory) / MiB;
+        assert.ok(more < 40, `${more} MiB more`);
       });
     });
 

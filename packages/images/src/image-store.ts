@@ -31,7 +31,7 @@ export interface ImageStoreOptions {
    * A policy.json as containers' tools have it (containers-policy.json(5)): what images must be signed with. Read again for
    * each pull. Default: everything is accepted.
    */
-  signaturePolicy?: string;
+  signaturePolicy?: string | undefined;
 }
 
 const maxThreads = 4;
@@ -92,7 +92,9 @@ class Store implements ImageStore {
       connections: this.#connections,
       registries: options.registries ?? {},
       ...(options.retries && { retries: options.retries }),
-      ...(options.signaturePolicy !== undefined && { signaturePolicy: options.signaturePolicy }),
+      get signaturePolicy() {
+        return options.signaturePolicy;
+      },
       pulls: new SharedTasks({ failsForAll: true }),
     };
     mkdirSync(`${root}/empty`, { recursive: true, mode: 0o755 });

@@ -22,7 +22,7 @@ export interface PullContext {
   registries: RegistryOptions;
   retries?: RetryPolicy;
   /** policy.json to check images against. */
-  signaturePolicy?: string;
+  signaturePolicy: string | undefined;
   /** Pulls that run, by what makes two of them the same. */
   pulls: SharedTasks<Image, LayerProgress>;
 }

@@ -25,16 +25,16 @@ export interface RegistryHost {
   credentials?: HostCredentials;
 }
 
-/** How registries are reached. */
+/** How registries are reached. Read again for each pull: a property may have a getter. */
 export interface RegistryOptions {
   /** Hosts to ask first, by registry as it stands in image names; `_default` for those that are not listed. */
   mirrors?: Record<string, RegistryHost[]>;
   /** Registries that speak plain HTTP, beside those on loopback addresses. */
   plainHttp?: string[];
   /** Directory with `REGISTRY/hosts.toml` files as containerd has them. Read again for each pull. */
-  certsDir?: string;
+  certsDir?: string | undefined;
   /** Docker's config.json or containers' auth.json. Read again for each login. */
-  authFile?: string;
+  authFile?: string | undefined;
   /** Has HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Default: this process's environment. */
   env?: NodeJS.ProcessEnv;
 }

@@ -153,19 +153,24 @@ function pluginStep({ plugin, command, startMs, endMs, error }: EndedCall): Step
   return { name: `cni ${plugin} ${command}`, startMs, endMs, ...(error && { error: error.message }) };
 }
 
+/** Settings are asked for at each pull: a reload may have changed them. */
 function openImages(config: DaemonConfig): Promise<ImageStore> {
-  const { registryConfigDir: certsDir, registryAuthFile: authFile, signaturePolicy } = config;
   return openImageStore({
     root: `${config.root}/images`,
     registries: {
-      // Asked for each pull: a reload may have changed it.
       get plainHttp() {
         return config.insecureRegistries;
       },
-      ...(certsDir !== '' && { certsDir }),
-      ...(authFile !== '' && { authFile }),
+      get certsDir() {
+        return config.registryConfigDir || undefined;
+      },
+      get authFile() {
+        return config.registryAuthFile || undefined;
+      },
     },
-    ...(signaturePolicy !== '' && { signaturePolicy }),
+    get signaturePolicy() {
+      return config.signaturePolicy || undefined;
+    },
   });
 }
 

@@ -13,6 +13,9 @@ import type { OciProcess } from './spec.ts';
  */
 const maxOutputBytes = 16 * 1024 * 1024 - 4096;
 
+/** How long the OCI runtime may take to end when its command has been killed. */
+const graceMs = 2000;
+
 /** What is left of {@link maxOutputBytes} for the streams of one command. */
 interface Budget {
   bytes: number;
@@ -47,12 +50,19 @@ export async function execSync(
   using files = new ExecFiles(directory, options.process);
   const child = startExec(runtime, files.args(runtime, containerId));
   let stopped: CriError | undefined;
+  let grace: NodeJS.Timeout | undefined;
+  const killRuntime = () => killQuietly(child.pid, 'SIGKILL');
   const stop = (reason: CriError) => {
     stopped ??= reason;
     const pid = files.pid();
-    // The command first: its children would be adopted by the container's init and live on.
-    if (pid !== undefined) for (const member of processTree(pid)) killQuietly(member, 'SIGKILL');
-    killQuietly(child.pid, 'SIGKILL');
+    if (pid === undefined) {
+      killRuntime();
+      return;
+    }
+    // With its children: the container's init would adopt them, and they would live on.
+    for (const member of processTree(pid)) killQuietly(member, 'SIGKILL');
+    // The runtime reaps the command and ends; without it, the command would be seen as a zombie for a second.
+    grace ??= setTimeout(killRuntime, graceMs);
   };
   const timer =
     timeoutMs > 0 &&
@@ -72,6 +82,7 @@ export async function execSync(
     return result;
   } finally {
     if (timer !== false) clearTimeout(timer);
+    clearTimeout(grace);
     signal.removeEventListener('abort', onAbort);
   }
 }

@@ -134,18 +134,21 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     placeholder: 'DIR',
     help: "mirrors, certificates and credentials: a hosts.toml for each registry, in containerd's form; empty: none",
     refuse: absolutePathOrEmpty,
+    isReloadable: true,
   },
   registryAuthFile: {
     default: '',
     placeholder: 'FILE',
     help: "credentials: docker's config.json or containers' auth.json; empty: none",
     refuse: absolutePathOrEmpty,
+    isReloadable: true,
   },
   signaturePolicy: {
     default: '',
     placeholder: 'FILE',
     help: 'policy.json that says which images need a signature; empty: none do',
     refuse: absolutePathOrEmpty,
+    isReloadable: true,
   },
   metricsAddress: {
     default: '',
