@@ -96,10 +96,6 @@ test('without a signature, and with such as do not count, the error says what wa
       }),
       new RegExp(`payload ${index} is missing`),
     ],
-    [
-      new FakeSource().refer(index, 'application/vnd.dev.sigstore.bundle.v0.3+json'),
-      /a signature of type "application\/vnd\.dev\.sigstore\.bundle\.v0\.3\+json" is not supported/,
-    ],
     [new FakeSource().put([]), /: it is not signed \(/],
   ];
   for (const [source, message] of cases)
@@ -155,6 +151,43 @@ test("cosign's names need matchRepository, and the error says so; with a tag in 
   await check(dir, [requirement], tagged, { name: `reg.example/team/app:9@${manifest}` });
   await assert.rejects(check(dir, [requirement], tagged, { name: 'reg.example/team/app:2' }), {
     message: /it is for "reg\.example\/team\/app:1", not for reg\.example\/team\/app:2/,
+  });
+});
+
+test('bundles of cosign 3 count by digest, where the policy takes signatures without a name', async (t) => {
+  const { privateKey: key, path, dir } = keyPair(t);
+  const requirement = { type: 'sigstoreSigned', keyPath: path, signedIdentity: { type: 'matchDigest' } };
+  await check(dir, [requirement], new FakeSource().signBundle({ key }));
+  await check(dir, [requirement], new FakeSource().signBundle({ key }).withoutReferrersApi());
+  await check(dir, [requirement], new FakeSource().sign([{ key, name: 'anything' }]));
+  const other = keyPair(t).privateKey;
+  const provenance = 'https://slsa.dev/provenance/v1';
+  const envelope = {
+    payload: 'e30=',
+    payloadType: 'application/vnd.in-toto+json',
+    signatures: [{ sig: 'AAAA' }],
+  };
+  const cases: [source: FakeSource, message: RegExp][] = [
+    [new FakeSource().signBundle({ key: other }), /a signature is not by /],
+    [new FakeSource().signBundle({ key, digest: index }), new RegExp(`is for ${index}, not for ${manifest}`)],
+    [
+      new FakeSource().signBundle({ key, predicateType: provenance }),
+      /a signed statement is of type "https:\/\/slsa\.dev\/provenance\/v1", which is no signature/,
+    ],
+    [new FakeSource().putBundle({ dsseEnvelope: envelope }), /a signature is not by /],
+    [
+      new FakeSource().putBundle({ dsseEnvelope: { ...envelope, payloadType: 'x' } }),
+      /payload is of type "x"/,
+    ],
+    [new FakeSource().putBundle({ dsseEnvelope: { ...envelope, payload: 1 } }), /its envelope is incomplete/],
+    [new FakeSource().putBundle({ messageSignature: {} }), /it holds no DSSE envelope/],
+  ];
+  for (const [source, message] of cases)
+    await assert.rejects(check(dir, [requirement], source), { code: 'signature-refused', message });
+  const named = { ...requirement, ...matchRepository };
+  await assert.rejects(check(dir, [named], new FakeSource().signBundle({ key })), {
+    code: 'signature-refused',
+    message: /it has no name, as cosign 3 makes them: "signedIdentity": \{"type": "matchDigest"\} accepts it/,
   });
 });
 

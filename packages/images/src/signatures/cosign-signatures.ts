@@ -1,5 +1,7 @@
 import { ImageError } from '../errors.ts';
+import { isDigest } from '../manifest.ts';
 import type { FetchedManifest } from '../registry/registry-client.ts';
+import { type CosignSignature, readBundle } from './sigstore-bundle.ts';
 
 /** Where signatures are fetched from: a repository at its registry and its mirrors. */
 export interface SignatureSource {
@@ -7,12 +9,6 @@ export interface SignatureSource {
   getManifest(reference: string, signal: AbortSignal): Promise<FetchedManifest>;
   getSmallBlob(descriptor: { digest: string }, signal: AbortSignal): Promise<Buffer>;
   getReferrers(digest: string, signal: AbortSignal): Promise<Buffer>;
-}
-
-/** A signature as it came, nothing of it trusted. */
-export interface CosignSignature {
-  payload: Buffer;
-  signature: Buffer;
 }
 
 export interface FoundSignatures {
@@ -23,12 +19,13 @@ export interface FoundSignatures {
 
 const payloadType = 'application/vnd.dev.cosign.simplesigning.v1+json';
 const artifactType = 'application/vnd.dev.cosign.artifact.sig.v1+json';
+const bundleType = /^application\/vnd\.dev\.sigstore\.bundle(?:\.v0\.[0-9]+)?\+json/;
 const signatureAnnotation = 'dev.cosignproject.cosign/signature';
 const maxSignatures = 100;
 
 /**
  * The signatures that cosign has put beside a manifest: at the tag `sha256-HEX.sig` (cosign's SIGNATURE_SPEC.md), and among
- * its OCI 1.1 referrers. @throws ImageError registry-unavailable, unauthorized, …
+ * its OCI 1.1 referrers, there also as sigstore bundles (cosign 3). @throws ImageError registry-unavailable, unauthorized, …
  */
 export async function fetchSignatures(
   source: SignatureSource,
@@ -44,12 +41,12 @@ export async function fetchSignatures(
     (await orNothing(() => source.getReferrers(digest, signal))) ??
     (await orNothing(() => source.getManifest(tag, signal)))?.bytes;
   for (const entry of referrersIn(referrers)) {
-    if (entry.artifactType === artifactType) {
-      const manifest = await orNothing(() => source.getManifest(entry.digest, signal));
-      if (manifest !== undefined) await collect(source, { manifest, found }, signal);
-    } else if (/sigstore\.bundle|dev\.cosign/.test(entry.artifactType)) {
-      found.passedOver.push(`a signature of type ${JSON.stringify(entry.artifactType)} is not supported`);
-    }
+    const isBundle = bundleType.test(entry.artifactType);
+    if (!isBundle && entry.artifactType !== artifactType) continue;
+    const manifest = await orNothing(() => source.getManifest(entry.digest, signal));
+    if (manifest === undefined) continue;
+    if (isBundle) await collectBundles(source, { manifest, found }, signal);
+    else await collect(source, { manifest, found }, signal);
   }
   return found;
 }
@@ -67,7 +64,7 @@ async function collect(
     }
     const { mediaType, digest, annotations } = layer as Record<string, unknown>;
     const text = (annotations as Record<string, unknown> | undefined)?.[signatureAnnotation];
-    if (mediaType !== payloadType || typeof digest !== 'string' || !/^sha256:[0-9a-f]{64}$/.test(digest)) {
+    if (mediaType !== payloadType || typeof digest !== 'string' || !isDigest(digest)) {
       found.passedOver.push(
         `a layer of type ${JSON.stringify(mediaType)} in ${manifest.digest} is no signature`,
       );
@@ -76,8 +73,27 @@ async function collect(
     } else {
       const payload = await orNothing(() => source.getSmallBlob({ digest }, signal));
       if (payload === undefined) found.passedOver.push(`payload ${digest} is missing`);
-      else found.signatures.push({ payload, signature: Buffer.from(text, 'base64') });
+      else {
+        const signature = Buffer.from(text, 'base64');
+        found.signatures.push({ form: 'simple signing', payload, signed: payload, signature });
+      }
     }
+  }
+}
+
+/** Reads the layers of a manifest that holds bundles. */
+async function collectBundles(
+  source: SignatureSource,
+  { manifest, found }: { manifest: FetchedManifest; found: FoundSignatures },
+  signal: AbortSignal,
+): Promise<void> {
+  for (const layer of listIn(manifest.bytes, 'layers').slice(0, maxSignatures)) {
+    const { digest } = layer as Record<string, unknown>;
+    if (typeof digest !== 'string' || !isDigest(digest)) continue;
+    const bytes = await orNothing(() => source.getSmallBlob({ digest }, signal));
+    const read = bytes === undefined ? 'it is missing' : readBundle(bytes);
+    if (typeof read === 'string') found.passedOver.push(`bundle ${digest} does not count: ${read}`);
+    else if (found.signatures.length < maxSignatures) found.signatures.push(...read);
   }
 }
 
@@ -96,7 +112,7 @@ function referrersIn(bytes: Buffer | undefined): { digest: string; artifactType:
   if (bytes === undefined) return [];
   return listIn(bytes, 'manifests').flatMap((entry) => {
     const { digest, artifactType: type } = entry as Record<string, unknown>;
-    return typeof digest === 'string' && /^sha256:[0-9a-f]{64}$/.test(digest) && typeof type === 'string'
+    return typeof digest === 'string' && isDigest(digest) && typeof type === 'string'
       ? [{ digest, artifactType: type }]
       : [];
   });

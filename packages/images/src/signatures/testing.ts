@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import type { TestContext } from 'node:test';
 import { ImageError } from '../errors.ts';
 import type { SignatureSource } from './cosign-signatures.ts';
+import { preAuthenticationEncoding } from './sigstore-bundle.ts';
 
 export const sha256 = (bytes: Buffer | string) =>
   `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
@@ -16,6 +17,12 @@ export interface SignatureSpec {
   digest?: string;
   name?: string;
   type?: string;
+}
+
+export interface BundleSpec {
+  key: KeyObject;
+  digest?: string;
+  predicateType?: string;
 }
 
 /** A registry that has signatures for some digests, at cosign's tags or as referrers. */
@@ -49,6 +56,35 @@ export class FakeSource implements SignatureSource {
       },
     );
     return this.put({ schemaVersion: 2, layers }, { subject, asReferrer });
+  }
+
+  /** Signs as cosign 3 does: in-toto statements in bundles, as referrers. */
+  signBundle(
+    { key, digest = manifest, predicateType = 'https://sigstore.dev/cosign/sign/v1' }: BundleSpec,
+    { subject = manifest } = {},
+  ): this {
+    const payload = Buffer.from(
+      JSON.stringify({
+        _type: 'https://in-toto.io/Statement/v1',
+        subject: [{ digest: { sha256: digest.slice('sha256:'.length) } }],
+        predicateType,
+        predicate: {},
+      }),
+    );
+    const payloadType = 'application/vnd.in-toto+json';
+    const sig = sign('sha256', preAuthenticationEncoding(payloadType, payload), key).toString('base64');
+    const mediaType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
+    const envelope = { payload: payload.toString('base64'), payloadType, signatures: [{ sig }] };
+    return this.putBundle({ mediaType, verificationMaterial: {}, dsseEnvelope: envelope }, { subject });
+  }
+
+  putBundle(bundle: object, { subject = manifest } = {}): this {
+    const bytes = Buffer.from(JSON.stringify(bundle));
+    this.#blobs.set(sha256(bytes), bytes);
+    const mediaType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
+    const document = Buffer.from(JSON.stringify({ layers: [{ mediaType, digest: sha256(bytes) }] }));
+    this.#manifests.set(sha256(document), document);
+    return this.refer(sha256(document), mediaType, subject);
   }
 
   put(document: object, { subject = manifest, asReferrer = false } = {}): this {
