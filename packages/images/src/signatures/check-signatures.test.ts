@@ -79,10 +79,8 @@ test('without a signature, and with such as do not count, the error says what wa
       /a layer of type "text\/plain" in sha256:[0-9a-f]+ is no signature/,
     ],
     [
-      new FakeSource().put({
-        layers: [{ mediaType: 'application/vnd.dev.cosign.simplesigning.v1+json', digest: manifest }],
-      }),
-      /has no annotation dev\.cosignproject\.cosign\/signature/,
+      new FakeSource().sign([{ key: privateKey, isBare: true }]),
+      /does not count: it has no annotation dev\.cosignproject\.cosign\/signature/,
     ],
     [
       new FakeSource().put({
@@ -94,7 +92,7 @@ test('without a signature, and with such as do not count, the error says what wa
           },
         ],
       }),
-      new RegExp(`payload ${index} is missing`),
+      new RegExp(`signature ${index} does not count: it is missing`),
     ],
     [new FakeSource().put([]), /: it is not signed \(/],
   ];

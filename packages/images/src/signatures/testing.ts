@@ -17,6 +17,8 @@ export interface SignatureSpec {
   digest?: string;
   name?: string;
   type?: string;
+  /** Without the annotation that has the signature. */
+  isBare?: boolean;
 }
 
 export interface BundleSpec {
@@ -34,7 +36,7 @@ export class FakeSource implements SignatureSource {
 
   sign(specs: SignatureSpec[], { subject = manifest, asReferrer = false } = {}): this {
     const layers = specs.map(
-      ({ key, hash = 'sha256', digest = subject, name = 'reg.example/team/app', type }) => {
+      ({ key, hash = 'sha256', digest = subject, name = 'reg.example/team/app', type, isBare }) => {
         const payload = Buffer.from(
           JSON.stringify({
             critical: {
@@ -51,7 +53,7 @@ export class FakeSource implements SignatureSource {
           mediaType: 'application/vnd.dev.cosign.simplesigning.v1+json',
           digest: sha256(payload),
           size: payload.length,
-          annotations: { 'dev.cosignproject.cosign/signature': signature },
+          ...(!isBare && { annotations: { 'dev.cosignproject.cosign/signature': signature } }),
         };
       },
     );
@@ -102,7 +104,10 @@ export class FakeSource implements SignatureSource {
   /** As registries of before OCI 1.1: the list stands at a tag. */
   withoutReferrersApi(): this {
     for (const [subject, manifests] of this.#referrers)
-      this.#manifests.set(subject.replace(':', '-'), Buffer.from(JSON.stringify({ manifests })));
+      this.#manifests.set(
+        subject.replace(':', '-'),
+        Buffer.from(JSON.stringify({ manifests: manifests.map(typeOfConfig) })),
+      );
     this.#referrers.clear();
     return this;
   }
@@ -127,6 +132,12 @@ export class FakeSource implements SignatureSource {
     if (found === undefined) throw new ImageError('not-found', `${key}: not found`);
     return found;
   }
+}
+
+/** How go-containerregistry, and with it cosign, lists a bundle at a tag. */
+function typeOfConfig(entry: object): object {
+  const isBundle = JSON.stringify(entry).includes('sigstore.bundle');
+  return isBundle ? { ...entry, artifactType: 'application/vnd.oci.empty.v1+json' } : entry;
 }
 
 /** A new key pair, with the public one in a file. */
