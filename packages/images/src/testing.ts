@@ -10,4 +10,6 @@ export { HttpConnections } from './registry/http-exchange.ts';
 export { RegistryClient } from './registry/registry-client.ts';
 export { parseSignaturePolicy } from './signatures/policy.ts';
 export { requirementsForImage } from './signatures/policy-scope.ts';
+export { claimOf } from './signatures/signed-claim.ts';
+export { readBundle } from './signatures/sigstore-bundle.ts';
 export { type Entry, tarMember, writeTar } from './tar-writer.ts';

@@ -13,6 +13,7 @@ import { runInNewContext } from 'node:vm';
 import { parseReference } from '@amphipod/images';
 import {
   choosePlatform,
+  claimOf,
   downloadBlob,
   HttpConnections,
   parseAuthFile,
@@ -22,6 +23,7 @@ import {
   parseManifest,
   parseSignaturePolicy,
   RegistryClient,
+  readBundle,
   requirementsForImage,
 } from '@amphipod/images/testing';
 import { fuzz, mistakeIn } from './harness.ts';
@@ -33,7 +35,9 @@ import {
   authFileSeeds,
   blobBytes,
   blobDigest,
+  bundleSeeds,
   challengeSeeds,
+  claimSeeds,
   configSeeds,
   hostsTomlSeeds,
   manifestSeeds,
@@ -114,7 +118,23 @@ fuzz('auth files and signature policies', 0.1, (random, note) => {
   assert.ok(requirements.length > 0);
 });
 
-fuzz('challenges and image names', 0.06, (random, note) => {
+fuzz('signatures', 0.04, (random, note) => {
+  const bundle = json(bundleSeeds, random);
+  note(bundle);
+  for (const { payload, signed } of [readBundle(Buffer.from(bundle))]
+    .flat()
+    .filter((read) => typeof read !== 'string'))
+    assert.ok(signed.length > payload.length);
+  const claim = json(claimSeeds, random);
+  note(claim);
+  for (const form of ['bundle', 'simple signing'] as const) {
+    const bytes = Buffer.from(claim);
+    const read = claimOf({ form, payload: bytes, signed: bytes, signature: bytes });
+    if (typeof read !== 'string') for (const digest of read.digests) assert.equal(typeof digest, 'string');
+  }
+});
+
+fuzz('challenges and image names', 0.02, (random, note) => {
   const text = mutateText(random.pick(challengeSeeds), random);
   note(text);
   for (const { scheme, params } of parseChallenges(text)) {

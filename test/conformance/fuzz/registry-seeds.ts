@@ -133,6 +133,35 @@ export const policySeeds: Json[] = [
   },
 ];
 
+const statement = {
+  _type: 'https://in-toto.io/Statement/v1',
+  subject: [{ digest: { sha256: blobDigest.slice('sha256:'.length) } }],
+  predicateType: 'https://sigstore.dev/cosign/sign/v1',
+};
+
+export const bundleSeeds: Json[] = [
+  {
+    mediaType: 'application/vnd.dev.sigstore.bundle.v0.3+json',
+    dsseEnvelope: {
+      payload: Buffer.from(JSON.stringify(statement)).toString('base64'),
+      payloadType: 'application/vnd.in-toto+json',
+      signatures: [{ sig: 'AAAA' }, { sig: 'BBBB' }],
+    },
+  },
+];
+
+export const claimSeeds: Json[] = [
+  statement,
+  {
+    critical: {
+      identity: { 'docker-reference': 'quay.io/team/app' },
+      image: { 'docker-manifest-digest': blobDigest },
+      type: 'cosign container image signature',
+    },
+    optional: null,
+  },
+];
+
 /** Keys of all these files. */
 export const registryVocabulary = [
   'schemaVersion',
@@ -160,6 +189,10 @@ export const registryVocabulary = [
   'keyPath',
   'keyData',
   'signedIdentity',
+  'dsseEnvelope',
+  'payload',
+  'critical',
+  'subject',
 ];
 
 export const challengeSeeds = [
