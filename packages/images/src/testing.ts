@@ -12,4 +12,5 @@ export { parseSignaturePolicy } from './signatures/policy.ts';
 export { requirementsForImage } from './signatures/policy-scope.ts';
 export { claimOf } from './signatures/signed-claim.ts';
 export { readBundle } from './signatures/sigstore-bundle.ts';
+export { type HeaderField, rawMember, sizeField, tarBlock, withChecksum } from './tar-blocks.ts';
 export { type Entry, tarMember, writeTar } from './tar-writer.ts';

@@ -2,6 +2,8 @@ import type { Cni } from '@amphipod/cni';
 import type { ImageStore } from '@amphipod/images';
 import type { CgroupLayout } from '@amphipod/linux';
 import type { DaemonConfig } from './config.ts';
+import type { HostPaths } from './containers/host-paths.ts';
+import type { Stops } from './containers/stop.ts';
 import type { Events } from './events.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Pulls } from './images/pulls.ts';
@@ -29,6 +31,8 @@ export interface RuntimeContext {
   readonly containerNames: NameRegistry;
   /** Serialises changes of one sandbox or container, by id. */
   readonly locks: KeyedMutex;
+  readonly stops: Stops;
+  readonly hostPaths: HostPaths;
   readonly images: ImageStore;
   readonly pulls: Pulls;
   readonly cni: Cni;

@@ -25,7 +25,7 @@ export interface RegistryHost {
   credentials?: HostCredentials;
 }
 
-/** How registries are reached. Read again for each pull: a property may have a getter. */
+/** How registries are reached. */
 export interface RegistryOptions {
   /** Hosts to ask first, by registry as it stands in image names; `_default` for those that are not listed. */
   mirrors?: Record<string, RegistryHost[]>;

@@ -70,10 +70,15 @@ const transports = {
   'oci-layout': 'oci',
   'oci-archive': 'oci-archive',
   'docker-archive': 'docker-archive',
-} as const satisfies Record<LoadSource['kind'], string>;
+  containerd: 'containerd',
+  'containers-storage': 'containers-storage',
+} as const satisfies Record<KnownKind, string>;
+
+/** What is known to be a layout, an archive of one form, or another runtime's store. */
+type KnownKind = Exclude<LoadSource['kind'], 'archive'>;
 
 /** Checks a file or directory to load images from. @throws ImageError signature-refused, invalid-registry-config */
-export function checkLoadSource(policyFile: string, { kind, path }: LoadSource): void {
+export function checkLoadSource(policyFile: string, { kind, path }: { kind: KnownKind; path: string }): void {
   const policy = readSignaturePolicy(policyFile);
   const { requirements, where } = requirementsForPath(policy, transports[kind], path);
   for (const requirement of requirements) {

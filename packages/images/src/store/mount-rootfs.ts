@@ -8,18 +8,58 @@ import {
   openSync,
   statSync,
 } from 'node:fs';
-import { mount } from '@amphipod/linux';
+import { isCode, mount, mountIdMapped, unmount } from '@amphipod/linux';
+import { ImageError } from '../errors.ts';
 import type { RootfsMount } from '../image.ts';
 
 /** mount(2) takes one page of options. */
 const maxOptionBytes = 4095;
 const O_PATH = 0o10000000;
 
+/** A mount of a root file system, and the store that its layers are in. */
+export interface OverlayMount extends RootfsMount {
+  storeRoot: string;
+}
+
 /**
  * Mounts layers with a writable one above: `mount -t overlay -o lowerdir=…,upperdir=…,workdir=… overlay TARGET`.
- * @param lowerDirs top layer first, at least one @throws SyscallError
+ * @param lowerDirs top layer first, at least one @throws ImageError id-map-unsupported, SyscallError
  */
-export function mountOverlay(lowerDirs: readonly string[], rootfs: RootfsMount): void {
+export function mountOverlay(lowerDirs: readonly string[], rootfs: OverlayMount): void {
+  const { idMap, storeRoot } = rootfs;
+  if (idMap === undefined) {
+    mountDirs(lowerDirs, rootfs);
+    return;
+  }
+  // One mount serves all layers. It is only needed until overlayfs has made its own copies of it.
+  const mapped = idMappedDir(storeRoot);
+  mkdirSync(mapped, { recursive: true, mode: 0o700 });
+  try {
+    mountIdMapped(storeRoot, mapped, { userNs: idMap.userNs, readOnly: true });
+    mountDirs(
+      lowerDirs.map((dir) => `${mapped}${dir.slice(storeRoot.length)}`),
+      rootfs,
+    );
+  } catch (error) {
+    throw isCode(error, 'EINVAL', 'ENOSYS', 'EOPNOTSUPP') ? unsupported(rootfs, error) : error;
+  } finally {
+    unmount(mapped);
+  }
+}
+
+/** Where layers are mounted with other owners for a moment; empty but for that, also after a crash ({@link unmount} it then). */
+export function idMappedDir(storeRoot: string): string {
+  return `${storeRoot}/id-mapped`;
+}
+
+function unsupported({ target, storeRoot }: OverlayMount, cause: unknown): ImageError {
+  const text =
+    `mount ${JSON.stringify(target)} for a user namespace: ${(cause as Error).message}; ` +
+    `it needs overlayfs of Linux 5.19, and idmapped mounts of the file system of ${JSON.stringify(storeRoot)}`;
+  return new ImageError('id-map-unsupported', text, { cause });
+}
+
+function mountDirs(lowerDirs: readonly string[], rootfs: RootfsMount): void {
   const { upperDir, workDir, target } = rootfs;
   const suffix = rootfs.volatile ? ',volatile' : '';
   makeUpper(upperDir, lowerDirs[0]!);

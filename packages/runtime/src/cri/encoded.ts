@@ -49,7 +49,7 @@ export class EncodedRows<Row extends { id: string; name: string; readonly config
 }
 
 /** Field 1 of wire type 2 (length-delimited): tag, length, content. */
-function fieldOne(content: Uint8Array): Buffer {
+export function fieldOne(content: Uint8Array): Buffer {
   const head = [0x0a];
   let length = content.length;
   for (; length > 0x7f; length = Math.floor(length / 128)) head.push((length & 0x7f) | 0x80);

@@ -1,4 +1,4 @@
-import type { ProcessId } from '@amphipod/linux';
+import type { IdMapping, ProcessId } from '@amphipod/linux';
 import type { ContainerConfig, PodSandboxConfig } from '../gen/api.ts';
 
 /** How a pod or container uses one kind of namespace (runtime.v1 NamespaceMode, named). */
@@ -20,6 +20,10 @@ export interface SandboxRecord {
   createdAtNs: bigint;
   runtimeHandler: string;
   namespaces: { network: 'pod' | 'node'; ipc: 'pod' | 'node'; pid: 'pod' | 'container' | 'node' };
+  /** Of the pod's own user namespace; undefined where it has none. */
+  userns?: { uids: IdMapping[]; gids: IdMapping[] } | undefined;
+  /** SELinux level of the pod, `s0:cA,cB`; undefined where SELinux is off. */
+  selinuxLevel?: string | undefined;
   /** Parent of the containers' cgroups, absolute. */
   cgroupParent: string;
   /** True when the parent is ours to remove: no cgroup_parent was given. */
@@ -66,9 +70,15 @@ export interface ContainerRecord {
   /** Absolute, or empty when no log was asked for. */
   logPath: string;
   stopSignal: string;
-  user: { uid: number; gid: number; groups: number[] };
+  user: { uid: number; gid: number; groups: number[]; home: string };
   process?: ProcessId | undefined;
   bootId: string;
+  /** CDI devices brought hooks, which only the OCI runtime itself runs: at start and at removal. */
+  hasHooks?: boolean;
+  /** Ids of the images behind the mounts that are image volumes, by the mount's index. */
+  volumeImageIds?: Record<number, string>;
+  /** Mounts that the pod's user namespace sees with its own ids: made for the moment of the start. */
+  idMappedMounts?: { source: string; target: string; isDirectory: boolean }[];
 }
 
 /** A record with the configuration it was made from, which is kept byte-exact. */

@@ -1,9 +1,9 @@
-import type { Image } from '../gen/api.ts';
-import { defineCommand, outputOption } from './command.ts';
-import { formatBytes, outputFormat, printJson, printTable, shortId } from './output.ts';
+import type { Image } from '../../gen/api.ts';
+import { defineCommand, outputOption } from '../command.ts';
+import { formatBytes, outputFormat, printJson, printTable, shortId } from '../output.ts';
 
 export const command = defineCommand({
-  name: 'images',
+  name: 'image ls',
   summary: 'List images',
   operands: '',
   arity: [0, 0],
@@ -13,7 +13,7 @@ export const command = defineCommand({
   },
   details: `Examples:
   amphipod images
-  amphipod images -o json`,
+  amphipod image ls -o json`,
   async run(_operands, options, { client, stdout }) {
     const format = outputFormat(options.output);
     const { images: service } = await client();

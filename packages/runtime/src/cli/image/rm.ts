@@ -1,7 +1,7 @@
-import { defineCommand } from './command.ts';
-import { CliError } from './errors.ts';
-import { forEachOperand } from './for-each-operand.ts';
-import { imageSpec } from './image-spec.ts';
+import { defineCommand } from '../command.ts';
+import { CliError } from '../errors.ts';
+import { forEachOperand } from '../for-each-operand.ts';
+import { imageSpec } from '../image-spec.ts';
 
 export const command = defineCommand({
   name: 'rmi',
