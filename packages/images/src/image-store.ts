@@ -27,7 +27,7 @@ import { describeImage } from './store/describe-image.ts';
 import { DiskReserve } from './store/disk-reserve.ts';
 import { ImageDatabase, type ImageRow } from './store/image-database.ts';
 import { ImageIndex } from './store/image-index.ts';
-import { idMappedDir, mountOverlay } from './store/mount-rootfs.ts';
+import { idMappedDir, mountOverlay, visibleLayers } from './store/mount-rootfs.ts';
 import { pinMatcher } from './store/pins.ts';
 import { SharedTasks } from './store/shared-tasks.ts';
 import { StoreContents } from './store/store-contents.ts';
@@ -43,6 +43,8 @@ export interface ImageStoreOptions extends ImageStoreSettings {
   retries?: RetryPolicy;
   /** A download that moves no byte for so long is broken off (and resumed). Default 60 s. */
   progressTimeoutMs?: number;
+  /** Layers that are unpacked at a time. Default: one for each core, at most 4. */
+  threads?: number;
 }
 
 const maxThreads = 4;
@@ -61,7 +63,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
   }
   // A process that was killed while it made a mount for a user namespace.
   unmount(idMappedDir(root));
-  const pool = new WorkerPool(Math.min(availableParallelism(), maxThreads));
+  const pool = new WorkerPool(options.threads ?? Math.min(availableParallelism(), maxThreads));
   try {
     const store = new Store(options, { lock, pool });
     await store.contents.removeLeftovers();
@@ -198,9 +200,11 @@ class Store implements ImageStore {
   }
 
   lowerDirs(id: string): string[] {
-    const dirs = this.#row(id).chainIds.map((chainId) => this.contents.layerDir(chainId));
+    const dirs = this.#row(id)
+      .chainIds.map((chainId) => this.contents.layerDir(chainId))
+      .reverse();
     // Overlay needs a lower directory, also for an image without layers.
-    return dirs.length === 0 ? [`${this.contents.files.root}/empty`] : dirs.reverse();
+    return dirs.length === 0 ? [`${this.contents.files.root}/empty`] : visibleLayers(dirs);
   }
 
   mountRootfs(id: string, mount: RootfsMount): void {

@@ -12,7 +12,7 @@ const runs = Number(process.env.AMPHIPOD_FUZZ_RUNS ?? 100_000);
 const HANG_MS = 15_000;
 const NOBODY = 65_534;
 
-/** Part of all cases that a test runs; those of the network half are 1 together. */
+/** Part of AMPHIPOD_FUZZ_RUNS: 0.2 runs a fifth as many cases. Those of the tests of one subject (the plugins, images) are 1 at most together. */
 export type Share = number;
 
 /** One generated case; `note` keeps what a failure is to show of it. */

@@ -149,6 +149,11 @@ export class StoreContents {
     );
   }
 
+  /** Gets ready to unpack what is missing of these layers. */
+  expectLayers(chainIds: readonly string[]): void {
+    this.#pool.warm(chainIds.filter((chainId) => !this.#layers.has(chainId)).length);
+  }
+
   /** Fetches and unpacks a layer unless it is there. */
   async ensureLayer(wanted: WantedLayer, source: BlobSource, joining: Joining<LayerProgress>): Promise<void> {
     const { digest, size: totalBytes } = wanted.descriptor;
