@@ -83,7 +83,8 @@ for (const subject of subjects) {
       const second = await call(subject, 'ADD', config, other);
       assert.ok(ping(netns, second.ips![0]!.address.split('/')[0]!));
       await call(subject, 'DEL', config, { netns, prevResult: result });
-      await call(subject, 'CHECK', config, { ...other, prevResult: second });
+      // The reference's bridge has the lowest address of its ports, which may have gone with the first one.
+      if (subject.isOurs) await call(subject, 'CHECK', config, { ...other, prevResult: second });
       await call(subject, 'DEL', config, { ...other, prevResult: second });
       assert.deepEqual(world.reservations('testnet'), []);
     });

@@ -51,7 +51,7 @@ export const isLayer = (path: string, blob: Buffer | undefined) =>
 /** What a failed pull must leave: nothing. */
 export function assertEmpty(store: {
   root: string;
-  list(): unknown[];
+  list(): readonly unknown[];
   usage(): { usedBytes: bigint };
 }): void {
   assert.deepEqual(store.list(), []);

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import type { TestContext } from 'node:test';
-import { type Image, type ImageStore, openImageStore } from '@amphipod/images';
+import { type Image, type ImageStore, openImageStore, type RootfsMount } from '@amphipod/images';
 import { buildImageLayout, type Entry, type ImageSpec, writeTar } from '@amphipod/images/testing';
 import { unmount } from '@amphipod/linux';
 import { type UnpackResult, unpackTar } from '../../packages/images/src/unpack/unpack-tar.ts';
@@ -19,11 +19,20 @@ export async function unpackLayer(
   dir: string,
   layer: readonly Entry[] | Buffer,
 ): Promise<UnpackResult & { root: string }> {
-  const number = counter.next++;
-  const [path, root] = [`${dir}/layer-${number}.tar`, `${dir}/root-${number}`];
-  writeFileSync(path, Buffer.isBuffer(layer) ? layer : writeTar(layer as Entry[]));
+  const root = `${dir}/root-${counter.next++}`;
   mkdirSync(root);
-  return { ...(await unpackTar({ path, dir: root, kind: 'layer' })), root };
+  return { ...(await unpackInto(root, dir, layer)), root };
+}
+
+/** The same into an existing directory. */
+export function unpackInto(
+  root: string,
+  dir: string,
+  layer: readonly Entry[] | Buffer,
+): Promise<UnpackResult> {
+  const path = `${dir}/layer-${counter.next++}.tar`;
+  writeFileSync(path, Buffer.isBuffer(layer) ? layer : writeTar(layer as Entry[]));
+  return unpackTar({ path, dir: root, kind: 'layer' });
 }
 
 const counter = { next: 1 };
@@ -55,13 +64,18 @@ export async function loadBuilt(store: ImageStore, dir: string, spec: ImageSpec)
 }
 
 /** Mounts an image's root file system until the test is over. */
-export function mountImage(t: TestContext, store: ImageStore, id: string): string {
+export function mountImage(
+  t: TestContext,
+  store: ImageStore,
+  id: string,
+  options: Pick<RootfsMount, 'idMap'> = {},
+): string {
   const dir = mkdtempSync(`${tmpdir()}/amphipod-rootfs-`);
   const target = `${dir}/rootfs`;
   t.after(() => {
     unmount(target);
     rmSync(dir, { recursive: true, force: true });
   });
-  store.mountRootfs(id, { upperDir: `${dir}/upper`, workDir: `${dir}/work`, target });
+  store.mountRootfs(id, { upperDir: `${dir}/upper`, workDir: `${dir}/work`, target, ...options });
   return target;
 }

@@ -1,37 +1,50 @@
 import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { FileLock } from '@amphipod/linux';
-import { ImageError } from './errors.ts';
-import type { Image, ImageStore, LoadOptions, LoadSource, PullOptions, RootfsMount } from './image.ts';
+import { FileLock, unmount } from '@amphipod/linux';
+import { asDiskFull, ImageError } from './errors.ts';
+import type {
+  Image,
+  ImageDetails,
+  ImageStore,
+  ImageStoreSettings,
+  LoadOptions,
+  LoadSource,
+  PullOptions,
+  RootfsMount,
+  SaveOptions,
+  VerifyOptions,
+  VerifyReport,
+} from './image.ts';
 import { loadImages } from './load/load-images.ts';
+import { parseReference } from './reference.ts';
 import { HttpConnections } from './registry/http-exchange.ts';
 import { type PullContext, pullImage } from './registry/pull-image.ts';
-import type { RegistryOptions } from './registry/registry-hosts.ts';
-import type { RetryPolicy } from './registry/retries.ts';
-import { checkLoadSource } from './signatures/check-signatures.ts';
+import { RegistrySource } from './registry/registry-source.ts';
+import { defaultRetries, type RetryPolicy } from './registry/retries.ts';
+import { saveImages } from './save/save-images.ts';
 import { readSignaturePolicy } from './signatures/policy.ts';
+import { describeImage } from './store/describe-image.ts';
+import { DiskReserve } from './store/disk-reserve.ts';
 import { ImageDatabase, type ImageRow } from './store/image-database.ts';
 import { ImageIndex } from './store/image-index.ts';
-import { mountOverlay } from './store/mount-rootfs.ts';
+import { idMappedDir, mountOverlay, visibleLayers } from './store/mount-rootfs.ts';
+import { pinMatcher } from './store/pins.ts';
 import { SharedTasks } from './store/shared-tasks.ts';
 import { StoreContents } from './store/store-contents.ts';
 import { StoreFiles } from './store/store-files.ts';
 import { WorkerPool } from './unpack/worker-pool.ts';
+import { verifyStore } from './verify/verify-store.ts';
 
-export interface ImageStoreOptions {
+export interface ImageStoreOptions extends ImageStoreSettings {
   /** Directory of the store, made when missing. One process at a time. */
   root: string;
   /** Told of what a person may want to know: attributes that could not be set, leftovers of a crash. */
   log?: (text: string) => void;
-  registries?: RegistryOptions;
   retries?: RetryPolicy;
   /** A download that moves no byte for so long is broken off (and resumed). Default 60 s. */
   progressTimeoutMs?: number;
-  /**
-   * A policy.json as containers' tools have it (containers-policy.json(5)): what images must be signed with. Read again for
-   * each pull. Default: everything is accepted.
-   */
-  signaturePolicy?: string;
+  /** Layers that are unpacked at a time. Default: one for each core, at most 4. */
+  threads?: number;
 }
 
 const maxThreads = 4;
@@ -48,7 +61,9 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
       `open image store ${JSON.stringify(root)}: another process has it open`,
     );
   }
-  const pool = new WorkerPool(Math.min(availableParallelism(), maxThreads));
+  // A process that was killed while it made a mount for a user namespace.
+  unmount(idMappedDir(root));
+  const pool = new WorkerPool(options.threads ?? Math.min(availableParallelism(), maxThreads));
   try {
     const store = new Store(options, { lock, pool });
     await store.contents.removeLeftovers();
@@ -77,10 +92,11 @@ class Store implements ImageStore {
     this.#lock = lock;
     this.#log = log;
     this.#pool = pool;
-    this.#db = new ImageDatabase(`${root}/images.db`);
+    const reserve = new DiskReserve(`${root}/reserve`);
+    this.#db = reserve.use(() => new ImageDatabase(`${root}/images.db`, reserve));
     const files = new StoreFiles(root, pool);
-    this.contents = new StoreContents({ files, db: this.#db, pool, log });
-    this.#index = new ImageIndex(this.#db);
+    this.contents = new StoreContents({ files, db: this.#db, pool, log, reserve });
+    this.#index = new ImageIndex(this.#db, pinMatcher(options.pinned ?? []));
     this.#connections = new HttpConnections({
       progressTimeoutMs: options.progressTimeoutMs ?? 60_000,
       env: options.registries?.env,
@@ -92,32 +108,68 @@ class Store implements ImageStore {
       connections: this.#connections,
       registries: options.registries ?? {},
       ...(options.retries && { retries: options.retries }),
-      ...(options.signaturePolicy !== undefined && { signaturePolicy: options.signaturePolicy }),
+      signaturePolicy: options.signaturePolicy,
       pulls: new SharedTasks({ failsForAll: true }),
     };
     mkdirSync(`${root}/empty`, { recursive: true, mode: 0o755 });
   }
 
   pull(reference: string, options: PullOptions = {}): Promise<Image> {
-    return this.#run(options.signal, (signal) => pullImage(this.#pulling, reference, { ...options, signal }));
+    return this.#run(options.signal, `pull ${reference}`, (signal) =>
+      pullImage(this.#pulling, reference, { ...options, signal }),
+    );
   }
 
   load(source: LoadSource, options: LoadOptions = {}): Promise<Image[]> {
-    return this.#run(options.signal, async (signal) => {
-      const { signaturePolicy } = this.#pulling;
-      if (signaturePolicy !== undefined) checkLoadSource(signaturePolicy, source);
-      return loadImages(
-        { contents: this.contents, index: this.#index, db: this.#db, pool: this.#pool },
-        source,
-        {
-          ...options,
-          signal,
-        },
-      );
-    });
+    const { signaturePolicy } = this.#pulling;
+    const context = {
+      contents: this.contents,
+      index: this.#index,
+      db: this.#db,
+      pool: this.#pool,
+      ...(signaturePolicy !== undefined && { signaturePolicy }),
+    };
+    return this.#run(options.signal, `load ${source.path}`, (signal) =>
+      loadImages(context, source, { ...options, signal }),
+    );
   }
 
-  list(): Image[] {
+  async *save(references: readonly string[], options: SaveOptions = {}): AsyncGenerator<Buffer, void> {
+    const done = Promise.withResolvers<void>();
+    void this.#track(done.promise);
+    try {
+      const store = { contents: this.contents, index: this.#index };
+      yield* saveImages(store, references, { ...options, signal: this.#signal(options.signal) });
+    } finally {
+      done.resolve();
+    }
+  }
+
+  verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    const { auth } = options;
+    const context = {
+      contents: this.contents,
+      index: this.#index,
+      pool: this.#pool,
+      sourceOf: (text: string) => {
+        const { registries, connections, retries = defaultRetries } = this.#pulling;
+        return new RegistrySource({
+          reference: parseReference(text),
+          auth,
+          registries,
+          connections,
+          retries,
+        });
+      },
+    };
+    return this.#run(options.signal, 'verify', (signal) => verifyStore(context, { ...options, signal }));
+  }
+
+  describe(id: string): ImageDetails {
+    return describeImage(this.contents, this.#row(id));
+  }
+
+  list(): readonly Image[] {
     return this.#index.list();
   }
 
@@ -133,6 +185,12 @@ class Store implements ImageStore {
     await this.#db.flush();
   }
 
+  configure({ pinned = [], registries = {}, signaturePolicy }: ImageStoreSettings): void {
+    if (signaturePolicy !== undefined) readSignaturePolicy(signaturePolicy);
+    Object.assign(this.#pulling, { registries, signaturePolicy });
+    this.#index.pinByName(pinMatcher(pinned));
+  }
+
   setPinned(id: string, pinned: boolean): void {
     this.#index.setPinned(id, pinned);
   }
@@ -142,17 +200,23 @@ class Store implements ImageStore {
   }
 
   lowerDirs(id: string): string[] {
-    const dirs = this.#row(id).chainIds.map((chainId) => this.contents.layerDir(chainId));
+    const dirs = this.#row(id)
+      .chainIds.map((chainId) => this.contents.layerDir(chainId))
+      .reverse();
     // Overlay needs a lower directory, also for an image without layers.
-    return dirs.length === 0 ? [`${this.contents.files.root}/empty`] : dirs.reverse();
+    return dirs.length === 0 ? [`${this.contents.files.root}/empty`] : visibleLayers(dirs);
   }
 
   mountRootfs(id: string, mount: RootfsMount): void {
-    mountOverlay(this.lowerDirs(id), mount);
+    mountOverlay(this.lowerDirs(id), { ...mount, storeRoot: this.contents.files.root });
   }
 
   acquire(id: string, ownerId: string): void {
-    this.#index.acquire(this.#row(id).id, ownerId);
+    try {
+      this.#index.acquire(this.#row(id).id, ownerId);
+    } catch (error) {
+      throw this.#diskError(error, `keep image ${id}`);
+    }
   }
 
   release(ownerId: string, id?: string): void {
@@ -190,9 +254,24 @@ class Store implements ImageStore {
   }
 
   /** Runs work that ends when its caller or the store has had enough. */
-  #run<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  #run<T>(
+    signal: AbortSignal | undefined,
+    what: string,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const running = work(this.#signal(signal)).catch((error: unknown) => {
+      throw this.#diskError(error, what);
+    });
+    return this.#track(running);
+  }
+
+  #diskError(error: unknown, what: string): unknown {
+    return asDiskFull(error, { what, root: this.contents.files.root });
+  }
+
+  #signal(signal: AbortSignal | undefined): AbortSignal {
     const closing = this.#closing.signal;
-    return this.#track(work(signal === undefined ? closing : AbortSignal.any([signal, closing])));
+    return signal === undefined ? closing : AbortSignal.any([signal, closing]);
   }
 
   #track<T>(work: Promise<T>): Promise<T> {

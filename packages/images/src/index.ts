@@ -1,7 +1,10 @@
 export { ImageError, type ImageErrorCode } from './errors.ts';
 export type {
+  IdMap,
   Image,
   ImageStore,
+  ImageStoreSettings,
+  LayerDetails,
   LayerProgress,
   LoadOptions,
   LoadSource,
@@ -10,6 +13,9 @@ export type {
   PullOptions,
   RegistryAuth,
   RootfsMount,
+  SaveOptions,
+  VerifyOptions,
+  VerifyReport,
 } from './image.ts';
 export { type ImageStoreOptions, openImageStore } from './image-store.ts';
 export { formatPlatform, hostPlatform } from './platform.ts';

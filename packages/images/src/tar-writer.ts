@@ -1,3 +1,5 @@
+import { withChecksum } from './tar-blocks.ts';
+
 /** One member of a layer. Paths are relative to the image's root; times are seconds since 1970, default 0. */
 export interface Entry {
   path: string;
@@ -33,7 +35,20 @@ const blockSize = 512;
 /** A tar archive (POSIX.1-2001: ustar with PAX records where a field does not fit). */
 export function writeTar(entries: readonly Entry[]): Buffer {
   const parts = entries.flatMap((entry) => [...tarMember(entry)]);
-  return Buffer.concat([...parts, Buffer.alloc(2 * blockSize)]);
+  return Buffer.concat([...parts, tarEnd]);
+}
+
+/** What ends an archive. */
+export const tarEnd = Buffer.alloc(2 * blockSize);
+
+/** The blocks before the contents of a file of `size` bytes, for contents that come in pieces. */
+export function tarFileHeader(path: string, size: number): Generator<Buffer> {
+  return headers({ path }, path, size);
+}
+
+/** What fills the last block of a file. */
+export function tarPadding(size: number): Buffer {
+  return Buffer.alloc((blockSize - (size % blockSize)) % blockSize);
 }
 
 /** The blocks of one member: PAX records if it needs any, header, contents. */
@@ -41,13 +56,17 @@ export function* tarMember(entry: Entry): Generator<Buffer> {
   const type = entry.type ?? 'file';
   const data = type === 'file' ? Buffer.from(entry.data ?? '') : Buffer.alloc(0);
   const path = type === 'directory' && !entry.path.endsWith('/') ? `${entry.path}/` : entry.path;
-  const records = paxRecords(entry, path, data.length);
+  yield* headers(entry, path, data.length);
+  if (data.length > 0) yield padded(data);
+}
+
+function* headers(entry: Entry, path: string, size: number): Generator<Buffer> {
+  const records = paxRecords(entry, path, size);
   if (records.length > 0) {
     yield header({ ...entry, path: `PaxHeaders/${truncate(path, 80)}`, mode: 0o644 }, 'x', records.length);
     yield padded(records);
   }
-  yield header({ ...entry, path }, typeFlags[type], data.length);
-  if (data.length > 0) yield padded(data);
+  yield header({ ...entry, path }, typeFlags[entry.type ?? 'file'], size);
 }
 
 function paxRecords(entry: Entry, path: string, size: number): Buffer {
@@ -87,16 +106,7 @@ function header(entry: Entry, typeFlag: string, size: number): Buffer {
   block.write('ustar\x0000', 257, 'latin1');
   octal(block, 329, 8, entry.devMajor ?? 0);
   octal(block, 337, 8, entry.devMinor ?? 0);
-  block.fill(' ', 148, 156);
-  block.write(
-    `${block
-      .reduce((sum, byte) => sum + byte, 0)
-      .toString(8)
-      .padStart(6, '0')}\0 `,
-    148,
-    'latin1',
-  );
-  return block;
+  return withChecksum(block);
 }
 
 function octal(block: Buffer, offset: number, length: number, value: number): void {

@@ -9,7 +9,7 @@ export {
   cgroupHugePages,
   cgroupMemoryDetails,
 } from './cgroup-details.ts';
-export { cgroupRestore, cgroupSettings, cgroupWrite } from './cgroup-settings.ts';
+export { cgroupCountsSwap, cgroupRestore, cgroupSettings, cgroupWrite } from './cgroup-settings.ts';
 export {
   type CgroupCpuUsage,
   type CgroupMemoryUsage,
@@ -35,12 +35,14 @@ export {
 } from './cgroups.ts';
 export { CodedError, errnoInfo, isCode, SyscallError } from './errors.ts';
 export { FileLock } from './file-lock.ts';
-export { readKernelFile } from './kernel-file.ts';
 // For the other packages of the project.
+export { type IdMappedMountOptions, mountIdMapped } from './id-mapped-mounts.ts';
+export { readKernelFile } from './kernel-file.ts';
 export { AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, libcAsync, libcCall, libcTry } from './libc.ts';
 export { type MountInfo, type MountOptions, MS, mount, mountInfo, unmount, unmountAsync } from './mounts.ts';
 export {
   createPinnedNamespaces,
+  inNamespaces,
   inNetns,
   isNamespace,
   type NamespaceKind,
@@ -73,12 +75,11 @@ export {
 export { ConsoleSocket, readAvailable, resizeTerminal, type TerminalSize, terminalStream } from './pty.ts';
 export { rawTerminal } from './raw-terminal.ts';
 export { readFileInRoot } from './read-file-in-root.ts';
-
+export { realPathBeneath, realPathInRoot } from './real-path.ts';
 export {
   chmodAt,
   chownAt,
   createFileAt,
-  getXattr,
   linkAt,
   lstatAt,
   mkdirAt,
@@ -90,17 +91,13 @@ export {
   removeEmptyDirAt,
   removeTreeAt,
   setFileAttributes,
-  setXattr,
-  setXattrAt,
   symlinkAt,
   utimesAt,
 } from './rooted.ts';
-
 export { connectSeqpacket } from './seqpacket.ts';
 export { setSendBuffer } from './socket-buffers.ts';
 export { inNetnsOfSocket } from './socket-netns.ts';
 export { lookAtSocketPeer, type SocketPeer } from './socket-peer.ts';
-
 export { NETLINK, NetlinkSocket } from './sockets.ts';
 export { adoptChild, pipe, type SpawnedProcess, type SpawnOptions, spawnProcess } from './spawn.ts';
 export { becomeSubreaper } from './subreaper.ts';
@@ -108,4 +105,11 @@ export { type TapOptions, tapCreate } from './tap.ts';
 export { tcpSocketIn } from './tcp.ts';
 export { UndoStack } from './undo-stack.ts';
 export { unsentBytes } from './unsent-bytes.ts';
+export {
+  createPinnedUserNamespace,
+  type IdMapping,
+  type UserNamespaceMaps,
+  type UserNamespacePins,
+} from './user-namespace.ts';
 export { supportsX32 } from './x32.ts';
+export { getXattr, listXattrs, setXattr, setXattrAt, type Xattr } from './xattrs.ts';

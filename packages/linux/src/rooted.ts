@@ -24,11 +24,6 @@ const fns = {
   fchmod: libc.func('int fchmod(int fd, unsigned int mode)'),
   futimens: libc.func('int futimens(int fd, const void *times)'),
   utimensat: libc.func('int utimensat(int dirfd, const void *path, const void *times, int flags)'),
-  lsetxattr: libc.func(
-    'int lsetxattr(const void *path, const void *name, const void *value, size_t n, int f)',
-  ),
-  lgetxattr: libc.func('long lgetxattr(const void *path, const void *name, void *value, size_t size)'),
-  fsetxattr: libc.func('int fsetxattr(int fd, const void *name, const void *value, size_t size, int flags)'),
 };
 
 const SYS_openat2 = 437; // the same on every architecture
@@ -51,8 +46,10 @@ const directoryHow = openHow(
 );
 const leafResolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 const newFileHow = openHow(O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600, leafResolve);
-const listHow = openHow(O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, leafResolve);
+const listHow = openHow(O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, leafResolve | RESOLVE_NO_XDEV);
 const parentHow = openHow(O_RDONLY | O_DIRECTORY, 0, 0);
+const pathBeneathHow = openHow(O_PATH, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+const pathInRootHow = openHow(O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 const readInRootHow = openHow(O_RDONLY | O_NONBLOCK, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 const readHow = openHow(O_RDONLY | O_NONBLOCK, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 
@@ -69,6 +66,16 @@ export function openDirInRoot(rootFd: number, path: string): number {
 /** Opens a file for reading below `rootFd`; links may lead around below it but not out (EXDEV). */
 export function openBeneath(rootFd: number, path: string): number {
   return openat2(rootFd, path, readHow);
+}
+
+/** As {@link openBeneath} for anything, without opening it for reading (O_PATH). */
+export function openPathBeneath(rootFd: number, path: string): number {
+  return openat2(rootFd, path, pathBeneathHow);
+}
+
+/** Finds anything as if `rootFd` were `/`, without opening it for reading (O_PATH). */
+export function openPathInRoot(rootFd: number, path: string): number {
+  return openat2(rootFd, path, pathInRootHow);
 }
 
 /** Opens a file for reading as if `rootFd` were `/`. */
@@ -107,19 +114,14 @@ export function chownAt(dirFd: number, name: string, owner: { uid: number; gid: 
   return call(fns.fchownat, dirFd, cString(name), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);
 }
 
-/** Follows a symlink, as the kernel's call does: not for symlinks. */
+/** A symlink is not followed, but refused (EOPNOTSUPP). */
 export function chmodAt(dirFd: number, name: string, mode: number): number {
-  return call(fns.fchmodat, dirFd, cString(name), mode, 0);
+  return call(fns.fchmodat, dirFd, cString(name), mode, AT_SYMLINK_NOFOLLOW);
 }
 
 /** Sets the modification time, and the access time to the same. */
 export function utimesAt(dirFd: number, name: string, mtimeNs: bigint): number {
   return call(fns.utimensat, dirFd, cString(name), times(mtimeNs), AT_SYMLINK_NOFOLLOW);
-}
-
-export function setXattrAt(dirFd: number, name: string, xattr: { name: string; value: Uint8Array }): number {
-  const path = cString(procPath(dirFd, name));
-  return call(fns.lsetxattr, path, cString(xattr.name), xattr.value, xattr.value.length, 0);
 }
 
 /** Owner, mode and modification time of an open file, in the order that keeps setuid bits. */
@@ -131,17 +133,6 @@ export function setFileAttributes(
   if (owned < 0) return owned;
   const moded = call(fns.fchmod, fd, mode);
   return moded < 0 ? moded : call(fns.futimens, fd, times(mtimeNs));
-}
-
-export function setXattr(fd: number, xattr: { name: string; value: Uint8Array }): number {
-  return call(fns.fsetxattr, fd, cString(xattr.name), xattr.value, xattr.value.length, 0);
-}
-
-/** An extended attribute of `path` (a byte string; a last link is not followed), undefined when there is none. */
-export function getXattr(path: string, name: string): Buffer | undefined {
-  const value = Buffer.alloc(64 * 1024);
-  const size = call(fns.lgetxattr, cString(path), cString(name), value, value.length);
-  return size < 0 ? undefined : value.subarray(0, size);
 }
 
 /** A path to `name` in the directory `dirFd`, for calls of node:fs that do not follow a last link. As bytes. */
@@ -156,7 +147,7 @@ export function lstatAt(dirFd: number, name: string) {
 
 /**
  * Removes `name` in `dirFd` with everything below it (`rm -rf`), however deep, never following links nor leaving the
- * directory; a missing one is fine.
+ * directory; a missing one is fine. What is mounted below is not entered: EXDEV, with what was removed before it gone.
  */
 export function removeTreeAt(dirFd: number, name: string): number {
   const result = unlink(dirFd, name, 0);
@@ -205,7 +196,8 @@ function closed(fd: number, result: number): number {
   return result;
 }
 
-function procPath(dirFd: number, name: string): string {
+/** A path to `name` in `dirFd` for calls that take no directory. */
+export function procPath(dirFd: number, name: string): string {
   return `/proc/self/fd/${dirFd}/${name}`;
 }
 
@@ -226,7 +218,8 @@ function openHow(flags: number, mode: number, resolve: number): Buffer {
   return how;
 }
 
-function call(fn: (...args: unknown[]) => unknown, ...args: unknown[]): number {
+/** The result of a system call, or its negated errno. */
+export function call(fn: (...args: unknown[]) => unknown, ...args: unknown[]): number {
   for (;;) {
     const result = Number(fn(...args));
     if (result >= 0) return result;
@@ -235,7 +228,8 @@ function call(fn: (...args: unknown[]) => unknown, ...args: unknown[]): number {
   }
 }
 
-function cString(text: string): Buffer {
+/** A byte string as C has it. */
+export function cString(text: string): Buffer {
   // A NUL inside would make the kernel see another path than the caller checked.
   if (text.includes('\0')) throw new RangeError(`path ${JSON.stringify(text)}: has a NUL byte`);
   return Buffer.from(`${text}\0`, 'latin1');

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { buildImageLayout, type Entry } from '@amphipod/images/testing';
 
@@ -76,5 +77,14 @@ export function buildPauseImage(dir: string): TestImage {
     layers: [[{ path: 'catatonit', mode: 0o755, data: readFileSync('/usr/bin/catatonit') }]],
     config: { Entrypoint: ['/catatonit', '-P'] },
   });
+  return { dir, name, ...built };
+}
+
+const base: Entry[] = [{ path: 'base', data: randomBytes(300_000) }];
+
+/** An image to look at and move around, not to run: a layer that all of them share, and one with `top` in it. */
+export function buildSmallImage(dir: string, name: string, top: string): TestImage {
+  const config = { Cmd: ['/x'], Env: ['A=b'] };
+  const built = buildImageLayout(dir, { layers: [base, [{ path: 'top', data: top }]], name, config });
   return { dir, name, ...built };
 }

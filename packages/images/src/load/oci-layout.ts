@@ -19,6 +19,8 @@ export interface FoundImage {
   manifest: Manifest;
   /** Manifest and indexes above it, outermost first. */
   documents: Descriptor[];
+  /** Layers as they come, where that is not as the manifest says. */
+  layers?: Descriptor[];
 }
 
 const maxIndexDepth = 4;
@@ -37,7 +39,7 @@ export function readOciLayout(source: DirectorySource, what: string, platform: P
   return [...groups].flatMap(([name, entries]) =>
     choose(name, entries, { platform, what }).map((entry) => ({
       names: name === '' ? [] : [name],
-      ...follow(source, entry, { platform, what }),
+      ...followDocuments(source, entry, { platform, what }),
     })),
   );
 }
@@ -55,7 +57,8 @@ function choose(
   return fitting.length > 0 ? fitting : [choosePlatform(entries, platform, what)];
 }
 
-function follow(
+/** From a descriptor through indexes to the manifest for a platform. @throws ImageError */
+export function followDocuments(
   source: DirectorySource,
   start: Descriptor,
   { platform, what }: { platform: Platform; what: string },

@@ -17,7 +17,7 @@ export function requirementsForImage(policy: SignaturePolicy, image: Reference):
 /** The most specific entry for an image in a file or directory. */
 export function requirementsForPath(
   policy: SignaturePolicy,
-  transport: 'oci' | 'oci-archive' | 'docker-archive',
+  transport: 'oci' | 'oci-archive' | 'docker-archive' | 'containerd' | 'containers-storage',
   path: string,
 ): FoundRequirements {
   const scopes: string[] = [];

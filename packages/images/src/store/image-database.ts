@@ -1,5 +1,7 @@
 import { open } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
+import { ImageError } from '../errors.ts';
+import type { DiskReserve } from './disk-reserve.ts';
 
 /** A layer on disk. */
 export interface LayerRow {
@@ -8,6 +10,8 @@ export interface LayerRow {
   number: number;
   diskBytes: number;
   inodes: number;
+  /** Digest of the blob that it was unpacked from; null when an earlier version of this program did that. */
+  blob: string | null;
 }
 
 export interface ImageRow {
@@ -16,6 +20,8 @@ export interface ImageRow {
   config: string;
   /** JSON of the manifest's annotations. */
   annotations: string;
+  /** Digest of its manifest; null when an earlier version of this program recorded it. */
+  manifest: string | null;
   sizeBytes: number;
   pinned: boolean;
   /** Removed, but still held by an owner. */
@@ -39,11 +45,13 @@ export interface NewImage {
 const schema = `
   CREATE TABLE IF NOT EXISTS blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS layers (
-    chain_id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, disk_bytes INTEGER NOT NULL, inodes INTEGER NOT NULL
+    chain_id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, disk_bytes INTEGER NOT NULL, inodes INTEGER NOT NULL,
+    blob TEXT
   ) STRICT;
   CREATE TABLE IF NOT EXISTS images (
     id TEXT PRIMARY KEY, config TEXT NOT NULL, annotations TEXT NOT NULL, size_bytes INTEGER NOT NULL,
-    pinned INTEGER NOT NULL DEFAULT 0, hidden INTEGER NOT NULL DEFAULT 0
+    pinned INTEGER NOT NULL DEFAULT 0, hidden INTEGER NOT NULL DEFAULT 0,
+    manifest TEXT
   ) STRICT;
   CREATE TABLE IF NOT EXISTS image_layers (
     image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE, position INTEGER NOT NULL, chain_id TEXT NOT NULL,
@@ -60,18 +68,50 @@ const schema = `
     owner_id TEXT NOT NULL, image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,
     PRIMARY KEY (owner_id, image_id)
   ) STRICT;
-  PRAGMA user_version = 1;`;
+  PRAGMA user_version = 2;`;
+
+/** From each version of the schema to the next. */
+const migrations: Record<number, string> = {
+  1: 'ALTER TABLE layers ADD COLUMN blob TEXT; ALTER TABLE images ADD COLUMN manifest TEXT; PRAGMA user_version = 2;',
+};
+const currentVersion = 2;
 
 /** images.db: what is on disk, and why. Only finished things stand in it. */
 export class ImageDatabase implements Disposable {
   readonly #db: DatabaseSync;
   readonly #path: string;
+  readonly #reserve: DiskReserve;
 
-  constructor(path: string) {
+  /** @throws ImageError store-version */
+  constructor(path: string, reserve: DiskReserve) {
     this.#path = path;
+    this.#reserve = reserve;
     this.#db = new DatabaseSync(path);
-    this.#db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;');
-    this.#db.exec(schema);
+    try {
+      // The index of the log is in memory then: opening needs no room on a full disk (field case LIF-11).
+      this.#db.exec('PRAGMA locking_mode = EXCLUSIVE;');
+      this.#db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;');
+      this.#upgrade();
+    } catch (error) {
+      // Its lock must not be in the way of another try.
+      this.#db.close();
+      throw error;
+    }
+  }
+
+  /** Writes nothing when there is nothing to do: a full disk must not keep a store from opening. */
+  #upgrade(): void {
+    let version = this.#all('PRAGMA user_version')[0]!.user_version as number;
+    if (version > currentVersion) {
+      throw new ImageError(
+        'store-version',
+        `open ${JSON.stringify(this.#path)}: it has version ${version}, this program knows up to ${currentVersion}`,
+      );
+    }
+    if (version === 0) this.#transaction(() => this.#db.exec(schema));
+    else
+      for (; version < currentVersion; version++)
+        this.#transaction(() => this.#db.exec(migrations[version]!));
   }
 
   blobs(): { digest: string; size: number }[] {
@@ -80,7 +120,7 @@ export class ImageDatabase implements Disposable {
 
   layers(): LayerRow[] {
     return this.#all(
-      'SELECT chain_id AS chainId, number, disk_bytes AS diskBytes, inodes FROM layers',
+      'SELECT chain_id AS chainId, number, disk_bytes AS diskBytes, inodes, blob FROM layers',
     ) as unknown as LayerRow[];
   }
 
@@ -91,6 +131,7 @@ export class ImageDatabase implements Disposable {
         id: row.id as string,
         config: row.config as string,
         annotations: row.annotations as string,
+        manifest: row.manifest as string | null,
         sizeBytes: row.size_bytes as number,
         pinned: row.pinned === 1,
         hidden: row.hidden === 1,
@@ -127,16 +168,16 @@ export class ImageDatabase implements Disposable {
       for (const blob of blobs) {
         this.#run('INSERT OR IGNORE INTO blobs VALUES (?, ?)', blob.digest, blob.size);
       }
-      for (const { chainId, number, diskBytes, inodes } of layers) {
-        this.#run('INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?)', chainId, number, diskBytes, inodes);
-      }
+      for (const layer of layers) this.#insertLayer(layer);
       this.#run(
-        `INSERT INTO images (id, config, annotations, size_bytes) VALUES (?, ?, ?, ?)
-         ON CONFLICT (id) DO UPDATE SET hidden = 0, annotations = excluded.annotations`,
+        `INSERT INTO images (id, config, annotations, size_bytes, manifest) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET hidden = 0, annotations = excluded.annotations, manifest = excluded.manifest,
+           size_bytes = excluded.size_bytes`,
         image.id,
         image.config,
         image.annotations,
         image.sizeBytes,
+        image.manifest,
       );
       image.chainIds.forEach((chainId, position) => {
         this.#run('INSERT OR IGNORE INTO image_layers VALUES (?, ?, ?)', image.id, position, chainId);
@@ -150,9 +191,28 @@ export class ImageDatabase implements Disposable {
     });
   }
 
+  /** The layer is in another directory from now on. */
+  replaceLayer(layer: LayerRow): void {
+    this.#transaction(() => {
+      this.#run('DELETE FROM layers WHERE chain_id = ?', layer.chainId);
+      this.#insertLayer(layer);
+    });
+  }
+
+  #insertLayer({ chainId, number, diskBytes, inodes, blob }: LayerRow): void {
+    this.#run(
+      'INSERT OR IGNORE INTO layers (chain_id, number, disk_bytes, inodes, blob) VALUES (?, ?, ?, ?, ?)',
+      chainId,
+      number,
+      diskBytes,
+      inodes,
+      blob,
+    );
+  }
+
   /** Takes the image's names; the row too unless it is held. */
   removeImage(id: string, { keepHidden }: { keepHidden: boolean }): void {
-    this.#transaction(() => {
+    this.#deletion(() => {
       this.#run('DELETE FROM names WHERE image_id = ?', id);
       if (keepHidden) this.#run('UPDATE images SET hidden = 1, pinned = 0 WHERE id = ?', id);
       else this.#run('DELETE FROM images WHERE id = ?', id);
@@ -160,7 +220,7 @@ export class ImageDatabase implements Disposable {
   }
 
   forget({ digests, chainIds }: { digests: readonly string[]; chainIds: readonly string[] }): void {
-    this.#transaction(() => {
+    this.#deletion(() => {
       for (const digest of digests) this.#run('DELETE FROM blobs WHERE digest = ?', digest);
       for (const chainId of chainIds) this.#run('DELETE FROM layers WHERE chain_id = ?', chainId);
     });
@@ -175,8 +235,10 @@ export class ImageDatabase implements Disposable {
   }
 
   removeUse(ownerId: string, imageId: string | undefined): void {
-    if (imageId === undefined) this.#run('DELETE FROM uses WHERE owner_id = ?', ownerId);
-    else this.#run('DELETE FROM uses WHERE owner_id = ? AND image_id = ?', ownerId, imageId);
+    this.#deletion(() => {
+      if (imageId === undefined) this.#run('DELETE FROM uses WHERE owner_id = ?', ownerId);
+      else this.#run('DELETE FROM uses WHERE owner_id = ? AND image_id = ?', ownerId, imageId);
+    });
   }
 
   /**
@@ -198,12 +260,18 @@ export class ImageDatabase implements Disposable {
       change();
       this.#db.exec('COMMIT');
     } catch (error) {
-      this.#db.exec('ROLLBACK');
+      // A full disk makes SQLite roll back by itself.
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
       throw error;
     }
   }
 
-  #run(sql: string, ...values: (string | number)[]): void {
+  /** A change that makes room, or lets others do so. */
+  #deletion(change: () => void): void {
+    this.#reserve.use(() => this.#transaction(change));
+  }
+
+  #run(sql: string, ...values: (string | number | null)[]): void {
     this.#statement(sql).run(...values);
   }
 

@@ -11,20 +11,30 @@ interface Entry {
 /** All images in memory, by id and by name; the database follows every change. */
 export class ImageIndex {
   readonly #db: ImageDatabase;
+  #isPinned: (names: readonly string[]) => boolean;
   readonly #entries = new Map<string, Entry>();
   readonly #names = new Map<string, string>();
+  #list: Image[] | undefined;
   readonly #uses = new Map<string, Set<string>>();
 
-  constructor(db: ImageDatabase) {
+  /** @param isPinned the settings' word on an image with these names */
+  constructor(db: ImageDatabase, isPinned: (names: readonly string[]) => boolean) {
     this.#db = db;
+    this.#isPinned = isPinned;
     for (const row of db.images()) this.#put(row);
     for (const { ownerId, imageId } of db.uses()) this.#use(ownerId, imageId);
   }
 
-  list(): Image[] {
-    const images: Image[] = [];
-    for (const { row, image } of this.#entries.values()) if (!row.hidden) images.push(image);
-    return images;
+  /** Another word of the settings from now on. */
+  pinByName(isPinned: (names: readonly string[]) => boolean): void {
+    this.#isPinned = isPinned;
+    for (const row of this.rows()) this.#put(row);
+  }
+
+  /** The same array until an image changes. */
+  list(): readonly Image[] {
+    this.#list ??= [...this.#entries.values()].filter(({ row }) => !row.hidden).map(({ image }) => image);
+    return this.#list;
   }
 
   rows(): ImageRow[] {
@@ -43,6 +53,19 @@ export class ImageIndex {
     return id === undefined ? undefined : this.#entries.get(id)!.image;
   }
 
+  /** The tag that a text names, undefined for ids, digests and what is not there. */
+  tagOf(text: string): string | undefined {
+    const name = canonicalName(text) ?? '';
+    const id = this.#names.get(name);
+    return id !== undefined && this.row(id)!.tags.includes(name) && this.find(text)?.id === id
+      ? name
+      : undefined;
+  }
+
+  isHeld(id: string): boolean {
+    return this.#uses.has(id);
+  }
+
   #byPrefix(text: string): string | undefined {
     const prefix = text.replace(/^sha256:/, '');
     // Shorter ones are names.
@@ -58,8 +81,7 @@ export class ImageIndex {
     for (const name of [added.tag, added.digest]) if (name !== undefined) this.#takeName(name);
     const old = this.#entries.get(added.image.id)?.row;
     return this.#put({
-      ...(old ?? added.image),
-      annotations: added.image.annotations,
+      ...added.image,
       blobs: [...new Set([...(old?.blobs ?? []), ...added.image.blobs])],
       pinned: old?.pinned ?? false,
       hidden: false,
@@ -73,6 +95,7 @@ export class ImageIndex {
     const isHeld = this.#uses.has(id);
     this.#db.removeImage(id, { keepHidden: isHeld });
     for (const name of [...row.tags, ...row.digests]) this.#names.delete(name);
+    this.#list = undefined;
     this.#entries.delete(id);
     if (isHeld) this.#put({ ...row, hidden: true, pinned: false, tags: [], digests: [] });
   }
@@ -125,10 +148,11 @@ export class ImageIndex {
       repoTags: row.tags,
       repoDigests: row.digests,
       sizeBytes: BigInt(row.sizeBytes),
-      pinned: row.pinned,
+      pinned: row.pinned || this.#isPinned([row.id, ...row.tags, ...row.digests]),
       config: JSON.parse(row.config) as OciImageConfig,
       ...(Object.keys(annotations).length > 0 && { annotations }),
     };
+    this.#list = undefined;
     this.#entries.set(row.id, { row, image });
     for (const name of [...row.tags, ...row.digests]) this.#names.set(name, row.id);
     return image;

@@ -20,6 +20,8 @@ export interface ImageToInstall {
   manifest: Manifest;
   /** The manifests and indexes on the way to it, to be kept with it. */
   documents: Descriptor[];
+  /** Layers as they come, where that is not as the manifest says: from another store, which has unpacked them. */
+  layers?: Descriptor[];
   source: BlobSource;
   /** Canonical names to give. */
   tag?: string;
@@ -54,7 +56,8 @@ export async function installImage(
   const failure = new AbortController();
   const anySignal = signal === undefined ? failure.signal : AbortSignal.any([signal, failure.signal]);
   try {
-    const blobs = [...documents, manifest.config, ...manifest.layers];
+    const comingLayers = image.layers ?? manifest.layers;
+    const blobs = [...documents, manifest.config, ...comingLayers];
     for (const { digest } of blobs) lease.digests.add(digest);
     for (const small of [...documents, manifest.config]) {
       if (small.size > maxManifestBytes) throw invalid(what, `${small.digest} has ${small.size} bytes`);
@@ -67,8 +70,9 @@ export async function installImage(
     }
     const chainIds = chainIdsOf(config.diffIds);
     for (const chainId of chainIds) lease.chainIds.add(chainId);
+    contents.expectLayers(chainIds);
     let below: Promise<unknown> = Promise.resolve();
-    const layers = manifest.layers.map((descriptor, i) => {
+    const layers = comingLayers.map((descriptor, i) => {
       const wanted = {
         descriptor,
         diffId: config.diffIds[i]!,
@@ -95,7 +99,7 @@ export async function installImage(
 /** Syncs what is new, and only then writes it down. */
 async function record(
   { contents, index, db }: InstallContext,
-  { manifest, tag, digest }: ImageToInstall,
+  { manifest, documents, tag, digest }: ImageToInstall,
   { config, chainIds, blobs }: { config: ImageConfig; chainIds: string[]; blobs: string[] },
 ): Promise<Image> {
   // A layer that was there already may have come as another blob.
@@ -106,6 +110,7 @@ async function record(
       id: manifest.config.digest,
       config: JSON.stringify(config.config),
       annotations: JSON.stringify(manifest.annotations ?? {}),
+      manifest: documents.at(-1)!.digest,
       sizeBytes: [manifest.config, ...manifest.layers].reduce((sum, { size }) => sum + size, 0),
       chainIds,
       blobs: present,

@@ -2,13 +2,17 @@ import { ImageError } from '../errors.ts';
 import type { LayerProgress } from '../image.ts';
 import type { Descriptor } from '../manifest.ts';
 import type { WorkerPool } from '../unpack/worker-pool.ts';
+import type { DiskReserve } from './disk-reserve.ts';
 import type { ImageDatabase, ImageRow, LayerRow } from './image-database.ts';
-import { Semaphore } from './semaphore.ts';
+import { KeyedSemaphore } from './semaphore.ts';
 import { type Joining, SharedTasks } from './shared-tasks.ts';
 import type { StoreFiles } from './store-files.ts';
+import { type LayerToUnpack, type UnpackedLayer, unpackLayer, type WantedLayer } from './unpack-layer.ts';
 
 /** Where blobs come from: a registry, a layout, an archive. */
 export interface BlobSource {
+  /** Blobs of one queue take turns, so that a slow registry does not hold up the others. */
+  readonly queue?: string;
   /** Writes the content to a new file at `path`, checked against digest and size. @throws ImageError */
   fetch(descriptor: Descriptor, path: string, options: FetchOptions): Promise<void>;
 }
@@ -24,17 +28,6 @@ export interface Lease {
   chainIds: Set<string>;
 }
 
-/** A layer to be had: what it is, and what is below it. */
-export interface WantedLayer {
-  descriptor: Descriptor;
-  diffId: string;
-  chainId: string;
-  /** Nearest first. */
-  lowerChainIds: string[];
-  /** Settles when the layers below are there. */
-  below: Promise<unknown>;
-}
-
 const parallelDownloads = 4;
 
 /** Blobs and unpacked layers: made once however many ask, counted, collected when nobody needs them. */
@@ -43,15 +36,20 @@ export class StoreContents {
   readonly #db: ImageDatabase;
   readonly #pool: WorkerPool;
   readonly #log: (text: string) => void;
+  readonly #reserve: DiskReserve;
   readonly #blobs = new Map<string, number>();
   readonly #layers = new Map<string, LayerRow>();
   readonly #recorded = new Set<string>();
+  /** Blobs that verification found wrong: whoever needs one fetches it anew. */
+  readonly #damaged = new Set<string>();
+  /** Blobs that came again in place of damaged ones, and are not synced yet. */
+  readonly #renewed = new Set<string>();
   /** Blobs that are off the books, but whose file is still there. */
   readonly #leaving = new Map<string, Promise<void>>();
   readonly #leases = new Set<Lease>();
   readonly #blobTasks = new SharedTasks<void, number>();
   readonly #layerTasks = new SharedTasks<void, LayerProgress>();
-  readonly #downloads = new Semaphore(parallelDownloads);
+  readonly #downloads = new KeyedSemaphore(parallelDownloads);
   #usedBytes = 0;
   #inodesUsed = 0;
 
@@ -60,11 +58,13 @@ export class StoreContents {
     db: ImageDatabase;
     pool: WorkerPool;
     log: (text: string) => void;
+    reserve: DiskReserve;
   }) {
     this.files = options.files;
     this.#db = options.db;
     this.#pool = options.pool;
     this.#log = options.log;
+    this.#reserve = options.reserve;
     for (const { digest, size } of this.#db.blobs()) {
       this.#addBlob(digest, size);
       this.#recorded.add(digest);
@@ -72,6 +72,7 @@ export class StoreContents {
     for (const layer of this.#db.layers()) {
       this.#addLayer(layer);
       this.#recorded.add(layer.chainId);
+      this.files.takeLayerNumber(layer.number);
     }
   }
 
@@ -82,6 +83,7 @@ export class StoreContents {
       layerNumbers: new Set([...this.#layers.values()].map(({ number }) => number)),
     });
     if (removed > 0) this.#log(`removed ${removed} unfinished files and layers`);
+    this.#reserve.refill();
   }
 
   usage(): { usedBytes: bigint; inodesUsed: bigint } {
@@ -105,29 +107,51 @@ export class StoreContents {
     return this.files.layerDir(layer.number);
   }
 
+  /** There, and not known to be damaged. */
   hasBlob(digest: string): boolean {
-    return this.#blobs.has(digest);
+    return this.#blobs.has(digest) && !this.#damaged.has(digest);
+  }
+
+  markDamaged(digest: string): void {
+    this.#damaged.add(digest);
+  }
+
+  blobSize(digest: string): number | undefined {
+    return this.#blobs.get(digest);
+  }
+
+  layer(chainId: string): LayerRow | undefined {
+    return this.#layers.get(chainId);
   }
 
   /** Fetches a blob unless it is there. */
   async ensureBlob(descriptor: Descriptor, source: BlobSource, joining: Joining<number>): Promise<void> {
     const { digest, size } = descriptor;
-    if (this.#blobs.has(digest)) return;
+    if (this.hasBlob(digest)) return;
     await this.#blobTasks.run(digest, joining, (signal, onProgress) =>
-      this.#downloads.run(async () => {
-        // An earlier copy must be out of the way before this one takes its place.
-        await this.#leaving.get(digest);
-        const temp = this.files.tempPath();
-        try {
-          await source.fetch(descriptor, temp, { signal, onProgress });
-          this.files.placeBlob(temp, digest);
-          this.#addBlob(digest, size);
-        } catch (error) {
-          await this.files.discard(temp);
-          throw error;
-        }
-      }, signal),
+      this.#downloads.run(
+        source.queue ?? '',
+        async () => {
+          // An earlier copy must be out of the way before this one takes its place.
+          await this.#leaving.get(digest);
+          const temp = this.files.tempPath();
+          try {
+            await source.fetch(descriptor, temp, { signal, onProgress });
+            this.files.placeBlob(temp, digest);
+            this.#addBlob(digest, size);
+          } catch (error) {
+            await this.files.discard(temp);
+            throw error;
+          }
+        },
+        signal,
+      ),
     );
+  }
+
+  /** Gets ready to unpack what is missing of these layers. */
+  expectLayers(chainIds: readonly string[]): void {
+    this.#pool.warm(chainIds.filter((chainId) => !this.#layers.has(chainId)).length);
   }
 
   /** Fetches and unpacks a layer unless it is there. */
@@ -135,7 +159,11 @@ export class StoreContents {
     const { digest, size: totalBytes } = wanted.descriptor;
     const report = (state: LayerProgress['state'], doneBytes: number) =>
       joining.onProgress?.({ digest, doneBytes, totalBytes, state });
-    if (this.#layers.has(wanted.chainId)) return report('exists', totalBytes);
+    if (this.#layers.has(wanted.chainId)) {
+      if (this.#damaged.has(digest))
+        await this.ensureBlob(wanted.descriptor, source, joining.signal ? { signal: joining.signal } : {});
+      return report('exists', totalBytes);
+    }
     report('waiting', 0);
     await this.#layerTasks.run(wanted.chainId, joining, (signal, onProgress) =>
       this.#makeLayer(wanted, source, { signal, onProgress }),
@@ -152,36 +180,39 @@ export class StoreContents {
     const report = (state: LayerProgress['state']) => (doneBytes: number) =>
       onProgress({ digest, doneBytes, totalBytes, state });
     await this.ensureBlob(descriptor, source, { signal, onProgress: report('downloading') });
-    const highest = Math.max(0, ...[...this.#layers.values()].map(({ number }) => number));
-    const number = this.files.makeLayerDir(highest + 1);
-    const dir = this.files.layerDir(number);
-    try {
-      const unpacked = await this.#pool.run(
-        { job: 'unpack', path: this.files.blobPath(digest), dir, kind: 'layer' },
-        { signal, onProgress: report('unpacking') },
-      );
-      if (unpacked.diffId !== diffId) {
-        const text = `it unpacks to ${unpacked.diffId}, but the image config says ${diffId}`;
-        throw new ImageError('digest-mismatch', `unpack layer ${digest}: ${text}`);
-      }
-      for (const warning of unpacked.warnings) this.#log(`unpack layer ${digest}: ${warning}`);
-      await below;
-      const lowerDirs = lowerChainIds.map((lower) => this.layerDir(lower));
-      const { implicitDirs, whiteouts } = unpacked;
-      if (implicitDirs.length + whiteouts.length > 0) {
-        await this.#pool.run({ job: 'settle', dir, lowerDirs, unsettled: { implicitDirs, whiteouts } });
-      }
-      this.#addLayer({ chainId, number, diskBytes: unpacked.diskBytes, inodes: unpacked.inodes });
-    } catch (error) {
-      await this.files.discard(`${this.files.root}/layers/${number}`);
-      throw error;
-    }
+    const { row } = await this.unpackLayer(
+      { digest, diffId, chainId, lowerChainIds, below },
+      { signal, onProgress: report('unpacking') },
+    );
+    this.#addLayer(row);
+  }
+
+  /** Unpacks a blob into a new directory, which is off the books: see {@link replaceLayer}. */
+  unpackLayer(
+    layer: LayerToUnpack,
+    options: { signal?: AbortSignal; onProgress?: (doneBytes: number) => void },
+  ): Promise<UnpackedLayer> {
+    const context = { files: this.files, pool: this.#pool, log: this.#log };
+    return unpackLayer(context, layer, { ...options, layerDir: (chainId) => this.layerDir(chainId) });
+  }
+
+  /** Puts a layer that was unpacked again in the place of the old one, synced. Nobody may have the old one mounted. */
+  async replaceLayer(row: LayerRow): Promise<void> {
+    await this.files.sync();
+    const old = this.#layers.get(row.chainId);
+    this.#db.replaceLayer(row);
+    if (old !== undefined) this.#takeLayer(old);
+    this.#addLayer(row);
+    this.#recorded.add(row.chainId);
+    await this.#db.flush();
+    if (old !== undefined) await this.files.discardLayer(old.number);
   }
 
   /** Syncs what is new of an image. @returns the rows to record, none when all of it is recorded already */
   async syncNew(digests: readonly string[], chainIds: readonly string[]) {
     const blobs = digests
-      .filter((digest) => this.#blobs.has(digest) && !this.#recorded.has(digest))
+      .filter((digest) => this.hasBlob(digest))
+      .filter((digest) => !this.#recorded.has(digest) || this.#renewed.has(digest))
       .map((digest) => ({ digest, size: this.#blobs.get(digest)! }));
     const layers = chainIds
       .filter((chainId) => !this.#recorded.has(chainId))
@@ -198,7 +229,10 @@ export class StoreContents {
     blobs: readonly { digest: string }[];
     layers: readonly LayerRow[];
   }): void {
-    for (const { digest } of blobs) this.#recorded.add(digest);
+    for (const { digest } of blobs) {
+      this.#recorded.add(digest);
+      this.#renewed.delete(digest);
+    }
     for (const { chainId } of layers) this.#recorded.add(chainId);
   }
 
@@ -214,19 +248,40 @@ export class StoreContents {
       for (const digest of lease.digests) digests.add(digest);
       for (const chainId of lease.chainIds) chainIds.add(chainId);
     }
+    // A layer's blob stays with it, for whoever wants to save or repair it: an image may have come with another one.
+    for (const chainId of chainIds) {
+      const blob = this.#layers.get(chainId)?.blob;
+      if (blob != null) digests.add(blob);
+    }
     const goneDigests = [...this.#blobs.keys()].filter((digest) => !digests.has(digest));
     const goneLayers = [...this.#layers.values()].filter(({ chainId }) => !chainIds.has(chainId));
     if (goneDigests.length + goneLayers.length === 0) return;
     // The rows first, for good: a row must never speak of a file that is gone.
-    this.#db.forget({ digests: goneDigests, chainIds: goneLayers.map(({ chainId }) => chainId) });
-    const forgotten = this.#db.flush();
+    const forgotten = this.#forget(goneDigests, goneLayers);
     await Promise.all([
       ...goneDigests.map((digest) => this.#dropBlob(digest, forgotten)),
       ...goneLayers.map((layer) => this.#dropLayer(layer, forgotten)),
     ]);
+    this.#reserve.refill();
+  }
+
+  /** What was never recorded, as after a failed pull, needs no change of the database. */
+  #forget(digests: string[], layers: LayerRow[]): Promise<void> {
+    const isRecorded = (key: string) => this.#recorded.has(key);
+    const known = {
+      digests: digests.filter(isRecorded),
+      chainIds: layers.map(({ chainId }) => chainId).filter(isRecorded),
+    };
+    if (known.digests.length + known.chainIds.length === 0) return Promise.resolve();
+    this.#db.forget(known);
+    return this.#db.flush();
   }
 
   #addBlob(digest: string, size: number): void {
+    if (this.#damaged.delete(digest)) {
+      this.#renewed.add(digest);
+      return;
+    }
     this.#blobs.set(digest, size);
     this.#usedBytes += size;
     this.#inodesUsed += 1;
@@ -243,6 +298,8 @@ export class StoreContents {
     this.#inodesUsed -= 1;
     this.#blobs.delete(digest);
     this.#recorded.delete(digest);
+    this.#damaged.delete(digest);
+    this.#renewed.delete(digest);
     const gone = forgotten.then(() => this.files.discard(this.files.blobPath(digest)));
     this.#leaving.set(digest, gone);
     try {
@@ -252,15 +309,16 @@ export class StoreContents {
     }
   }
 
-  async #dropLayer(
-    { chainId, number, diskBytes, inodes }: LayerRow,
-    forgotten: Promise<void>,
-  ): Promise<void> {
+  async #dropLayer(layer: LayerRow, forgotten: Promise<void>): Promise<void> {
+    this.#takeLayer(layer);
+    await forgotten;
+    await this.files.discardLayer(layer.number);
+  }
+
+  #takeLayer({ chainId, diskBytes, inodes }: LayerRow): void {
     this.#usedBytes -= diskBytes;
     this.#inodesUsed -= inodes;
     this.#layers.delete(chainId);
     this.#recorded.delete(chainId);
-    await forgotten;
-    await this.files.discard(`${this.files.root}/layers/${number}`);
   }
 }

@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { libcAsync } from '@amphipod/linux';
-import { ImageError } from '../errors.ts';
+import { ImageError, isDiskFull } from '../errors.ts';
 import type { WorkerPool } from '../unpack/worker-pool.ts';
 
 /**
@@ -41,9 +42,13 @@ export class StoreFiles {
     return `${this.root}/tmp/${this.#next++}`;
   }
 
+  /** A layer has this number, even where its directory is gone: no new one gets it. */
+  takeLayerNumber(number: number): void {
+    this.#nextLayer = Math.max(this.#nextLayer, number + 1);
+  }
+
   /** A new, empty layer directory. */
-  makeLayerDir(atLeast: number): number {
-    this.#nextLayer = Math.max(this.#nextLayer, atLeast);
+  makeLayerDir(): number {
     const number = this.#nextLayer++;
     mkdirSync(`${this.root}/layers/${number}`, { mode: 0o700 });
     mkdirSync(this.layerDir(number), { mode: 0o755 });
@@ -74,9 +79,15 @@ export class StoreFiles {
       renameSync(path, `${this.root}/trash/${name}`);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Promise.resolve();
+      // A full disk may have no room for one more name in the trash.
+      if (isDiskFull(error)) return this.#remove(path);
       throw error;
     }
     return this.#empty('trash', name);
+  }
+
+  discardLayer(number: number): Promise<void> {
+    return this.discard(`${this.root}/layers/${number}`);
   }
 
   /** Deletes what an earlier process did not finish or record. */
@@ -88,12 +99,14 @@ export class StoreFiles {
     for (const dir of ['tmp', 'trash'] as const) {
       for (const name of readdirSync(`${this.root}/${dir}`)) leftovers.push(this.#empty(dir, name));
     }
+    // A name that is none of ours is somebody else's.
     for (const hex of readdirSync(`${this.root}/blobs/sha256`)) {
-      if (!known.digests.has(`sha256:${hex}`))
+      if (/^[0-9a-f]{64}$/.test(hex) && !known.digests.has(`sha256:${hex}`))
         leftovers.push(this.discard(`${this.root}/blobs/sha256/${hex}`));
     }
     for (const name of readdirSync(`${this.root}/layers`)) {
-      if (!known.layerNumbers.has(Number(name))) leftovers.push(this.discard(`${this.root}/layers/${name}`));
+      if (/^\d+$/.test(name) && !known.layerNumbers.has(Number(name)))
+        leftovers.push(this.discard(`${this.root}/layers/${name}`));
     }
     await Promise.all(leftovers);
     return leftovers.length;
@@ -111,7 +124,11 @@ export class StoreFiles {
     }
   }
 
-  async #empty(dir: 'tmp' | 'trash', name: string): Promise<void> {
-    await this.#pool.run({ job: 'remove', parent: `${this.root}/${dir}`, name });
+  #empty(dir: 'tmp' | 'trash', name: string): Promise<void> {
+    return this.#remove(`${this.root}/${dir}/${name}`);
+  }
+
+  async #remove(path: string): Promise<void> {
+    await this.#pool.run({ job: 'remove', parent: dirname(path), name: basename(path) });
   }
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { isCode } from '@amphipod/linux';
 import fc from 'fast-check';
 import { ImageError } from '../errors.ts';
+import { tarBlock as block, rawMember as member, sizeField as size } from '../tar-blocks.ts';
 import { writeTar } from '../tar-writer.ts';
 import type { TarEntry } from './tar-entry.ts';
 import { TarReader } from './tar-reader.ts';
@@ -20,29 +21,6 @@ function read(archive: Buffer, step = archive.length || 1): { entry: TarEntry; d
   return found;
 }
 
-/** A header block as old tars wrote it. `fields` are put at their offsets; the checksum is made. */
-function block(fields: [offset: number, bytes: string][]): Buffer {
-  const header = Buffer.alloc(512);
-  header.write('0000644\0', 100, 'latin1');
-  header.write('0000000\0', 108, 'latin1');
-  header.write('0000000\0', 116, 'latin1');
-  header.write('00000000000\0', 124, 'latin1');
-  header.write('00000000000\0', 136, 'latin1');
-  header.write('0', 156);
-  for (const [offset, bytes] of fields) header.write(bytes, offset, 'latin1');
-  header.fill(' ', 148, 156);
-  const sum = header.reduce((total, byte) => total + byte, 0);
-  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
-  return header;
-}
-
-function member(header: Buffer, data = ''): Buffer {
-  const padded = Buffer.alloc(Math.ceil(data.length / 512) * 512);
-  padded.write(data, 'latin1');
-  return Buffer.concat([header, padded]);
-}
-
-const size = (bytes: number): [number, string] => [124, `${bytes.toString(8).padStart(11, '0')}\0`];
 const end = Buffer.alloc(1024);
 
 test('ustar and PAX members come back as they were written, however the archive is cut', () => {

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, copyFileSync, createReadStream } from 'node:fs';
 import { openRootDir, removeTreeAt, SyscallError } from '@amphipod/linux';
+import { assembleLayer, type LayerParts } from '../import/assemble-layer.ts';
+import { compareTrees, type TreeComparison } from '../verify/compare-trees.ts';
 import { settleLayer, type Unsettled } from './settle-layer.ts';
 import { type UnpackOptions, type UnpackRequest, type UnpackResult, unpackTar } from './unpack-tar.ts';
 
@@ -11,13 +13,19 @@ export type WorkerJob =
   /** `rm -rf PARENT/NAME`. */
   | { job: 'remove'; parent: string; name: string }
   /** sha256 and size of a file, after copying it from elsewhere when `from` is given. */
-  | { job: 'hash'; path: string; from?: string };
+  | { job: 'hash'; path: string; from?: string }
+  /** The archive of a layer that another store has unpacked. */
+  | ({ job: 'assemble' } & LayerParts)
+  /** Differences of two trees. */
+  | ({ job: 'compare' } & TreeComparison);
 
 export interface JobResults {
   unpack: UnpackResult;
   settle: undefined;
   remove: undefined;
   hash: { digest: string; size: number };
+  assemble: { digest: string; size: number };
+  compare: string[];
 }
 
 export async function runJob(job: WorkerJob, options: UnpackOptions): Promise<JobResults[WorkerJob['job']]> {
@@ -33,6 +41,10 @@ export async function runJob(job: WorkerJob, options: UnpackOptions): Promise<Jo
     case 'hash':
       if (job.from !== undefined) copyFileSync(job.from, job.path, constants.COPYFILE_FICLONE);
       return hashFile(job.path, options);
+    case 'assemble':
+      return assembleLayer(job, options);
+    case 'compare':
+      return compareTrees(job);
   }
 }
 

@@ -1,6 +1,7 @@
 import { type CallOptions, Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { ImageServiceService, RuntimeServiceService } from '../gen/api.ts';
 import { CriCallError, grpcStatus } from './errors.ts';
+import { type StreamMethod, streamCall } from './stream-call.ts';
 
 interface UnaryMethod<Q, R> {
   path: string;
@@ -30,6 +31,11 @@ export type Calls<S> = {
 export interface CriClient extends Disposable {
   runtime: Calls<typeof RuntimeServiceService>;
   images: Calls<typeof ImageServiceService>;
+  /** Calls a method whose answer is a stream, of our own runtime; leaving the loop over it cancels the call. */
+  stream<Request, Response>(
+    method: StreamMethod<Request, Response>,
+    requests: Iterable<Request> | AsyncIterable<Request>,
+  ): AsyncIterable<Response>;
 }
 
 const defaultTimeoutMs = 120_000;
@@ -49,6 +55,8 @@ export function connectCri(socket: string): CriClient {
   return {
     runtime: bindCalls(RuntimeServiceService, client, socket),
     images: bindCalls(ImageServiceService, client, socket),
+    stream: (method, requests) =>
+      streamCall(client, { method, requests, toError: (error) => toCriError(error, socket) }),
     [Symbol.dispose]: () => client.close(),
   };
 }

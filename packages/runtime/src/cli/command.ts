@@ -32,7 +32,7 @@ export interface CommandContext {
   socket: string;
   env: NodeJS.ProcessEnv;
   stdout: Writable & { isTTY?: boolean; columns?: number };
-  stderr: Writable & { isTTY?: boolean; columns?: number };
+  stderr: Writable & { isTTY?: boolean; columns?: number; rows?: number };
 }
 
 export interface CommandSpec<S extends OptionSpecs = OptionSpecs> {

@@ -1,6 +1,7 @@
 import { cniCommands } from './cni/commands.ts';
 import type { Command } from './command.ts';
 import { configCommands } from './config/commands.ts';
+import { imageCommands } from './image/commands.ts';
 
 export interface CommandEntry {
   summary: string;
@@ -14,7 +15,15 @@ export interface CommandGroup {
   /** What stands above the list of its commands. */
   text: string;
   commands: Record<string, CommandEntry>;
+  /** What runs when none of them is named. */
+  default?: CommandEntry;
 }
+
+const imageGroup: CommandGroup = {
+  summary: 'Inspect, move, check and clean up images',
+  text: 'Works with images. "amphipod images" without a command lists them.',
+  commands: imageCommands,
+};
 
 /** Every command, in the order of `amphipod --help`. */
 export const commands: Record<string, CommandEntry | CommandGroup> = {
@@ -30,10 +39,12 @@ export const commands: Record<string, CommandEntry | CommandGroup> = {
   },
   stop: { summary: 'Stop containers', load: () => import('./stop.ts') },
   rm: { summary: 'Remove containers', load: () => import('./rm.ts') },
-  pull: { summary: 'Pull an image from a registry', load: () => import('./pull.ts') },
-  load: { summary: 'Load an image from an archive or a directory', load: () => import('./load.ts') },
-  images: { summary: 'List images', load: () => import('./images.ts') },
-  rmi: { summary: 'Remove images', load: () => import('./rmi.ts') },
+  pull: { summary: 'Pull an image from a registry', load: () => import('./image/pull.ts') },
+  load: { summary: 'Load images from an archive or a directory', load: () => import('./image/load.ts') },
+  save: { summary: 'Write images to an archive', load: () => import('./image/save.ts') },
+  images: { ...imageGroup, summary: 'List images', default: imageCommands.ls! },
+  rmi: { summary: 'Remove images', load: () => import('./image/rm.ts') },
+  image: imageGroup,
   info: { summary: 'Show the runtime', load: () => import('./info.ts') },
   reload: {
     summary: 'Have the running daemon read its configuration again',

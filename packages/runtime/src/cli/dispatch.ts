@@ -25,6 +25,7 @@ interface Group {
   usage: string;
   text: string;
   commands: Record<string, CommandEntry | CommandGroup>;
+  default?: CommandEntry | undefined;
 }
 
 async function dispatchAmong(
@@ -36,6 +37,9 @@ async function dispatchAmong(
   if (early === 'version') {
     context.stdout.write(`amphipod ${version()}\n`);
     return 0;
+  }
+  if (group.default !== undefined && early !== 'help' && (name ?? '-').startsWith('-')) {
+    return await runCommand((await group.default.load()).command, args, context);
   }
   if (name === undefined || early === 'help') {
     (early === 'help' ? context.stdout : context.stderr).write(overview(group));
@@ -50,7 +54,7 @@ async function dispatchAmong(
   if ('load' in entry) return await runCommand((await entry.load()).command, rest, context);
   const path = `${group.path} ${name}`;
   const usage = `${path} COMMAND [OPTIONS] [ARG...]`;
-  return await dispatchAmong({ path, usage, text: entry.text, commands: entry.commands }, rest, context);
+  return await dispatchAmong({ ...entry, path, usage }, rest, context);
 }
 
 async function runCommand(

@@ -1,14 +1,11 @@
 import type { Writable } from 'node:stream';
 import { UsageError } from './errors.ts';
 
-export type OutputFormat = 'table' | 'wide' | 'json';
-
-/** Checks the value of `-o`. @throws UsageError */
-export function outputFormat(
-  value: string | undefined,
-  allowed: OutputFormat[] = ['table', 'json'],
-): OutputFormat {
-  const format = allowed.find((name) => name === (value ?? 'table'));
+/** Checks the value of `-o`; the first of those allowed is the default. @throws UsageError */
+export function outputFormat(value: string | undefined): 'table' | 'json';
+export function outputFormat<Format extends string>(value: string | undefined, allowed: Format[]): Format;
+export function outputFormat(value: string | undefined, allowed: string[] = ['table', 'json']): string {
+  const format = allowed.find((name) => name === (value ?? allowed[0]));
   if (format === undefined)
     throw new UsageError(`unknown output format "${value}": expected ${allowed.join(' or ')}`);
   return format;

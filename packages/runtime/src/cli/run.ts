@@ -5,10 +5,10 @@ import { type CommandContext, defineCommand } from './command.ts';
 import { CliError, UsageError } from './errors.ts';
 import { followRun } from './follow-run.ts';
 import { generatedName } from './generated-name.ts';
+import { pullImage } from './image/pull-image.ts';
 import { imageSpec } from './image-spec.ts';
 import { parsePort } from './parse-port.ts';
 import { ownerLabel } from './pods.ts';
-import { pullImage } from './pull-image.ts';
 import { runPod } from './run-pod.ts';
 
 export const command = defineCommand({
@@ -119,5 +119,5 @@ async function ensureImage(
     if (present !== undefined) return;
     if (pullWhen === 'never') throw new CliError(`no such image "${image}"`);
   }
-  await pullImage(client, { reference: image, stderr });
+  await pullImage(client, { reference: image, stderr, progress: stderr.isTTY ? 'bars' : 'plain' });
 }

@@ -1,5 +1,6 @@
 import type { Image } from '@amphipod/images';
-import type { Image as CriImage } from '../gen/api.ts';
+import { Image as CriImage } from '../gen/api.ts';
+import { fieldOne } from './encoded.ts';
 
 /** An image as ListImages and ImageStatus show it: `uid` for a numeric USER, `username` for a named one. */
 export function imageMessage(image: Image): CriImage {
@@ -21,4 +22,15 @@ export function imageMessage(image: Image): CriImage {
     },
     pinned: image.pinned,
   };
+}
+
+const encoded = new WeakMap<Image, Buffer>();
+
+/** The same as an item of ListImages' answer on the wire, made once for each image: the store gives a new one after a change. */
+export function imageItem(image: Image): Buffer {
+  const known = encoded.get(image);
+  if (known !== undefined) return known;
+  const bytes = fieldOne(CriImage.encode(imageMessage(image)).finish());
+  encoded.set(image, bytes);
+  return bytes;
 }

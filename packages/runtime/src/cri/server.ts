@@ -14,6 +14,7 @@ import type { DaemonConfig } from '../config.ts';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
 import { ImageServiceService, RuntimeServiceService } from '../gen/api.ts';
+import { ImagesService } from '../gen/images.ts';
 import { attach } from './attach.ts';
 import type { Handler, StreamHandler } from './call.ts';
 import { checkpointContainer } from './checkpoint-container.ts';
@@ -26,6 +27,7 @@ import { execSync } from './exec-sync.ts';
 import { getContainerEvents } from './get-container-events.ts';
 import { imageFsInfo } from './image-fs-info.ts';
 import { imageStatus } from './image-status.ts';
+import { imagesService } from './images/service.ts';
 import { listContainerStats } from './list-container-stats.ts';
 import { listContainers } from './list-containers.ts';
 import { listImages } from './list-images.ts';
@@ -132,6 +134,7 @@ export async function serve(
   });
   addService(server, RuntimeServiceService, { context, handlers: runtimeService });
   addService(server, ImageServiceService, { context, handlers: imageService });
+  server.addService(ImagesService, imagesService(context));
   mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
   rmSync(socket, { force: true });
   await new Promise<void>((resolve, reject) => {

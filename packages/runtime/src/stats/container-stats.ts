@@ -42,7 +42,8 @@ export async function askForLayers(context: RuntimeContext, containers: Containe
   if (unknown.length > 0) await context.layers.settled(firstLayersMs);
 }
 
-function writableLayer(context: RuntimeContext, container: Container): FilesystemUsage | undefined {
+/** The last measurement of a container's writable layer, undefined before the first. */
+export function writableLayer(context: RuntimeContext, container: Container): FilesystemUsage | undefined {
   const size = context.layers.get(container.id, containerPaths(context.config, container.id).upper);
   return (
     size && {
