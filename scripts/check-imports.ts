@@ -144,6 +144,9 @@ function checkEdge(one: Import, name: string): void {
   if (target !== name && !allowedPackages[name]?.includes(target)) {
     report(one, `${name} may import ${allowedPackages[name]?.join(', ') || 'no package of ours'}`);
   }
+  if (name === 'plugins' && one.specifier === '@amphipod/fabric') {
+    report(one, 'plugins import "@amphipod/fabric/client" only');
+  }
   const subpath = `.${one.specifier.slice(packageOf(one.specifier).length)}`;
   if (subpath === '.') return;
   if (readManifest(`packages/${target}/package.json`).exports?.[subpath] === undefined) {

@@ -21,7 +21,8 @@ const mainPlugins: Record<string, object> = {
 test('every plugin that makes interfaces of its own is in this list', () => {
   const makers = builtinPluginTypes.filter((type) => {
     const { isIpam = false, isChained = false } = configChecks[type]!;
-    return !isIpam && !isChained && type !== 'loopback';
+    // The delegate of flannel is one of these plugins; flannel.test.ts has what concerns it.
+    return !isIpam && !isChained && type !== 'loopback' && type !== 'flannel';
   });
   assert.deepEqual(makers, Object.keys(mainPlugins));
 });

@@ -39,8 +39,11 @@ export interface PluginRequest {
   validAttachments?: readonly AttachmentId[] | undefined;
   /** Keys that the configuration's text has twice; absent where it came as a value and no text is known. */
   duplicateKeys?(): readonly KeyPath[];
-  /** Runs another plugin with the same parameters and configuration: an IPAM plugin, say. Only ADD gives a result. */
-  delegate(type: string, command: CniCommand): Promise<Result>;
+  /**
+   * Runs another plugin with the same parameters: an IPAM plugin, say. Only ADD gives a result.
+   * @param config the delegate's own configuration; the same as this plugin's unless given
+   */
+  delegate(type: string, command: CniCommand, config?: NetConf): Promise<Result>;
   signal: AbortSignal;
 }
 

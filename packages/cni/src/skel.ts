@@ -4,7 +4,7 @@ import { CniError, toCniError } from './errors.ts';
 import { callBound, encodeOrUndo, ownNetnsTest } from './invoke/call-bound.ts';
 import { checkVersions } from './invoke/check-versions.ts';
 import { delegateOf } from './invoke/delegate.ts';
-import { createInvoker } from './invoke/invoker.ts';
+import { createInvoker, delegateRequest } from './invoke/invoker.ts';
 import { stringifyJson } from './json.ts';
 import { validateContainerId, validateIfName, validatePluginType } from './names.ts';
 import type { BoundPlugin, CniCommand, InProcessPlugins, PluginRequest } from './plugin.ts';
@@ -157,9 +157,10 @@ function makeRequest(
     ...request,
     signal,
     duplicateKeys: () => duplicateKeys(stdin),
-    delegate: delegateOf({ command, callers }, async (type, verb) => {
+    delegate: delegateOf({ command, callers }, async (type, verb, config) => {
       validatePluginType(type);
-      return await invoker.call(type, verb, { ...request, stdin, callers }, signal);
+      const told = delegateRequest({ ...request, stdin }, config);
+      return await invoker.call(type, verb, { ...told, callers }, signal);
     }),
   };
 }

@@ -6,6 +6,7 @@ import { dummy } from './dummy/dummy.ts';
 import { ownInstallation } from './executables/installation.ts';
 import { createOwnExecutables } from './executables/own-executables.ts';
 import { firewall } from './firewall/firewall.ts';
+import { flannel } from './flannel/flannel.ts';
 import { hostDevice } from './host-device/host-device.ts';
 import { hostLocal } from './host-local/host-local.ts';
 import { ipvlan } from './ipvlan/ipvlan.ts';
@@ -28,6 +29,7 @@ const plugins: readonly Plugin<PluginHost>[] = [
   dhcp,
   dummy,
   firewall,
+  flannel,
   hostDevice,
   hostLocal,
   ipvlan,

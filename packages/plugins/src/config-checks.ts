@@ -4,6 +4,7 @@ import { readConfig as readBridge } from './bridge/config.ts';
 import { readConfig as readDhcp } from './dhcp/config.ts';
 import { readConfig as readDummy } from './dummy/config.ts';
 import { readConfig as readFirewall } from './firewall/config.ts';
+import { readConfig as readFlannel } from './flannel/config.ts';
 import { readConfig as readHostDevice } from './host-device/config.ts';
 import { readConfig as readHostLocal } from './host-local/config.ts';
 import { readConfig as readIpvlan } from './ipvlan/config.ts';
@@ -78,6 +79,7 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
     read: readFirewall,
     keys: keysOf('backend iptablesAdminChainName firewalldZone ingressPolicy'),
   },
+  flannel: { read: readFlannel, keys: keysOf('subnetFile dataDir delegate') },
   'host-device': {
     read: (request) => readHostDevice(request),
     keys: keysOf('device hwaddr kernelpath pciBusID'),

@@ -1,5 +1,5 @@
 import { CniError } from '../errors.ts';
-import type { CniCommand, PluginRequest } from '../plugin.ts';
+import type { CniCommand, NetConf, PluginRequest } from '../plugin.ts';
 import type { Result } from '../result.ts';
 
 /**
@@ -9,9 +9,14 @@ import type { Result } from '../result.ts';
  */
 export function delegateOf(
   { command, callers }: { command: Exclude<CniCommand, 'VERSION'>; callers: readonly string[] },
-  call: (type: string, command: Exclude<CniCommand, 'VERSION'>) => Promise<Result>,
+  call: (
+    type: string,
+    command: Exclude<CniCommand, 'VERSION'>,
+    /** Of the delegate, where it is not the caller's. */
+    config: NetConf | undefined,
+  ) => Promise<Result>,
 ): PluginRequest['delegate'] {
-  return async (type, delegateCommand) => {
+  return async (type, delegateCommand, config) => {
     if (callers.includes(type)) {
       const msg = `plugin ${JSON.stringify(type)} is its own delegate`;
       throw new CniError('invalid-network-config', msg, { plugin: type });
@@ -19,6 +24,6 @@ export function delegateOf(
     if (delegateCommand === 'VERSION' || (delegateCommand !== command && delegateCommand !== 'DEL')) {
       throw new CniError('internal', `CNI_COMMAND is not ${delegateCommand}`);
     }
-    return await call(type, delegateCommand);
+    return await call(type, delegateCommand, config);
   };
 }

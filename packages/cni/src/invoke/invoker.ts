@@ -2,7 +2,7 @@ import { decodeResult } from '../decode-result.ts';
 import { encodeResult } from '../encode-result.ts';
 import { CniError } from '../errors.ts';
 import { isJsonObject, parseJson, stringifyJson } from '../json.ts';
-import type { CniCommand, InProcessPlugins, PluginRequest } from '../plugin.ts';
+import type { CniCommand, InProcessPlugins, NetConf, PluginRequest } from '../plugin.ts';
 import type { Result } from '../result.ts';
 import { newestVersion } from '../versions.ts';
 import { callBound, encodeOrUndo, ownNetnsTest } from './call-bound.ts';
@@ -58,8 +58,8 @@ export function createInvoker(options: InvokerOptions): Invoker {
       checkVersions(bound, command, request.config.cniVersion);
       const { stdin: _stdin, callers: before = [], ...values } = request;
       const callers = [...before, type];
-      const delegate = delegateOf({ command, callers }, (delegateType, verb) =>
-        call(delegateType, verb, { ...request, callers }, signal),
+      const delegate = delegateOf({ command, callers }, (delegateType, verb, config) =>
+        call(delegateType, verb, { ...delegateRequest(request, config), callers }, signal),
       );
       const boundRequest = { ...values, delegate, signal };
       const result = await callBound(bound, command, { request: boundRequest, isOwnNetns });
@@ -88,6 +88,13 @@ export function createInvoker(options: InvokerOptions): Invoker {
       return await execVersions(file.path, { pluginDirs, env, signal, ownGroup });
     },
   };
+}
+
+/** What a delegate is told; the caller's text does not say what a configuration of its own says. */
+export function delegateRequest(request: InvokeRequest, config: NetConf | undefined): InvokeRequest {
+  if (config === undefined) return request;
+  const { stdin: _stdin, duplicateKeys: _duplicateKeys, ...rest } = request;
+  return { ...rest, config };
 }
 
 function variablesOf(

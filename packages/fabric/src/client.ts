@@ -1,0 +1,2 @@
+// What plugins need of the agent, and nothing that takes long to load.
+export { readSubnetEnv, type SubnetEnv, type SubnetEnvFamily } from './overlay/subnet-env.ts';
