@@ -1,3 +1,4 @@
+export { type AgentLog, type AgentOptions, runAgent } from './agent/run-agent.ts';
 export type {
   CallOptions,
   Change,

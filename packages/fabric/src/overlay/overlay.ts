@@ -51,6 +51,8 @@ export interface Overlay extends AsyncDisposable {
   readonly passedOver: readonly PassedOver[];
   /** Is rejected with FabricError `lease-lost`, or whatever else ends the overlay; resolves when it is disposed of. */
   readonly ended: Promise<void>;
+  /** Ends the overlay and gives the lease back, unless it is a reservation. */
+  release(): Promise<void>;
 }
 
 /** Acquires a lease, sets the overlay up, and then keeps it. @throws as {@link acquireLease}; NetlinkError */
@@ -156,6 +158,12 @@ class OverlayKeeper implements Overlay {
     await this.#tasks;
     await this.#work;
     this.#end.resolve();
+  }
+
+  async release(): Promise<void> {
+    await this[Symbol.asyncDispose]();
+    const { key, leaseId } = this.#own.entry;
+    if (leaseId !== undefined) await this.#options.leases.store.delete(key);
   }
 
   #halt(): void {

@@ -28,6 +28,7 @@ const imageGroup: CommandGroup = {
 /** Every command, in the order of `amphipod --help`. */
 export const commands: Record<string, CommandEntry | CommandGroup> = {
   up: { summary: 'Run the container runtime in the foreground', load: () => import('./up.ts') },
+  agent: { summary: 'Run the network agent in the foreground', load: () => import('./agent.ts') },
   run: { summary: 'Run an image as a pod of one container', load: () => import('./run.ts') },
   ps: { summary: 'List containers', load: () => import('./ps.ts') },
   logs: { summary: 'Print what a container wrote', load: () => import('./logs.ts') },
