@@ -4,7 +4,6 @@ import { isCode } from '@amphipod/linux';
 import { FabricError } from '../errors.ts';
 import type {
   CallOptions,
-  Change,
   Datastore,
   DeleteOptions,
   Entry,
@@ -13,6 +12,7 @@ import type {
   WatchEvent,
   WatchOptions,
 } from './datastore.ts';
+import { changeOf, type EntryRow, entryOf, type HistoryRow } from './embedded-rows.ts';
 import { schema } from './embedded-schema.ts';
 
 const HISTORY_REVISIONS = 10_000n;
@@ -24,17 +24,6 @@ export interface EmbeddedOptions {
   now?: () => number;
   /** How many revisions back a watch can begin; 10,000 unless given. */
   historyRevisions?: bigint;
-}
-
-interface EntryRow {
-  key: string;
-  value: string;
-  revision: bigint;
-  lease_id: bigint | null;
-}
-
-interface HistoryRow extends Omit<EntryRow, 'value'> {
-  value: string | null;
 }
 
 interface Meta {
@@ -310,17 +299,6 @@ class EmbeddedDatastore implements Datastore {
   #assertOpen(): void {
     if (this.#closed.signal.aborted) throw new FabricError('unavailable', 'use datastore: it is closed');
   }
-}
-
-function entryOf(row: EntryRow): Entry {
-  const { key, value, revision, lease_id: leaseId } = row;
-  return { key, value, revision, ...(leaseId !== null && { leaseId }) };
-}
-
-function changeOf({ value, ...row }: HistoryRow): Change {
-  return value === null
-    ? { type: 'delete', key: row.key }
-    : { type: 'put', entry: entryOf({ ...row, value }) };
 }
 
 /** @throws FabricError `conflict` */

@@ -1,6 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { formatMac, linkFind, type MonitorEvent, monitor, type Rtnl } from '@amphipod/netlink';
+import { type MonitorEvent, monitor } from '@amphipod/netlink';
 import type { WatchEvent } from '../datastore/datastore.ts';
 import { FabricError } from '../errors.ts';
 import {
@@ -11,8 +10,9 @@ import {
   type OwnLease,
   renewLease,
 } from './acquire-lease.ts';
-import { isSameNode, type Lease, type LeaseAttributes, leaseName, parseLease } from './lease.ts';
+import { isSameNode, type Lease, leaseName, parseLease } from './lease.ts';
 import type { NetworkConfig } from './network-config.ts';
+import { ownAttributes } from './own-attributes.ts';
 import { type KernelView, syncKernel } from './sync-kernel.ts';
 import { overlayRouteProtocol } from './sync-routes.ts';
 import { areRulesUntouched } from './sync-rules.ts';
@@ -58,39 +58,11 @@ export interface Overlay extends AsyncDisposable {
 /** Acquires a lease, sets the overlay up, and then keeps it. @throws as {@link acquireLease}; NetlinkError */
 export async function startOverlay(options: OverlayOptions): Promise<Overlay> {
   const { leases, config, previous } = options;
-  const attributes = attributesOf(options);
+  const attributes = ownAttributes(options);
   const own = await acquireLease(leases, config, { attributes, ...(previous && { previous }) });
   const keeper = new OverlayKeeper(options, own);
   await keeper.start();
   return keeper;
-}
-
-function attributesOf({
-  config: { backend, ipv4, ipv6 },
-  underlay,
-  kernel,
-}: OverlayOptions): LeaseAttributes {
-  const { ip, ipv6: ip6 } = underlay;
-  const addresses = { ...(ip && { publicIp: ip }), ...(ip6 && { publicIpv6: ip6 }) };
-  if (backend.type === 'host-gw') return { backendType: backend.type, ...addresses };
-  const { vni } = backend;
-  return {
-    backendType: backend.type,
-    ...addresses,
-    ...(ipv4 && { vtepMac: macOf(kernel.rtnl, vxlanName(vni, 4)) }),
-    ...(ipv6 && { ipv6VtepMac: macOf(kernel.rtnl, vxlanName(vni, 6)) }),
-    vni,
-  };
-}
-
-/** That of the device which is there, so that no other node has to learn a new one; else one at random. */
-function macOf(conn: Rtnl, name: string): string {
-  const link = linkFind(conn, name);
-  if (link?.kind === 'vxlan') return link.mac;
-  const bytes = randomBytes(6);
-  // Locally administered, not multicast.
-  bytes[0] = (bytes[0]! & 0xfc) | 0x02;
-  return formatMac(bytes);
 }
 
 class OverlayKeeper implements Overlay {
@@ -213,16 +185,17 @@ class OverlayKeeper implements Overlay {
 
   /** False for the many things that happen on a node and are nothing to us. */
   #concerns(event: MonitorEvent): boolean {
-    const { rtnl } = this.#options.kernel;
-    const { backend } = this.#options.config;
+    const { config, kernel, underlay } = this.#options;
+    const { backend } = config;
     const names = backend.type === 'vxlan' ? [vxlanName(backend.vni, 4), vxlanName(backend.vni, 6)] : [];
+    // A device of the same name with another index is told of as a link first.
     const isDevice = (ifIndex: number | undefined) =>
-      ifIndex !== undefined && names.includes(linkFind(rtnl, ifIndex)?.name ?? '');
+      ifIndex !== undefined && kernel.deviceIndexes?.includes(ifIndex) === true;
     switch (event.subject) {
       case 'lost':
         return true;
       case 'link':
-        return names.includes(event.link.name) || event.link.ifIndex === this.#options.underlay.ifIndex;
+        return names.includes(event.link.name) || event.link.ifIndex === underlay.ifIndex;
       case 'address':
         return isDevice(event.address.ifIndex);
       case 'neighbour':

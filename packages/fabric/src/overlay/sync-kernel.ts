@@ -10,6 +10,8 @@ export interface KernelView {
   nft: Nft;
   /** Set by {@link syncKernel}. */
   writtenRules?: WrittenRules;
+  /** Interface indexes of our devices as of the last {@link syncKernel}. */
+  deviceIndexes?: readonly number[];
 }
 
 /**
@@ -30,6 +32,7 @@ export async function syncKernel(view: KernelView, state: WantedState): Promise<
     removals.push(...done.removals);
     mended += done.mended;
   }
+  view.deviceIndexes = indexes;
   mended += syncRoutes(rtnl, state.routes, indexes);
   for (const remove of removals) remove();
   return mended;

@@ -1,0 +1,39 @@
+import { randomBytes } from 'node:crypto';
+import { formatMac, linkFind, type Rtnl } from '@amphipod/netlink';
+import type { LeaseAttributes } from './lease.ts';
+import type { NetworkConfig } from './network-config.ts';
+import type { KernelView } from './sync-kernel.ts';
+import { type Underlay, vxlanName } from './wanted-state.ts';
+
+/** What this node tells of itself in its lease. */
+export function ownAttributes({
+  config: { backend, ipv4, ipv6 },
+  underlay,
+  kernel,
+}: {
+  config: NetworkConfig;
+  underlay: Underlay;
+  kernel: KernelView;
+}): LeaseAttributes {
+  const { ip, ipv6: ip6 } = underlay;
+  const addresses = { ...(ip && { publicIp: ip }), ...(ip6 && { publicIpv6: ip6 }) };
+  if (backend.type === 'host-gw') return { backendType: backend.type, ...addresses };
+  const { vni } = backend;
+  return {
+    backendType: backend.type,
+    ...addresses,
+    ...(ipv4 && { vtepMac: macOf(kernel.rtnl, vxlanName(vni, 4)) }),
+    ...(ipv6 && { ipv6VtepMac: macOf(kernel.rtnl, vxlanName(vni, 6)) }),
+    vni,
+  };
+}
+
+/** That of the device which is there, so that no other node has to learn a new one; else one at random. */
+function macOf(conn: Rtnl, name: string): string {
+  const link = linkFind(conn, name);
+  if (link?.kind === 'vxlan') return link.mac;
+  const bytes = randomBytes(6);
+  // Locally administered, not multicast.
+  bytes[0] = (bytes[0]! & 0xfc) | 0x02;
+  return formatMac(bytes);
+}
