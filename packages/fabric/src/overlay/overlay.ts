@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { isCode } from '@amphipod/linux';
 import { type MonitorEvent, monitor } from '@amphipod/netlink';
 import type { WatchEvent } from '../datastore/datastore.ts';
 import { FabricError } from '../errors.ts';
@@ -105,18 +106,21 @@ class OverlayKeeper implements Overlay {
     const { store, prefix } = this.#options.leases;
     const { signal } = this.#stop;
     const { rtnl } = this.#options.kernel;
-    // Listens before it looks.
-    const kernelEvents = monitor(rtnl, ['link', 'address', 'route', 'neighbour', 'fdb'], { signal });
     const snapshot = await store.list(leasesPrefix(prefix), { signal });
     this.#learn({ type: 'snapshot', ...snapshot });
+    // Listens before it looks.
+    const kernelEvents = monitor(rtnl, ['link', 'address', 'route', 'neighbour', 'fdb'], { signal });
     const tasks = [
       this.#watchKernel(kernelEvents),
       this.#watchLeases(snapshot.revision + 1n),
       this.#renew(),
     ].map((task) => task.catch((error: unknown) => this.#fail(error)));
     this.#tasks = Promise.all(tasks).then(() => {});
+    const first = this.#sync();
+    // Only one at a time: deleting a link takes a while.
+    this.#work = first.catch(() => {});
     try {
-      await this.#sync();
+      await first;
     } catch (error) {
       await this[Symbol.asyncDispose]();
       throw error;
@@ -134,8 +138,14 @@ class OverlayKeeper implements Overlay {
 
   async release(): Promise<void> {
     await this[Symbol.asyncDispose]();
-    const { key, leaseId } = this.#own.entry;
-    if (leaseId !== undefined) await this.#options.leases.store.delete(key);
+    const { key, leaseId, revision } = this.#own.entry;
+    if (leaseId === undefined) return;
+    try {
+      await this.#options.leases.store.delete(key, { expected: revision });
+    } catch (error) {
+      // Somebody else has written it: it is not ours any more.
+      if (!isCode(error, 'conflict')) throw error;
+    }
   }
 
   #halt(): void {

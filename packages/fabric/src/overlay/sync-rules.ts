@@ -64,7 +64,8 @@ export function syncRules(
     if (areThere(conn, written)) return { written: { ...written, generation }, mended: 0 };
   }
   const rules = nftTransaction(conn, tableOps(wanted), { wantsRules: true });
-  return { written: { wanted, rules, generation: nftGeneration(conn) }, mended: 1 };
+  // The number of before: whatever was changed while we wrote, the next call looks once more.
+  return { written: { wanted, rules, generation }, mended: 1 };
 }
 
 /** True when no network was changed by others since: costs one message, so that it can be asked often. */
