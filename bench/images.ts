@@ -132,14 +132,17 @@ async function pulls(
   const distinct = [...new Map(floorLayers.map((floorLayer) => [floorLayer.digest, floorLayer])).values()];
   for (let round = 0; round < rounds; round++) {
     for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
-      const { ms, peakMiB, version } = await pullInto(side, `${dir}/${side}-${row}-${round}`, {
+      const { ms, peakMiB, cpuMs, version } = await pullInto(side, `${dir}/${side}-${row}-${round}`, {
         registry: registry.host,
         references,
         nodeFlags,
       });
       samples.add(row, side, ms);
       samples.add(`${row}PeakMemory`, side, peakMiB, 'MiB');
-      console.log(`${row}, round ${round + 1}, ${side}: ${Math.round(ms)} ms, ${Math.round(peakMiB)} MiB`);
+      samples.add(`${row}Cpu`, side, cpuMs);
+      console.log(
+        `${row}, round ${round + 1}, ${side}: ${Math.round(ms)} ms, ${cpuMs} ms of CPU, ${Math.round(peakMiB)} MiB`,
+      );
       if (side === 'peer') measured.peer = version;
     }
     if (sides.length === 2) {

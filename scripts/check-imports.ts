@@ -17,7 +17,7 @@ const allowedPackages: Record<string, string[]> = {
  * Folders of packages/runtime/src that each folder may import; "." is what lies beside them (errors, log, context, …).
  * The command line talks CRI over the socket and nothing else, so it knows the protocol only.
  */
-const domains = ['pods', 'containers', 'streaming', 'images', 'stats'];
+const domains = ['pods', 'containers', 'cdi', 'streaming', 'images', 'stats'];
 const base = ['.', 'gen', 'spdy', 'store', 'oci', 'telemetry'];
 const allowedFolders: Record<string, string[]> = {
   gen: [],

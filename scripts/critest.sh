@@ -9,6 +9,8 @@ fi
 sh scripts/setup.sh test
 dir=$(mktemp -d /var/tmp/amphipod-critest.XXXXXX)
 trap 'rm -rf "$dir"' EXIT
+# The users of a user namespace must get through to their root file systems.
+chmod 711 "$dir"
 bin/node24 test/critest/prepare.ts "$dir" </dev/null
 # Specs leave System V shared memory on what is the host to them.
 unshare --ipc sh scripts/in-namespaces.sh bin/node24 test/critest/run.ts "$dir" "$@" </dev/null

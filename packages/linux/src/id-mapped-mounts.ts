@@ -2,6 +2,7 @@ import { closeSync, openSync } from 'node:fs';
 import koffi from 'koffi';
 import { SyscallError } from './errors.ts';
 import { AT_FDCWD, EINTR } from './libc.ts';
+import { MS } from './mounts.ts';
 
 const libc = koffi.load('libc.so.6');
 const fns = {
@@ -38,6 +39,8 @@ export interface IdMappedMountOptions {
 /**
  * Bind mounts `source` on `target` so that user 0 on disk is the user that the namespace maps 0 to, and so on
  * (`mount --bind -o X-mount.idmap=USERNS`; mount_setattr(2)). Needs Linux 5.12 and a file system that can do it.
+ * What is mounted below `source` later appears here too; nothing that happens here reaches `source`: were it a peer, unmounting
+ * `target` would unmount what is below `source` on the host.
  * @throws SyscallError `mount_setattr` with EINVAL where the file system cannot, ENOSYS on an older kernel
  */
 export function mountIdMapped(
@@ -69,7 +72,7 @@ export function mountIdMapped(
 
 /** struct mount_attr: attr_set, attr_clr, propagation, userns_fd. */
 function mountAttr(set: number, userNsFd: number): BigUint64Array {
-  return BigUint64Array.of(BigInt(set), 0n, 0n, BigInt(userNsFd));
+  return BigUint64Array.of(BigInt(set), 0n, BigInt(MS.SLAVE), BigInt(userNsFd));
 }
 
 function call(name: keyof typeof fns, path: string, args: unknown[]): number {

@@ -9,7 +9,7 @@ export {
   cgroupHugePages,
   cgroupMemoryDetails,
 } from './cgroup-details.ts';
-export { cgroupRestore, cgroupSettings, cgroupWrite } from './cgroup-settings.ts';
+export { cgroupCountsSwap, cgroupRestore, cgroupSettings, cgroupWrite } from './cgroup-settings.ts';
 export {
   type CgroupCpuUsage,
   type CgroupMemoryUsage,
@@ -42,6 +42,7 @@ export { AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, libcAsync, libcCall, libcT
 export { type MountInfo, type MountOptions, MS, mount, mountInfo, unmount, unmountAsync } from './mounts.ts';
 export {
   createPinnedNamespaces,
+  inNamespaces,
   inNetns,
   isNamespace,
   type NamespaceKind,
@@ -74,7 +75,7 @@ export {
 export { ConsoleSocket, readAvailable, resizeTerminal, type TerminalSize, terminalStream } from './pty.ts';
 export { rawTerminal } from './raw-terminal.ts';
 export { readFileInRoot } from './read-file-in-root.ts';
-
+export { realPathBeneath, realPathInRoot } from './real-path.ts';
 export {
   chmodAt,
   chownAt,
@@ -93,12 +94,10 @@ export {
   symlinkAt,
   utimesAt,
 } from './rooted.ts';
-
 export { connectSeqpacket } from './seqpacket.ts';
 export { setSendBuffer } from './socket-buffers.ts';
 export { inNetnsOfSocket } from './socket-netns.ts';
 export { lookAtSocketPeer, type SocketPeer } from './socket-peer.ts';
-
 export { NETLINK, NetlinkSocket } from './sockets.ts';
 export { adoptChild, pipe, type SpawnedProcess, type SpawnOptions, spawnProcess } from './spawn.ts';
 export { becomeSubreaper } from './subreaper.ts';
@@ -106,5 +105,11 @@ export { type TapOptions, tapCreate } from './tap.ts';
 export { tcpSocketIn } from './tcp.ts';
 export { UndoStack } from './undo-stack.ts';
 export { unsentBytes } from './unsent-bytes.ts';
+export {
+  createPinnedUserNamespace,
+  type IdMapping,
+  type UserNamespaceMaps,
+  type UserNamespacePins,
+} from './user-namespace.ts';
 export { supportsX32 } from './x32.ts';
 export { getXattr, listXattrs, setXattr, setXattrAt, type Xattr } from './xattrs.ts';

@@ -52,6 +52,31 @@ export function inNetns<T>(netns: number | string, fn: SyncFunction<T>): T {
   }
 }
 
+/**
+ * Runs `fn` in the namespaces that these files are of, and comes back; for namespaces of {@link createPinnedNamespaces} or of
+ * `createPinnedUserNamespace`.
+ * @throws SyscallError
+ */
+export function inNamespaces<T>(pins: NamespacePins, fn: SyncFunction<T>): T {
+  const kinds = Object.keys(pins) as NamespaceKind[];
+  for (const kind of kinds) homeFd(kind);
+  const entered: NamespaceKind[] = [];
+  try {
+    for (const kind of kinds) {
+      const fd = openSync(pins[kind]!, 'r');
+      try {
+        libcCall('setns', pins[kind]!, fd, cloneFlags[kind]);
+      } finally {
+        closeSync(fd);
+      }
+      entered.push(kind);
+    }
+    return fn() as T;
+  } finally {
+    hopBack(entered);
+  }
+}
+
 /** Where each new namespace is to be pinned: absolute paths of files that must not exist yet. */
 export type NamespacePins = Partial<Record<NamespaceKind, string>>;
 

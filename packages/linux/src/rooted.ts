@@ -48,6 +48,8 @@ const leafResolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINK
 const newFileHow = openHow(O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600, leafResolve);
 const listHow = openHow(O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, leafResolve | RESOLVE_NO_XDEV);
 const parentHow = openHow(O_RDONLY | O_DIRECTORY, 0, 0);
+const pathBeneathHow = openHow(O_PATH, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+const pathInRootHow = openHow(O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 const readInRootHow = openHow(O_RDONLY | O_NONBLOCK, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 const readHow = openHow(O_RDONLY | O_NONBLOCK, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 
@@ -64,6 +66,16 @@ export function openDirInRoot(rootFd: number, path: string): number {
 /** Opens a file for reading below `rootFd`; links may lead around below it but not out (EXDEV). */
 export function openBeneath(rootFd: number, path: string): number {
   return openat2(rootFd, path, readHow);
+}
+
+/** As {@link openBeneath} for anything, without opening it for reading (O_PATH). */
+export function openPathBeneath(rootFd: number, path: string): number {
+  return openat2(rootFd, path, pathBeneathHow);
+}
+
+/** Finds anything as if `rootFd` were `/`, without opening it for reading (O_PATH). */
+export function openPathInRoot(rootFd: number, path: string): number {
+  return openat2(rootFd, path, pathInRootHow);
 }
 
 /** Opens a file for reading as if `rootFd` were `/`. */

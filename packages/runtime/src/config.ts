@@ -1,5 +1,15 @@
 import type { LogFormat, LogLevel } from './log.ts';
 
+/** One `[runtimes.NAME]`: a program with the command line of runc. */
+export interface RuntimeConfig {
+  /** Absolute path of the program. */
+  path: string;
+  /** Options before the command. */
+  options?: string[];
+  /** There is one so far. */
+  type?: 'oci';
+}
+
 /** Settings of the daemon; `daemon/config/` reads them from files and the command line. */
 export interface DaemonConfig {
   /** Persistent data: the database, images, writable layers. */
@@ -19,6 +29,12 @@ export interface DaemonConfig {
   cniTimeoutMs: number;
   /** Name of the default OCI runtime. */
   runtime: string;
+  /** Runtime handlers besides runc and crun, or instead of them: the tables `[runtimes.NAME]`. */
+  runtimes: Record<string, RuntimeConfig>;
+  /** Where CDI specs are; later directories win. */
+  cdiSpecDirs: string[];
+  /** Resource limits of all containers: `NAME=SOFT[:HARD]`. */
+  defaultUlimits: string[];
   /** `cgroupfs` or `systemd`; empty: systemd where it runs. */
   cgroupDriver: string;
   /** `ADDRESS:PORT` of the Prometheus metrics; empty: none. */

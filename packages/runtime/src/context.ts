@@ -2,6 +2,8 @@ import type { Cni } from '@amphipod/cni';
 import type { ImageStore } from '@amphipod/images';
 import type { CgroupLayout } from '@amphipod/linux';
 import type { DaemonConfig } from './config.ts';
+import type { HostPaths } from './containers/host-paths.ts';
+import type { Stops } from './containers/stop.ts';
 import type { Events } from './events.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Pulls } from './images/pulls.ts';
@@ -29,6 +31,8 @@ export interface RuntimeContext {
   readonly containerNames: NameRegistry;
   /** Serialises changes of one sandbox or container, by id. */
   readonly locks: KeyedMutex;
+  readonly stops: Stops;
+  readonly hostPaths: HostPaths;
   readonly images: ImageStore;
   readonly pulls: Pulls;
   readonly cni: Cni;
@@ -44,8 +48,10 @@ export interface RuntimeContext {
   readonly streaming: StreamingServer;
   /** What GetContainerEvents streams. */
   readonly events: Events;
+  /** For stats: the last readings of CPU time, the sizes of writable layers. */
   readonly cpuRates: CpuRates;
   readonly layers: WritableLayers;
+  /** What ListPodSandboxMetrics gives on this machine. */
   readonly metrics: MetricSet;
   /** What calls took, for metrics and traces. */
   readonly telemetry: Telemetry;

@@ -13,6 +13,7 @@ export const failpoints = [
   'create-container.record',
   'create-container.image',
   'create-container.rootfs',
+  'create-container.volumes',
   'create-container.spec',
   'create-container.created',
   'start-container.begin',

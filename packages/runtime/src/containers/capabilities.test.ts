@@ -3,7 +3,9 @@ import { describe, it } from 'node:test';
 import { LinuxContainerSecurityContext } from '../gen/api.ts';
 import { containerCapabilities, ownCapabilities } from './capabilities.ts';
 
-const own = ['CHOWN', 'NET_ADMIN', 'SYS_ADMIN'];
+const usual =
+  'CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE';
+const own = [...usual.split(' '), 'NET_ADMIN', 'SYS_ADMIN'];
 const bounding = (fields: Parameters<typeof LinuxContainerSecurityContext.fromPartial>[0]) =>
   containerCapabilities(LinuxContainerSecurityContext.fromPartial(fields), own).bounding;
 
@@ -37,6 +39,16 @@ describe('containerCapabilities', () => {
     );
     assert.deepEqual(caps.ambient, ['CAP_NET_ADMIN']);
     assert.ok(caps.bounding.includes('CAP_NET_ADMIN'));
+  });
+  it('gives only what the daemon has, and says so of what is asked for', () => {
+    const few = ['CHOWN', 'KILL'];
+    const of = (fields: Parameters<typeof LinuxContainerSecurityContext.fromPartial>[0]) =>
+      containerCapabilities(LinuxContainerSecurityContext.fromPartial(fields), few).bounding;
+    assert.deepEqual(of({}), ['CAP_CHOWN', 'CAP_KILL']);
+    for (const field of ['addCapabilities', 'addAmbientCapabilities']) {
+      const asked = () => of({ capabilities: { [field]: ['SYS_TIME'] } });
+      assert.throws(asked, /capability "SYS_TIME": the daemon does not have it/);
+    }
   });
   it('refuses unknown names', () => {
     assert.throws(

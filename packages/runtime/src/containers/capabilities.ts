@@ -23,6 +23,11 @@ export function ownCapabilities(status = readFileSync('/proc/self/status', 'lati
   return names.filter((_, bit) => (mask >> BigInt(bit)) & 1n);
 }
 
+/** Whether this process has a capability (name without CAP_). */
+export function hasCapability(name: string): boolean {
+  return ownCapabilities().includes(name);
+}
+
 /** The capability sets of a container's process. "ALL" means all that the daemon has. */
 export function containerCapabilities(
   security: LinuxContainerSecurityContext | undefined,
@@ -36,7 +41,13 @@ export function containerCapabilities(
   const add = addCapabilities.map(normalise);
   const drop = dropCapabilities.map(normalise);
   const ambient = addAmbientCapabilities.map(normalise);
-  const base = security?.privileged || add.includes('ALL') ? own : drop.includes('ALL') ? [] : defaults;
+  for (const name of [...add, ...ambient]) {
+    if (name === 'ALL' || own.includes(name)) continue;
+    const text = `capability ${JSON.stringify(name)}: the daemon does not have it, so nobody can get it from it`;
+    throw new CriError('failed-precondition', text);
+  }
+  const usual = defaults.filter((name) => own.includes(name));
+  const base = security?.privileged || add.includes('ALL') ? own : drop.includes('ALL') ? [] : usual;
   const set = new Set(base);
   if (!security?.privileged) {
     for (const name of drop) set.delete(name);

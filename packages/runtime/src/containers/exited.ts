@@ -1,13 +1,14 @@
-import { existsSync } from 'node:fs';
-import { cgroupOomKills, isAlive } from '@amphipod/linux';
+import { isAlive } from '@amphipod/linux';
 import { nowNs } from '../clock.ts';
 import type { RuntimeContext } from '../context.ts';
 import { errorText } from '../errors.ts';
-import { cleanUpContainer } from '../oci/cleanup.ts';
+import { cleanUpContainer, hasState } from '../oci/cleanup.ts';
 import type { ExitReport } from '../oci/exits.ts';
+import { runRuntime } from '../oci/run-runtime.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
 import type { Container } from '../store/records.ts';
-import { containerPaths } from './paths.ts';
+import { finishLog } from './finish-log.ts';
+import { wasOomKilled } from './oom-kills.ts';
 
 /**
  * Records the end of a container whose exit report is there, wakes those who wait for it, then removes what the OCI
@@ -49,6 +50,7 @@ async function record(
       : report.exitCode === 0
         ? 'Completed'
         : 'Error';
+  endLog(context, container);
   const { exitCode } = report;
   let { finishedAtNs } = report;
   // Times of files count in ticks of some milliseconds, ours do not.
@@ -66,15 +68,23 @@ async function record(
   }
 }
 
-/** Field case RES-01: systemd may have removed the scope already, and its counter with it; conmon has looked before. */
-function wasOomKilled({ cgroups, config }: RuntimeContext, container: Container): boolean {
-  if (cgroupOomKills(cgroups, container.cgroupPath) > 0) return true;
-  return cgroups.version === 2 && existsSync(containerPaths(config, container.id).oom);
+/** Before anybody can see the end. A log that cannot be written, on a full disk for one, keeps no container from ending. */
+function endLog(context: RuntimeContext, { id, logPath }: Container): void {
+  if (logPath === '') return;
+  try {
+    finishLog(logPath, new Date().toISOString().replace(/Z$/, '000000+00:00'));
+  } catch (error) {
+    context.log.warn('end log', { container: id, path: logPath, error: errorText(error) });
+  }
 }
 
 /** Removes what conmon and the OCI runtime keep of a container that does not run; fine when it is gone. */
 export async function cleanUpExited(context: RuntimeContext, container: Container): Promise<void> {
   const runtime = runtimeFor(context.runtimes, container.runtimeHandler);
+  if (container.hasHooks && hasState(runtime, container.id))
+    await runRuntime(runtime, ['delete', '--force', container.id]).catch((error: Error) =>
+      context.log.warn('delete with hooks', { container: container.id, error: errorText(error) }),
+    );
   await cleanUpContainer(runtime, container.id, {
     cgroups: context.cgroups,
     cgroupPath: container.cgroupPath,

@@ -1,7 +1,5 @@
-import { realpathSync } from 'node:fs';
-import { type MountInfo, mountInfo } from '@amphipod/linux';
-import { CriError } from '../errors.ts';
-import { type ContainerConfig, type Mount, MountPropagation } from '../gen/api.ts';
+import { normalize } from 'node:path/posix';
+import { type ContainerConfig, MountPropagation } from '../gen/api.ts';
 import type { OciMount } from '../oci/spec.ts';
 import type { Sandbox } from '../store/records.ts';
 
@@ -12,19 +10,26 @@ export interface SandboxMountSources {
   hosts: string;
 }
 
+/** What the mounts of one container are made of. */
+export interface MountSources {
+  pod: SandboxMountSources;
+  /** The volumes that the kubelet asks for, and the image's VOLUMEs. */
+  volumes: readonly OciMount[];
+}
+
 /**
- * All mounts of a container in the order they are made: kernel file systems, the pod's shared files, then the volumes
- * that the kubelet asks for, parents before children.
+ * All mounts of a container in the order they are made: kernel file systems, the pod's shared files, then the volumes,
+ * parents before children.
  */
 export function containerMounts(
   config: ContainerConfig,
   sandbox: Sandbox,
-  sources: SandboxMountSources,
+  { pod: sources, volumes }: MountSources,
 ): OciMount[] {
   const security = config.linux?.securityContext;
   const privileged = security?.privileged ?? false;
   const readonlyRootfs = security?.readonlyRootfs ?? false;
-  const asked = new Set(config.mounts.map(({ containerPath }) => containerPath.replace(/(?<=.)\/+$/, '')));
+  const asked = new Set(volumes.map(({ destination }) => normalize(destination).replace(/(?<=.)\/$/, '')));
   const generated: OciMount[] = [
     ...kernelMounts(privileged),
     bind('/dev/shm', sandbox.namespaces.ipc === 'node' ? '/dev/shm' : sources.shm, false),
@@ -32,9 +37,10 @@ export function containerMounts(
     bind('/etc/hostname', sources.hostname, readonlyRootfs),
     bind('/etc/resolv.conf', sources.resolvConf, readonlyRootfs),
   ];
-  const volumes = config.mounts.map((mount, index) => volumeMount(mount, index));
-  volumes.sort((a, b) => depth(a.destination) - depth(b.destination));
-  return [...generated.filter(({ destination }) => !asked.has(destination)), ...volumes];
+  return [
+    ...generated.filter(({ destination }) => !asked.has(destination)),
+    ...volumes.toSorted((a, b) => depth(a.destination) - depth(b.destination)),
+  ];
 }
 
 /** The propagation that the container's root needs for its mounts (OCI rootfsPropagation). */
@@ -75,76 +81,6 @@ function kernelMounts(privileged: boolean): OciMount[] {
 
 function bind(destination: string, source: string, readonly: boolean): OciMount {
   return { destination, type: 'bind', source, options: ['rbind', 'rprivate', readonly ? 'ro' : 'rw'] };
-}
-
-function volumeMount(mount: Mount, index: number): OciMount {
-  const subject = `mount ${index} (${JSON.stringify(mount.containerPath)})`;
-  const refuse = (why: string) => new CriError('invalid-argument', `${subject}: ${why}`);
-  if (mount.image !== undefined)
-    throw new CriError('unimplemented', `${subject}: image volumes are not supported yet`);
-  if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0) {
-    throw new CriError('unimplemented', `${subject}: id-mapped mounts are not supported yet`);
-  }
-  if (!mount.containerPath.startsWith('/')) throw refuse('container_path must be absolute');
-  if (mount.recursiveReadOnly) {
-    if (!mount.readonly) throw refuse('recursive_read_only needs readonly');
-    if (mount.propagation !== MountPropagation.PROPAGATION_PRIVATE) {
-      throw refuse('recursive_read_only needs private propagation');
-    }
-  }
-  const source = resolveSource(mount.hostPath, refuse);
-  checkPropagation(mount.propagation, source, refuse);
-  return {
-    destination: mount.containerPath,
-    type: 'bind',
-    source,
-    options: [
-      'rbind',
-      propagationOptions[mount.propagation] ?? 'rprivate',
-      mount.recursiveReadOnly ? 'rro' : mount.readonly ? 'ro' : 'rw',
-      ...mount.mountOptions,
-    ],
-  };
-}
-
-const propagationOptions: Record<number, string> = {
-  [MountPropagation.PROPAGATION_PRIVATE]: 'rprivate',
-  [MountPropagation.PROPAGATION_HOST_TO_CONTAINER]: 'rslave',
-  [MountPropagation.PROPAGATION_BIDIRECTIONAL]: 'rshared',
-};
-
-function resolveSource(hostPath: string, refuse: (why: string) => CriError): string {
-  if (!hostPath.startsWith('/')) throw refuse(`host_path ${JSON.stringify(hostPath)} must be absolute`);
-  try {
-    return realpathSync(hostPath);
-  } catch {
-    throw refuse(`host_path ${JSON.stringify(hostPath)} does not exist`);
-  }
-}
-
-/** Mounts made by the container reach the host only through a shared mount; say so instead of losing them in silence. */
-function checkPropagation(
-  propagation: MountPropagation,
-  source: string,
-  refuse: (why: string) => CriError,
-): void {
-  if (propagation === MountPropagation.PROPAGATION_PRIVATE) return;
-  const flags = mountOf(source).propagation.map((flag) => flag.split(':')[0]);
-  if (propagation === MountPropagation.PROPAGATION_BIDIRECTIONAL && !flags.includes('shared')) {
-    throw refuse(`host_path ${JSON.stringify(source)} is not on a shared mount`);
-  }
-  if (!flags.includes('shared') && !flags.includes('master')) {
-    throw refuse(`host_path ${JSON.stringify(source)} is on neither a shared nor a slave mount`);
-  }
-}
-
-function mountOf(path: string, mounts: MountInfo[] = mountInfo()): MountInfo {
-  const holds = ({ mountPoint }: MountInfo) =>
-    mountPoint === '/' || path === mountPoint || path.startsWith(`${mountPoint}/`);
-  // The longest mount point wins, and of equal ones the last: it covers the others.
-  return mounts
-    .filter(holds)
-    .reduce((best, mount) => (mount.mountPoint.length >= best.mountPoint.length ? mount : best));
 }
 
 function depth(path: string): number {

@@ -16,8 +16,11 @@ export interface ContainerPaths {
   control: string;
   /** conmon's attach socket. */
   attach: string;
-  /** Writable layer, below the persistent root. */
+  /** Mount points of image volumes and, while it is started, of id-mapped ones. */
+  volumes: string;
+  /** Writable layer and anonymous volumes, below the persistent root. */
   data: string;
+  anonymousVolumes: string;
   upper: string;
   work: string;
 }
@@ -35,7 +38,9 @@ export function containerPaths(config: DaemonConfig, containerId: string): Conta
     oom: `${bundle}/oom`,
     control: `${bundle}/ctl`,
     attach: `${bundle}/attach`,
+    volumes: `${bundle}/volumes`,
     data,
+    anonymousVolumes: `${data}/volumes`,
     upper: `${data}/upper`,
     work: `${data}/work`,
   };

@@ -23,11 +23,10 @@ describe('processArgs', () => {
 
 describe('processEnv', () => {
   it('takes the container before the image before the defaults, each name once', () => {
-    const env = processEnv(
-      config({ envs: [{ key: 'A', value: Buffer.from('é=2') }], tty: true }),
-      image,
-      'host',
-    );
-    assert.deepEqual(env.toSorted(), ['A=é=2', 'HOSTNAME=host', 'PATH=/image', 'TERM=xterm']);
+    const env = processEnv(config({ envs: [{ key: 'A', value: Buffer.from('é=2') }], tty: true }), image, {
+      hostname: 'host',
+      home: '/home/a',
+    });
+    assert.deepEqual(env.toSorted(), ['A=é=2', 'HOME=/home/a', 'HOSTNAME=host', 'PATH=/image', 'TERM=xterm']);
   });
 });

@@ -11,17 +11,21 @@ describe('resolveProfile', () => {
       { names: ['read'], action: 'SCMP_ACT_ALLOW', args: [] },
       { names: ['mount'], action: 'SCMP_ACT_ALLOW', includes: { caps: ['CAP_SYS_ADMIN'] } },
       { names: ['clone'], action: 'SCMP_ACT_ALLOW', excludes: { caps: ['CAP_SYS_ADMIN'] } },
+      { names: ['ptrace'], action: 'SCMP_ACT_ALLOW', includes: { minKernel: '4.8' } },
       { names: ['arm_only'], action: 'SCMP_ACT_ALLOW', includes: { arches: ['arm64'] } },
     ],
   };
-  const names = (caps: string[], arch: string) =>
-    resolveProfile(profile, caps, { arch, x32: true }).syscalls!.flatMap((rule) => rule.names);
+  const names = (caps: string[], arch: string, kernel = '6.1.0') =>
+    resolveProfile(profile, caps, { arch, x32: true, kernel }).syscalls!.flatMap((rule) => rule.names);
   it('keeps the rules whose conditions hold', () => {
-    assert.deepEqual(names([], 'x64'), ['read', 'clone']);
-    assert.deepEqual(names(['CAP_SYS_ADMIN'], 'arm64'), ['read', 'mount', 'arm_only']);
+    assert.deepEqual(names([], 'x64'), ['read', 'clone', 'ptrace']);
+    assert.deepEqual(names([], 'x64', '4.7.99-x'), ['read', 'clone']);
+    assert.deepEqual(names([], 'x64', '4.10.0'), ['read', 'clone', 'ptrace']);
+    assert.deepEqual(names(['CAP_SYS_ADMIN'], 'arm64'), ['read', 'mount', 'ptrace', 'arm_only']);
   });
   it('lists the architectures of this machine', () => {
-    const architectures = (x32: boolean) => resolveProfile(profile, [], { arch: 'x64', x32 }).architectures;
+    const architectures = (x32: boolean) =>
+      resolveProfile(profile, [], { arch: 'x64', x32, kernel: '6.1.0' }).architectures;
     assert.deepEqual(architectures(true), ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32']);
     assert.deepEqual(architectures(false), ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86']);
   });

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { arch } from 'node:os';
+import { arch, release } from 'node:os';
 import { supportsX32 } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import { type LinuxContainerSecurityContext, SecurityProfile_ProfileType } from '../gen/api.ts';
 import type { OciSeccomp } from '../oci/spec.ts';
+import { distributionProfile, restrictToRuntimeDefault } from './runtime-default.ts';
 
 /** Docker's profile format, which Debian's and Podman's default profile use: rules with conditions. */
 interface ConditionalProfile extends Omit<OciSeccomp, 'architectures' | 'syscalls'> {
@@ -33,8 +34,10 @@ export function containerSeccomp(
   if (security === undefined || security.privileged) return undefined;
   const { type, file } = wantedProfile(security);
   if (type === SecurityProfile_ProfileType.Unconfined) return undefined;
-  const path = type === SecurityProfile_ProfileType.Localhost ? file : defaultProfile;
-  return resolveProfile(readProfile(path), capabilities);
+  if (type === SecurityProfile_ProfileType.Localhost) return resolveProfile(readProfile(file), capabilities);
+  const resolved = resolveProfile(readProfile(defaultProfile), capabilities);
+  // One that somebody wrote for this node is taken at its word.
+  return defaultProfile === distributionProfile ? restrictToRuntimeDefault(resolved, capabilities) : resolved;
 }
 
 function wantedProfile(security: LinuxContainerSecurityContext): {
@@ -58,24 +61,61 @@ function wantedProfile(security: LinuxContainerSecurityContext): {
 }
 
 function readProfile(path: string): ConditionalProfile {
+  let profile: ConditionalProfile;
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as ConditionalProfile;
+    profile = JSON.parse(readFileSync(path, 'utf8')) as ConditionalProfile;
   } catch (cause) {
     throw new CriError('failed-precondition', `read seccomp profile ${JSON.stringify(path)}`, { cause });
   }
+  const problem = problemOf(profile);
+  if (problem === undefined) return profile;
+  throw new CriError('failed-precondition', `seccomp profile ${JSON.stringify(path)}: ${problem}`);
+}
+
+// opencontainers/runtime-spec, config-linux.md, "seccomp". NOTIFY wants a listener, which CRI has no way to name.
+const actions = new Set(
+  'KILL KILL_PROCESS KILL_THREAD TRAP ERRNO TRACE ALLOW LOG'.split(' ').map((name) => `SCMP_ACT_${name}`),
+);
+
+/** What keeps a profile from being one; names of system calls that nobody knows are left to the OCI runtime, which skips them. */
+function problemOf({ defaultAction, syscalls = [] }: ConditionalProfile): string | undefined {
+  const unknown = (action: unknown) => `action ${JSON.stringify(action)}: unknown`;
+  if (!actions.has(defaultAction)) return `defaultAction ${JSON.stringify(defaultAction)}: unknown`;
+  if (!Array.isArray(syscalls)) return 'syscalls: must be a list';
+  for (const [index, { action, names, name }] of syscalls.entries()) {
+    if (!actions.has(action)) return `syscalls ${index}: ${unknown(action)}`;
+    if (name === undefined && !Array.isArray(names)) return `syscalls ${index}: names: missing`;
+  }
+  return undefined;
+}
+
+interface Machine {
+  arch: string;
+  x32: boolean;
+  /** `uname -r` */
+  kernel: string;
+}
+
+function isAtLeast(kernel: string, wanted: string): boolean {
+  const [[major = 0, minor = 0], [wantedMajor = 0, wantedMinor = 0]] = [kernel, wanted].map((text) =>
+    text.split('.').map((part) => Number.parseInt(part, 10)),
+  ) as [number[], number[]];
+  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
 }
 
 /** Keeps the rules whose conditions hold for this machine and these capabilities; plain OCI profiles pass unchanged. */
 export function resolveProfile(
   profile: ConditionalProfile,
   capabilities: readonly string[],
-  machine: { arch: string; x32: boolean } = { arch: arch(), x32: supportsX32() },
+  machine: Machine = { arch: arch(), x32: supportsX32(), kernel: release() },
 ): OciSeccomp {
   const native = machine.arch === 'arm64' ? 'SCMP_ARCH_AARCH64' : 'SCMP_ARCH_X86_64';
   const archName = machine.arch === 'arm64' ? 'arm64' : 'amd64';
   const mapped = profile.archMap?.find(({ architecture }) => architecture === native);
-  const holds = ({ caps, arches }: Conditions) =>
-    (caps ?? []).every((cap) => capabilities.includes(cap)) && (!arches?.length || arches.includes(archName));
+  const holds = ({ caps, arches, minKernel }: Conditions) =>
+    (caps ?? []).every((cap) => capabilities.includes(cap)) &&
+    (!arches?.length || arches.includes(archName)) &&
+    (minKernel === undefined || isAtLeast(machine.kernel, minKernel));
   const excluded = ({ caps, arches }: Conditions) =>
     (caps ?? []).some((cap) => capabilities.includes(cap)) || (arches ?? []).includes(archName);
   return {

@@ -3,6 +3,8 @@ import { describe, it } from 'node:test';
 import { Signal } from '../gen/api.ts';
 import { criSignal, signalNumber, stopSignalOf } from './signals.ts';
 
+const unexpected = (why: string) => assert.fail(why);
+
 describe('signalNumber', () => {
   const cases: [string, number][] = [
     ['SIGTERM', 15],
@@ -23,10 +25,35 @@ describe('signalNumber', () => {
 
 describe('stopSignalOf', () => {
   it('asks the pod, then the image, then TERM', () => {
-    assert.equal(stopSignalOf(Signal.SIGNAL_SIGRTMINPLUS3, 'SIGQUIT'), 'SIGRTMIN+3');
-    assert.equal(stopSignalOf(Signal.SIGNAL_RUNTIME_DEFAULT, 'SIGQUIT'), 'SIGQUIT');
-    assert.equal(stopSignalOf(Signal.SIGNAL_RUNTIME_DEFAULT, undefined), 'SIGTERM');
+    assert.equal(stopSignalOf(Signal.SIGNAL_SIGRTMINPLUS3, 'SIGQUIT', unexpected), 'SIGRTMIN+3');
+    assert.equal(stopSignalOf(Signal.SIGNAL_RUNTIME_DEFAULT, 'SIGQUIT', unexpected), 'SIGQUIT');
+    assert.equal(stopSignalOf(Signal.SIGNAL_RUNTIME_DEFAULT, undefined, unexpected), 'SIGTERM');
   });
+});
+
+describe('an image’s StopSignal (LIF-01)', () => {
+  const cases: [string, number][] = [
+    ['SIGRTMIN+3', 37],
+    ['RTMIN+3', 37],
+    ['SIGRTMAX-1', 63],
+    ['37', 37],
+    ['SIGINT', 2],
+    ['INT', 2],
+    ['sigquit', 3],
+    ['', 15],
+  ];
+  for (const [text, number] of cases) {
+    it(`${JSON.stringify(text)} is ${number}`, () =>
+      assert.equal(signalNumber(stopSignalOf(Signal.SIGNAL_RUNTIME_DEFAULT, text, unexpected)), number));
+  }
+  for (const text of ['SIGFOO', '0', '99']) {
+    it(`${JSON.stringify(text)} is told of, and SIGTERM`, () => {
+      const told: string[] = [];
+      const signal = stopSignalOf(Signal.SIGNAL_RUNTIME_DEFAULT, text, (why) => told.push(why));
+      assert.equal(signal, 'SIGTERM');
+      assert.match(told.join(), new RegExp(`signal "${text}": unknown`));
+    });
+  }
 });
 
 describe('criSignal', () => {
@@ -34,8 +61,12 @@ describe('criSignal', () => {
     for (const [name, value] of Object.entries(Signal)) {
       if (value === Signal.SIGNAL_RUNTIME_DEFAULT) continue;
       // Two names of one number (SIGCLD, SIGIOT, SIGPOLL) come back as the first.
-      const number = signalNumber(stopSignalOf(value, undefined));
-      assert.equal(signalNumber(stopSignalOf(criSignal(String(number)), undefined)), number, name);
+      const number = signalNumber(stopSignalOf(value, undefined, unexpected));
+      assert.equal(
+        signalNumber(stopSignalOf(criSignal(String(number)), undefined, unexpected)),
+        number,
+        name,
+      );
     }
   });
 });

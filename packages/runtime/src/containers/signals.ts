@@ -19,9 +19,26 @@ export function signalNumber(text: string): number {
   throw new CriError('invalid-argument', `signal ${JSON.stringify(text)}: unknown`);
 }
 
-/** The signal that stops a container: what the pod says, else what the image says, else SIGTERM. */
-export function stopSignalOf(wanted: Signal, imageSignal: string | undefined): string {
-  if (wanted === Signal.SIGNAL_RUNTIME_DEFAULT) return imageSignal || 'SIGTERM';
+/**
+ * The signal that stops a container: what the pod says, else what the image says, else SIGTERM. An image's bad signal is
+ * SIGTERM too, since no pod can mend it and a container must be stoppable (field case LIF-01).
+ * @param onBadSignal told why the image's cannot be used
+ */
+export function stopSignalOf(
+  wanted: Signal,
+  imageSignal: string | undefined,
+  onBadSignal: (why: string) => void,
+): string {
+  if (wanted === Signal.SIGNAL_RUNTIME_DEFAULT) {
+    if (!imageSignal) return 'SIGTERM';
+    try {
+      signalNumber(imageSignal);
+      return imageSignal;
+    } catch (error) {
+      onBadSignal((error as Error).message);
+      return 'SIGTERM';
+    }
+  }
   const name = namesByValue.get(wanted);
   if (name === undefined) throw new CriError('invalid-argument', `stop_signal ${wanted}: unknown`);
   return name;

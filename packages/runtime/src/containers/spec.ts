@@ -1,23 +1,26 @@
 import type { OciImageConfig } from '@amphipod/images';
+import { applyCdiEdits, cdiMounts } from '../cdi/apply-edits.ts';
+import type { ContainerEdits } from '../cdi/spec.ts';
 import type { RuntimeContext } from '../context.ts';
-import { CriError } from '../errors.ts';
-import { NamespaceMode } from '../gen/api.ts';
 import { ociCgroupsPath, scopeAnnotations } from '../oci/cgroup-driver.ts';
-import type { OciLinux, OciSpec } from '../oci/spec.ts';
+import type { OciLinux, OciMount, OciSpec } from '../oci/spec.ts';
+import { userNamespaceMaps } from '../pods/user-namespace.ts';
 import type { Container, Sandbox } from '../store/records.ts';
-import { containerApparmorProfile } from './apparmor.ts';
 import { containerCapabilities } from './capabilities.ts';
 import { containerDevices } from './devices.ts';
 import { containerMounts, rootfsPropagation, type SandboxMountSources } from './mounts.ts';
-import { processArgs, processEnv } from './process.ts';
+import { processArgs, processEnv, workingDirectory } from './process.ts';
 import { clampOomScoreAdj, containerResources } from './resources.ts';
+import { containerRlimits } from './rlimits.ts';
 import { containerSeccomp } from './seccomp.ts';
+import type { SelinuxLabels } from './selinux.ts';
 
 /** Where a container joins the namespaces of its pod. */
 export interface SandboxNamespacePaths {
   net: string;
   ipc: string;
   uts: string;
+  user: string;
   hostname: string;
 }
 
@@ -25,8 +28,15 @@ export interface SpecOptions {
   image: OciImageConfig;
   namespaces: SandboxNamespacePaths;
   mountSources: SandboxMountSources;
-  /** Pid of the sandbox's init, for a shared PID namespace. */
-  initPid: number | undefined;
+  /** From {@link pidNamespace}. */
+  pidNamespace: OciLinux['namespaces'];
+  /** From {@link prepareVolumes}. */
+  volumes: readonly OciMount[];
+  /** From {@link containerApparmorProfile}. */
+  apparmorProfile: string | undefined;
+  selinux: SelinuxLabels | undefined;
+  /** Of CDI devices. */
+  edits: readonly ContainerEdits[];
 }
 
 /** The OCI configuration of a container. @throws CriError invalid-argument naming the field that is wrong */
@@ -42,26 +52,29 @@ export function containerSpec(
   const resources = config.linux?.resources;
   const privileged = security?.privileged ?? false;
   const { devices, rules } = containerDevices(config.devices, privileged);
-  const apparmorProfile = containerApparmorProfile(security);
+  const { apparmorProfile, selinux } = options;
   const seccomp = containerSeccomp(security, {
     defaultProfile: context.config.seccompProfile,
     capabilities: capabilities.bounding,
   });
-  return {
+  const volumes = [...options.volumes, ...cdiMounts(options.edits)];
+  const spec: OciSpec = {
     ociVersion: '1.0.2',
     process: {
       terminal: config.tty,
       user: { uid: user.uid, gid: user.gid, additionalGids: user.groups },
       args: processArgs(config, options.image),
-      env: processEnv(config, options.image, options.namespaces.hostname),
-      cwd: config.workingDir || options.image.WorkingDir || '/',
+      env: processEnv(config, options.image, { hostname: options.namespaces.hostname, home: user.home }),
+      cwd: workingDirectory(config, options.image),
       capabilities,
+      rlimits: containerRlimits(context.config.defaultUlimits),
       noNewPrivileges: security?.noNewPrivs ?? false,
       ...(apparmorProfile !== undefined && { apparmorProfile }),
+      ...(selinux && { selinuxLabel: selinux.process }),
       ...(resources !== undefined && { oomScoreAdj: clampOomScoreAdj(Number(resources.oomScoreAdj)) }),
     },
     root: { path: 'rootfs', readonly: security?.readonlyRootfs ?? false },
-    mounts: containerMounts(config, sandbox, options.mountSources),
+    mounts: containerMounts(config, sandbox, { pod: options.mountSources, volumes }),
     annotations: {
       'amphipod.sandbox': sandbox.id,
       'amphipod.container': container.id,
@@ -69,25 +82,30 @@ export function containerSpec(
     },
     linux: {
       namespaces: [
-        ...namespacesOf(sandbox, container, options),
+        ...namespacesOf(sandbox, options),
         // On version 2 a container sees its own cgroup as the root, as with the other runtimes.
         ...(context.cgroups.version === 2 && !privileged ? [{ type: 'cgroup' as const }] : []),
       ],
+      ...userNamespaceMaps(sandbox),
       cgroupsPath: ociCgroupsPath(context.cgroupDriver, container.cgroupPath),
       resources: { ...containerResources(resources, context.cgroups), devices: rules },
       devices,
       maskedPaths: privileged ? [] : (security?.maskedPaths ?? []),
       readonlyPaths: privileged ? [] : (security?.readonlyPaths ?? []),
       rootfsPropagation: rootfsPropagation(config),
+      ...(selinux && { mountLabel: selinux.mount }),
       ...(seccomp !== undefined && { seccomp }),
     },
   };
+  applyCdiEdits(spec, options.edits);
+  return spec;
 }
 
-function namespacesOf(sandbox: Sandbox, container: Container, options: SpecOptions): OciLinux['namespaces'] {
-  const { net, ipc, uts } = options.namespaces;
+function namespacesOf(sandbox: Sandbox, options: SpecOptions): OciLinux['namespaces'] {
+  const { net, ipc, uts, user } = options.namespaces;
   return [
     { type: 'mount' },
+    ...(sandbox.userns === undefined ? [] : [{ type: 'user' as const, path: user }]),
     ...(sandbox.namespaces.network === 'pod'
       ? [
           { type: 'network' as const, path: net },
@@ -95,27 +113,6 @@ function namespacesOf(sandbox: Sandbox, container: Container, options: SpecOptio
         ]
       : []),
     ...(sandbox.namespaces.ipc === 'pod' ? [{ type: 'ipc' as const, path: ipc }] : []),
-    ...pidNamespace(container, options.initPid),
+    ...options.pidNamespace,
   ];
-}
-
-/** The PID namespace mode of a container; an absent message means POD (api.proto, NamespaceOption). */
-export function pidModeOf(container: Container): NamespaceMode {
-  return container.config.linux?.securityContext?.namespaceOptions?.pid ?? NamespaceMode.POD;
-}
-
-function pidNamespace(container: Container, initPid: number | undefined): OciLinux['namespaces'] {
-  const mode = pidModeOf(container);
-  switch (mode) {
-    case NamespaceMode.CONTAINER:
-      return [{ type: 'pid' }];
-    case NamespaceMode.NODE:
-      return [];
-    case NamespaceMode.POD:
-      return [{ type: 'pid', path: `/proc/${initPid}/ns/pid` }];
-    case NamespaceMode.TARGET:
-      throw new CriError('unimplemented', 'namespace_options.pid TARGET: not supported yet');
-    default:
-      throw new CriError('invalid-argument', `namespace_options.pid ${mode}: unknown mode`);
-  }
 }

@@ -9,6 +9,7 @@ import { runtimeFor } from '../oci/runtimes.ts';
 import { startCreated } from '../oci/start.ts';
 import type { Container } from '../store/records.ts';
 import { cleanUpExited, recordExit } from './exited.ts';
+import { withIdMappedMounts } from './id-mapped-mounts.ts';
 import { containerPaths } from './paths.ts';
 
 /** Reason of a container that never ran; StartContainer may be tried again. */
@@ -30,13 +31,13 @@ export async function startContainerProcess(context: RuntimeContext, container: 
       await cleanUpExited(context, container);
     });
     failpoint('start-container.begin');
-    const pid = await createProcess(context, container);
+    const pid = await withIdMappedMounts(context, container, () => createProcess(context, container));
     failpoint('start-container.create');
     const runtime = runtimeFor(context.runtimes, container.runtimeHandler);
     const process = findProcess(pid);
     // Before, not after: a short process may end while we wait for the word that it was started.
     const startedAtNs = nowNs();
-    await startCreated(runtime, container.id, pid);
+    await startCreated(runtime, container.id, { pid, hasHooks: container.hasHooks });
     failpoint('start-container.start');
     if (process === undefined) throw new CriError('internal', `process ${pid} ended before it was started`);
     store.containers.update(container, { state: 'running', process, startedAtNs, reason: '', message: '' });

@@ -51,9 +51,51 @@ describe('resolveUser', () => {
     ] as [string, string, Parameters<typeof security>[0], number, number, number[]],
   ];
   for (const [name, imageUser, fields, uid, gid, groups] of cases) {
-    it(name, () => assert.deepEqual(resolveUser(rootfs, imageUser, security(fields)), { uid, gid, groups }));
+    it(name, () => {
+      const { home: _, ...user } = resolveUser(rootfs, imageUser, security(fields));
+      assert.deepEqual(user, { uid, gid, groups });
+    });
   }
 
+  // passwd and group as in the case: web is its "app", staff its "grp".
+  const forms: [user: string, uid: number, gid: number][] = [
+    ['web:0', 33, 0],
+    ['33:staff', 33, 50],
+    [':7', 0, 7],
+    ['web:', 33, 34],
+    ['033', 33, 34],
+    ['0:web', 0, 34],
+    ['2147483647', 2147483647, 0],
+  ];
+  for (const [user, uid, gid] of forms) {
+    it(`USER ${JSON.stringify(user)} is ${uid}:${gid} (USR-01)`, () => {
+      const found = resolveUser(rootfs, user, undefined);
+      assert.deepEqual([found.uid, found.gid], [uid, gid]);
+    });
+  }
+  for (const user of ' web|WEB|ghost|web:ghost|4294967295|2147483648|-1|1e3|33:34:1|33:2147483648'.split(
+    '|',
+  )) {
+    it(`USER ${JSON.stringify(user)} is refused (USR-01)`, () => {
+      assert.throws(() => resolveUser(rootfs, user, undefined), { code: 'invalid-argument' });
+    });
+  }
+  it('needs neither /etc/passwd nor /etc (USR-02)', () => {
+    const empty = mkdtempSync(`${tmpdir()}/user-`);
+    for (const [user, gid] of [
+      ['1000:1000', 1000],
+      ['1000', 0],
+    ] as const) {
+      const groups = [gid];
+      assert.deepEqual(resolveUser(empty, user, undefined), { uid: 1000, gid, groups, home: '/' });
+    }
+    assert.throws(() => resolveUser(empty, 'web', undefined), { code: 'invalid-argument' });
+    rmSync(empty, { recursive: true });
+  });
+  it('knows the home of the user (USR-06)', () => {
+    const home = (user: string) => resolveUser(rootfs, user, undefined).home;
+    assert.deepEqual(['', '0', 'root', 'web', '4242'].map(home), ['/root', '/root', '/root', '/', '/']);
+  });
   it('refuses a name that the image does not know (USR-01)', () => {
     assert.throws(
       () => resolveUser(rootfs, 'nginx', undefined),
@@ -72,7 +114,7 @@ describe('resolveUser', () => {
     mkdirSync(`${other}/data`);
     writeFileSync(`${other}/data/passwd`, 'inside:x:7:8::/:\n');
     symlinkSync('/data/passwd', `${other}/etc/passwd`);
-    assert.deepEqual(resolveUser(other, 'inside', undefined), { uid: 7, gid: 8, groups: [8] });
+    assert.deepEqual(resolveUser(other, 'inside', undefined), { uid: 7, gid: 8, groups: [8], home: '/' });
     rmSync(other, { recursive: true });
   });
 });

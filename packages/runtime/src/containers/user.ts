@@ -7,12 +7,15 @@ export interface ContainerUser {
   gid: number;
   /** Supplementary groups, the primary one first, no duplicates. */
   groups: number[];
+  /** What HOME is unless the image or the pod sets it. */
+  home: string;
 }
 
 interface PasswdEntry {
   name: string;
   uid: number;
   gid: number;
+  home: string;
 }
 interface GroupEntry {
   name: string;
@@ -22,7 +25,7 @@ interface GroupEntry {
 
 /**
  * The user that a container's process runs as, from the pod's settings, the image's USER and the image's own
- * /etc/passwd and /etc/group (read without leaving `rootfs`, field case IMG-22).
+ * /etc/passwd and /etc/group (read without leaving `rootfs`, field case IMG-22). docs/containers.md has the rules.
  * @throws CriError invalid-argument for a name that the image does not know: it never becomes root (USR-01)
  */
 export function resolveUser(
@@ -36,10 +39,12 @@ export function resolveUser(
 
   const entry = findUser(passwd, userText);
   const gid = groupText === undefined ? (entry.gid ?? 0) : findGroup(groupFile, groupText);
+  const { uid } = entry;
+  const home = entry.home || (uid === 0 ? '/root' : '/');
   const groups = new Set([gid]);
   for (const group of security?.supplementalGroups ?? []) groups.add(Number(group));
   // USER user:group in an image names all of its groups, as everywhere.
-  if (isWhole) return { uid: entry.uid, gid, groups: [...groups] };
+  if (isWhole) return { uid, gid, groups: [...groups], home };
   if (
     (security?.supplementalGroupsPolicy ?? SupplementalGroupsPolicy.Merge) === SupplementalGroupsPolicy.Merge
   ) {
@@ -47,7 +52,7 @@ export function resolveUser(
       if (entry.name !== undefined && members.includes(entry.name)) groups.add(member);
     }
   }
-  return { uid: entry.uid, gid, groups: [...groups] };
+  return { uid, gid, groups: [...groups], home };
 }
 
 function wantedUser(
@@ -62,43 +67,48 @@ function wantedUser(
   if (named !== undefined) {
     return [named, runAsGroup === undefined ? undefined : String(runAsGroup.value), false];
   }
-  const [user = '', group] = imageUser.split(':', 2);
+  const [user = '', group, ...rest] = imageUser.split(':');
+  if (rest.length > 0)
+    throw new CriError('invalid-argument', `image USER ${JSON.stringify(imageUser)}: is not USER[:GROUP]`);
   return [user === '' ? '0' : user, group === '' ? undefined : group, Boolean(group)];
 }
 
-function findUser(passwd: PasswdEntry[], user: string): { uid: number; gid?: number; name?: string } {
-  const entry = passwd.find(({ name }) => name === user) ?? passwd.find(({ uid }) => String(uid) === user);
-  if (entry !== undefined) return entry;
+type FoundUser = Pick<PasswdEntry, 'uid'> & Partial<PasswdEntry>;
+
+function findUser(passwd: PasswdEntry[], user: string): FoundUser {
   const uid = numericId(user);
-  if (uid === undefined) {
-    throw new CriError(
-      'invalid-argument',
-      `find user ${JSON.stringify(user)}: not in the image's /etc/passwd`,
-    );
-  }
-  return { uid };
+  const entry =
+    passwd.find(({ name }) => name === user) ??
+    passwd.find((line) => uid !== undefined && line.uid === uid) ??
+    (uid === undefined ? undefined : { uid });
+  if (entry !== undefined) return entry;
+  throw new CriError('invalid-argument', `find user ${JSON.stringify(user)}: ${whyNoId(user, 'passwd')}`);
 }
 
 function findGroup(groups: GroupEntry[], group: string): number {
   const gid = groups.find(({ name }) => name === group)?.gid ?? numericId(group);
   if (gid === undefined) {
-    throw new CriError(
-      'invalid-argument',
-      `find group ${JSON.stringify(group)}: not in the image's /etc/group`,
-    );
+    throw new CriError('invalid-argument', `find group ${JSON.stringify(group)}: ${whyNoId(group, 'group')}`);
   }
   return gid;
 }
 
+/** The largest id that Kubernetes and Docker take; above it some programs see negative numbers. */
+const maxId = 2 ** 31 - 1;
+
 function numericId(text: string): number | undefined {
   const id = Number(text);
-  return /^\d+$/.test(text) && id < 2 ** 32 - 1 ? id : undefined;
+  return /^\d+$/.test(text) && id <= maxId ? id : undefined;
+}
+
+function whyNoId(text: string, file: 'passwd' | 'group'): string {
+  return /^\d+$/.test(text) ? `above ${maxId}` : `not in the image's /etc/${file}`;
 }
 
 function parsePasswd(text: string): PasswdEntry[] {
-  return fieldsOf(text).flatMap(([name, , uid, gid]) =>
+  return fieldsOf(text).flatMap(([name, , uid, gid, , home = '']) =>
     name && /^\d+$/.test(uid ?? '') && /^\d+$/.test(gid ?? '')
-      ? [{ name, uid: Number(uid), gid: Number(gid) }]
+      ? [{ name, uid: Number(uid), gid: Number(gid), home }]
       : [],
   );
 }

@@ -3,17 +3,23 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Image } from '@amphipod/images';
 import { UndoStack } from '@amphipod/linux';
+import { cdiEdits } from '../cdi/container-edits.ts';
+import { checkPathLength } from '../check-path.ts';
 import { nowNs } from '../clock.ts';
+import { containerApparmorProfile } from '../containers/apparmor.ts';
 import { containerPaths } from '../containers/paths.ts';
+import { pidNamespace } from '../containers/pid-namespace.ts';
 import { mountContainerRootfs, removeContainerFiles } from '../containers/rootfs.ts';
+import { labelsOf } from '../containers/selinux.ts';
 import { stopSignalOf } from '../containers/signals.ts';
-import { containerSpec, pidModeOf } from '../containers/spec.ts';
+import { containerSpec } from '../containers/spec.ts';
 import { resolveUser } from '../containers/user.ts';
+import { prepareVolumes } from '../containers/volumes.ts';
 import type { RuntimeContext } from '../context.ts';
 import { CriError, errorText } from '../errors.ts';
-import { type CreateContainerRequest, type CreateContainerResponse, NamespaceMode } from '../gen/api.ts';
+import type { CreateContainerRequest, CreateContainerResponse } from '../gen/api.ts';
 import { leafCgroup } from '../oci/cgroup-driver.ts';
-import { ensureSandboxInit } from '../pods/init.ts';
+import type { OciMount } from '../oci/spec.ts';
 import { hostnameOf } from '../pods/namespaces.ts';
 import { sandboxPaths } from '../pods/paths.ts';
 import type { Container, Sandbox } from '../store/records.ts';
@@ -61,23 +67,20 @@ export async function createContainer(
   signal.throwIfAborted();
   containerNames.setStep(container.name, 'rootfs');
   undo.defer('remove root file system', () => removeContainerFiles(context, container.id));
-  mountContainerRootfs(context, container.id, image.id);
+  mountContainerRootfs(context, sandbox, container);
   failpoint('create-container.rootfs');
 
-  // 4. OCI configuration. It needs the image's /etc/passwd and, for a shared PID namespace, the pod's init.
-  const user = resolveUser(
-    containerPaths(context.config, container.id).rootfs,
-    image.config.User ?? '',
-    container.config.linux?.securityContext,
-  );
-  Object.assign(container, { user });
-  if (pidModeOf(container) === NamespaceMode.POD) {
-    await context.locks.run(sandbox.id, () => ensureSandboxInit(context, sandbox));
-  }
-  writeSpec(context, sandbox, { container, image });
+  // 4. Volumes.
+  containerNames.setStep(container.name, 'volumes');
+  const volumes = await prepareVolumes(context, { sandbox, container }, { image: image.config, signal });
+  failpoint('create-container.volumes');
+
+  // 5. OCI configuration. It needs the image's /etc/passwd and, for a shared PID namespace, the pod's init.
+  containerNames.setStep(container.name, 'spec');
+  await writeSpec(context, sandbox, { container, image, volumes });
   failpoint('create-container.spec');
 
-  // 5. Created.
+  // 6. Created.
   if (sandbox.state !== 'ready')
     throw new CriError('failed-precondition', `sandbox ${sandbox.id}: stopped meanwhile`);
   store.containers.update(container, { state: 'created' });
@@ -108,6 +111,7 @@ function newContainer(
   const logDirectory = sandbox.config.logDirectory;
   const { name, attempt } = config.metadata;
   const pod = sandbox.config.metadata;
+  checkPathLength('config.log_path', join(logDirectory, config.logPath));
   return {
     id,
     sandboxId: sandbox.id,
@@ -126,23 +130,38 @@ function newContainer(
     runtimeHandler: sandbox.runtimeHandler,
     cgroupPath: leafCgroup(context.cgroupDriver, sandbox.cgroupParent, id),
     logPath: logDirectory === '' || config.logPath === '' ? '' : join(logDirectory, config.logPath),
-    stopSignal: stopSignalOf(config.stopSignal, image.config.StopSignal),
-    user: { uid: 0, gid: 0, groups: [] },
+    stopSignal: stopSignalOf(config.stopSignal, image.config.StopSignal, (why) =>
+      context.log.warn('stop signal of the image is SIGTERM instead', {
+        container: id,
+        image: image.id,
+        why,
+      }),
+    ),
+    user: { uid: 0, gid: 0, groups: [], home: '/' },
     bootId: context.bootId,
   };
 }
 
-function writeSpec(
+async function writeSpec(
   context: RuntimeContext,
   sandbox: Sandbox,
-  { container, image }: { container: Container; image: Image },
-): void {
+  { container, image, volumes }: { container: Container; image: Image; volumes: OciMount[] },
+): Promise<void> {
+  const { config } = container;
+  const security = config.linux?.securityContext;
+  const paths = containerPaths(context.config, container.id);
+  Object.assign(container, { user: resolveUser(paths.rootfs, image.config.User ?? '', security) });
   const pod = sandboxPaths(context.config, sandbox.id);
   const spec = containerSpec(context, sandbox, container, {
     image: image.config,
-    namespaces: { net: pod.net, ipc: pod.ipc, uts: pod.uts, hostname: hostnameOf(sandbox) },
+    namespaces: { ...pod, hostname: hostnameOf(sandbox) },
     mountSources: pod,
-    initPid: sandbox.init?.pid,
+    volumes,
+    pidNamespace: await pidNamespace(context, sandbox, container),
+    edits: await cdiEdits(config, context.config.cdiSpecDirs),
+    apparmorProfile: await containerApparmorProfile(security),
+    selinux: labelsOf(sandbox, container),
   });
-  writeFileSync(containerPaths(context.config, container.id).spec, JSON.stringify(spec));
+  if (spec.hooks !== undefined) Object.assign(container, { hasHooks: true });
+  writeFileSync(paths.spec, JSON.stringify(spec));
 }

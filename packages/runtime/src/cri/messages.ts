@@ -88,7 +88,11 @@ export function containerStatusMessage(container: Container): ContainerStatus {
     message: container.message,
     labels: config.labels,
     annotations: config.annotations,
-    mounts: config.mounts,
+    mounts: config.mounts.map((mount, index) =>
+      mount.image === undefined
+        ? mount
+        : { ...mount, image: { ...mount.image, imageRef: container.volumeImageIds?.[index] ?? '' } },
+    ),
     logPath: container.logPath,
     resources: resources && { linux: resources, windows: undefined },
     user: {

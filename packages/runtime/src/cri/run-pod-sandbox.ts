@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { UndoStack } from '@amphipod/linux';
+import { checkPathLength } from '../check-path.ts';
 import { nowNs } from '../clock.ts';
+import { accountedOomKills } from '../containers/oom-kills.ts';
+import { isSelinuxEnabled, newSelinuxLevel } from '../containers/selinux.ts';
 import type { RuntimeContext } from '../context.ts';
 import { CriError, errorText } from '../errors.ts';
 import {
@@ -10,12 +13,18 @@ import {
   type RunPodSandboxResponse,
 } from '../gen/api.ts';
 import { ownPodCgroup, parentCgroup } from '../oci/cgroup-driver.ts';
-import { runtimeFor } from '../oci/runtimes.ts';
+import { usableRuntime } from '../oci/runtimes.ts';
 import { createSandboxFiles, removeSandboxFiles } from '../pods/files.ts';
 import { ensureSandboxInit, stopSandboxInit } from '../pods/init.ts';
-import { checkSysctls, createSandboxNamespaces, removeSandboxNamespaces } from '../pods/namespaces.ts';
+import {
+  checkHostname,
+  checkSysctls,
+  createSandboxNamespaces,
+  removeSandboxNamespaces,
+} from '../pods/namespaces.ts';
 import { attachNetwork, detachNetwork } from '../pods/network.ts';
 import { removeOwnCgroup } from '../pods/release.ts';
+import { podUserNamespace } from '../pods/user-namespace.ts';
 import type { Sandbox } from '../store/records.ts';
 import type { Call } from './call.ts';
 
@@ -60,7 +69,7 @@ export async function runPodSandbox(
   // 3. Namespaces.
   step('namespaces');
   undo.defer('remove namespaces', () => removeSandboxNamespaces(context, sandbox.id));
-  createSandboxNamespaces(context, sandbox);
+  await createSandboxNamespaces(context, sandbox);
   failpoint('run-pod-sandbox.namespaces');
 
   // 4. Network. The undo comes first: an ADD that fails may have made something.
@@ -92,9 +101,12 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
   if (config?.metadata === undefined) throw new CriError('invalid-argument', 'config.metadata: missing');
   const { name, namespace, uid, attempt } = config.metadata;
   if (name === '') throw new CriError('invalid-argument', 'config.metadata.name: empty');
-  runtimeFor(context.runtimes, runtimeHandler);
+  const runtime = usableRuntime(context.runtimes, runtimeHandler);
+  const namespaces = namespacesOf(config);
   const id = randomBytes(32).toString('hex');
   const given = config.linux?.cgroupParent ?? '';
+  const cgroupParent =
+    given === '' ? ownPodCgroup(context.cgroupDriver, id) : parentCgroup(context.cgroupDriver, given);
   const sandbox: Sandbox = {
     id,
     name: [name, namespace, uid, attempt].join('_'),
@@ -102,26 +114,28 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
     state: 'creating',
     createdAtNs: nowNs(),
     runtimeHandler,
-    namespaces: namespacesOf(config),
-    cgroupParent:
-      given === '' ? ownPodCgroup(context.cgroupDriver, id) : parentCgroup(context.cgroupDriver, given),
+    namespaces,
+    userns: podUserNamespace(config, namespaces, { runtime, state: context.config.state }),
+    cgroupParent,
+    ...(context.cgroupDriver === 'systemd' && { oomKills: accountedOomKills(context, cgroupParent) }),
     ownsCgroupParent: given === '',
     ips: [],
     bootId: context.bootId,
   };
+  if (isSelinuxEnabled()) sandbox.selinuxLevel = newSelinuxLevel(levelsOf(context));
+  checkPathLength('config.log_directory', config.logDirectory);
+  checkHostname(sandbox);
   checkSysctls(sandbox);
   return sandbox;
+}
+
+function levelsOf({ store }: RuntimeContext): Set<string> {
+  return new Set(store.sandboxes.list().map(({ selinuxLevel = '' }) => selinuxLevel));
 }
 
 function namespacesOf(config: PodSandboxConfig): Sandbox['namespaces'] {
   const options = config.linux?.securityContext?.namespaceOptions;
   const { network = NamespaceMode.POD, ipc = NamespaceMode.POD, pid = NamespaceMode.POD } = options ?? {};
-  if (options?.usernsOptions !== undefined && options.usernsOptions.mode !== NamespaceMode.NODE) {
-    throw new CriError(
-      'unimplemented',
-      'namespace_options.userns_options: user namespaces are not supported yet',
-    );
-  }
   const podOrNode = (field: string, mode: NamespaceMode) => {
     if (mode === NamespaceMode.POD) return 'pod';
     if (mode === NamespaceMode.NODE) return 'node';

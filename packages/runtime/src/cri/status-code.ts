@@ -18,6 +18,7 @@ const imageCodes: Record<string, StatusName> = {
   'truncated-archive': 'INVALID_ARGUMENT',
   'invalid-archive': 'INVALID_ARGUMENT',
   'unsafe-path': 'INVALID_ARGUMENT',
+  'id-map-unsupported': 'FAILED_PRECONDITION',
   'in-use': 'FAILED_PRECONDITION',
   'disk-full': 'RESOURCE_EXHAUSTED',
 };

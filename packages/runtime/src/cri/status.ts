@@ -5,7 +5,7 @@ import type { Handler } from './call.ts';
 
 /** Status: conditions RuntimeReady and NetworkReady, the runtime handlers and, verbose, settings and running pulls. */
 export const status: Handler<StatusRequest, StatusResponse> = (context, { verbose }) => {
-  const names = ['', ...context.runtimes.byName.keys()];
+  const usable = [...context.runtimes.byName].filter(([, { problem }]) => problem === undefined);
   return {
     status: {
       conditions: [
@@ -14,11 +14,14 @@ export const status: Handler<StatusRequest, StatusResponse> = (context, { verbos
         streamingCondition(context),
       ],
     },
-    runtimeHandlers: names.map((name) => ({
+    runtimeHandlers: [['', context.runtimes.default] as const, ...usable].map(([name, { features }]) => ({
       name,
-      features: { recursiveReadOnlyMounts: true, userNamespaces: false },
+      features: {
+        recursiveReadOnlyMounts: features.recursiveReadOnlyMounts,
+        userNamespaces: features.userNamespaces.problem === undefined,
+      },
     })),
-    features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: false },
+    features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: true },
     info: verbose ? verboseInfo(context) : {},
   };
 };
@@ -68,6 +71,7 @@ function verboseInfo(context: RuntimeContext): Record<string, string> {
       problems: context.networks.errors.map((error) => error.message),
       calls: context.cni.callsUnderWay(),
     }),
+    runtimes: JSON.stringify([...context.runtimes.byName.values()]),
     cgroups: JSON.stringify({ version: context.cgroups.version, driver: context.cgroupDriver }),
   };
 }

@@ -7,7 +7,7 @@ import { removeContainerCompletely } from '../containers/remove.ts';
 import { removeContainerFiles } from '../containers/rootfs.ts';
 import type { RuntimeContext } from '../context.ts';
 import { errorText } from '../errors.ts';
-import { waitsForStart } from '../oci/cleanup.ts';
+import { cleanUpContainer, waitsForStart } from '../oci/cleanup.ts';
 import { killMonitor } from '../oci/conmon.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
 import { removeSandboxFiles } from '../pods/files.ts';
@@ -29,6 +29,10 @@ export async function recover(context: RuntimeContext): Promise<void> {
       log.error(`recover ${what}`, { id, error: errorText(error) });
     }
   };
+  for (const table of [store.sandboxes, store.containers]) {
+    for (const [id, error] of table.unreadable)
+      log.error('a record cannot be read: what is left of it is removed', { id, error: errorText(error) });
+  }
   for (const sandbox of store.sandboxes.list()) context.sandboxNames.reserve(sandbox.name, sandbox.id);
   for (const container of store.containers.list())
     context.containerNames.reserve(container.name, container.id);
@@ -118,11 +122,29 @@ async function removeOrphans(context: RuntimeContext): Promise<void> {
     removeSandboxFiles(context, id);
   }
   for (const id of new Set([...listDir(`${state}/containers`), ...listDir(`${root}/containers`)])) {
-    if (context.store.containers.get(id) === undefined) await removeContainerFiles(context, id);
+    if (context.store.containers.get(id) !== undefined) continue;
+    await killOrphan(context, id);
+    await removeContainerFiles(context, id);
   }
   for (const { ownerId } of context.images.owners()) {
     if (context.store.containers.get(ownerId) === undefined) context.images.release(ownerId);
   }
+}
+
+/** A container that runs and has no record cannot be listed, nor stopped by anybody else (field case LIF-05). */
+async function killOrphan(context: RuntimeContext, id: string): Promise<void> {
+  const paths = containerPaths(context.config, id);
+  const pid = Number(readText(paths.pid));
+  // Its cgroup is named after it: another process with this pid is in another one.
+  const cgroupPath = readText(`/proc/${pid}/cgroup`)
+    .split('\n')
+    .map((line) => line.replace(/^\d+:[^:]*:/, ''))
+    .find((path) => path.includes(id));
+  await killMonitor(paths.conmonPid, id);
+  if (!(pid > 0) || cgroupPath === undefined) return;
+  context.log.warn('end container without a record', { container: id, pid });
+  for (const runtime of context.runtimes.byName.values())
+    await cleanUpContainer(runtime, id, { cgroups: context.cgroups, cgroupPath });
 }
 
 function listDir(path: string): string[] {

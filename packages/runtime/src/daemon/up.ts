@@ -1,10 +1,12 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createCni, type EndedCall } from '@amphipod/cni';
-import { type ImageStore, openImageStore } from '@amphipod/images';
+import { type ImageStoreSettings, openImageStore } from '@amphipod/images';
 import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
 import { builtinPlugins } from '@amphipod/plugins';
 import type { Server } from '@grpc/grpc-js';
 import type { DaemonConfig } from '../config.ts';
+import { HostPaths } from '../containers/host-paths.ts';
+import { Stops } from '../containers/stop.ts';
 import type { RuntimeContext } from '../context.ts';
 import { serve } from '../cri/server.ts';
 import { CriError, errorText } from '../errors.ts';
@@ -64,8 +66,16 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   mkdirSync(config.root, { recursive: true, mode: 0o711 });
   mkdirSync(config.state, { recursive: true, mode: 0o711 });
   using _lock = lockRoot(config);
-  using store = new Store(`${config.root}/amphipod.db`);
-  await using images = await openImages(config, log);
+  using store = new Store(`${config.root}/amphipod.db`, (isWaiting) =>
+    isWaiting
+      ? log.error('the disk is full: changes of pods are saved when there is room', { root: config.root })
+      : log.info('changes of pods are saved again', { root: config.root }),
+  );
+  await using images = await openImageStore({
+    ...imageSettings(config),
+    root: `${config.root}/images`,
+    log: (text) => log.info(text),
+  });
   using exits = new ExitDirectory(`${config.state}/exits`);
   const telemetry = new Telemetry();
   const plugins = builtinPlugins();
@@ -98,10 +108,12 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     sandboxNames: new NameRegistry('sandbox'),
     containerNames: new NameRegistry('container'),
     locks: new KeyedMutex(),
+    stops: new Stops(),
+    hostPaths: new HostPaths(),
     pulls: new Pulls(),
     cni,
     networks: new Networks(config.cniConfDir),
-    ...findPrograms(config),
+    ...(await findPrograms(config)),
     cgroups,
     cgroupDriver,
     events: new Events(),
@@ -127,7 +139,10 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   using _watch = watchExits(context);
   await using _plugins = await servePlugins(context, plugins);
   const server = await serve(context, config);
-  using _reload = reloadAtHangup(live, log);
+  using _reload = reloadAtHangup(live, log, (changed) => {
+    images.configure(imageSettings(changed));
+    log.setLevel(changed.logLevel);
+  });
   log.info('ready', {
     socket: config.socket,
     runtime: context.runtimes.default.name,
@@ -153,11 +168,9 @@ function pluginStep({ plugin, command, startMs, endMs, error }: EndedCall): Step
   return { name: `cni ${plugin} ${command}`, startMs, endMs, ...(error && { error: error.message }) };
 }
 
-function openImages(config: DaemonConfig, log: Log): Promise<ImageStore> {
+function imageSettings(config: DaemonConfig): ImageStoreSettings {
   const { registryConfigDir: certsDir, registryAuthFile: authFile, signaturePolicy } = config;
-  return openImageStore({
-    root: `${config.root}/images`,
-    log: (text) => log.info(text),
+  return {
     pinned: config.pinnedImages,
     registries: {
       plainHttp: config.insecureRegistries,
@@ -165,7 +178,7 @@ function openImages(config: DaemonConfig, log: Log): Promise<ImageStore> {
       ...(authFile !== '' && { authFile }),
     },
     ...(signaturePolicy !== '' && { signaturePolicy }),
-  });
+  };
 }
 
 /** Calls under way may finish; nobody is waited for longer than this. */
@@ -198,7 +211,9 @@ function lockRoot(config: DaemonConfig): FileLock {
   return lock;
 }
 
-function findPrograms(config: DaemonConfig): { runtimes: OciRuntimes; programs: RuntimeContext['programs'] } {
+async function findPrograms(
+  config: DaemonConfig,
+): Promise<{ runtimes: OciRuntimes; programs: RuntimeContext['programs'] }> {
   const path = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin`;
   const need = (program: string) => {
     const found = findProgram(program, path);
@@ -207,6 +222,6 @@ function findPrograms(config: DaemonConfig): { runtimes: OciRuntimes; programs: 
   };
   return {
     programs: { conmon: need('conmon'), init: need('catatonit') },
-    runtimes: findRuntimes(config, path),
+    runtimes: await findRuntimes(config, path),
   };
 }

@@ -5,7 +5,7 @@ import type { OciRuntime } from './runtimes.ts';
 
 /**
  * What `runc delete --force ID` does, without starting it: kills what is left in the container's cgroup, removes the
- * cgroup and the runtime's state. Our containers have no hooks, which is the only other thing that delete would run.
+ * cgroup and the runtime's state. Hooks are the only other thing that delete would run: see `cleanUpExited`.
  * Fine when there is nothing left.
  */
 export async function cleanUpContainer(
@@ -22,6 +22,11 @@ export async function cleanUpContainer(
   if (left.length > 0)
     throw new Error(`remove cgroup ${cgroupPath}: processes ${left.join(', ')} do not end`);
   rmSync(`${runtime.root}/${containerId}`, { recursive: true, force: true });
+}
+
+/** True while the OCI runtime knows the container. */
+export function hasState({ root }: OciRuntime, containerId: string): boolean {
+  return existsSync(`${root}/${containerId}`);
 }
 
 /** True when `create` ended but `start` did not: the runtime's start fifo is still there (runc and crun both use one). */

@@ -13,7 +13,7 @@ import {
   spawnProcess,
 } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
-import type { OciRuntime } from './runtimes.ts';
+import { globalArgs, type OciRuntime } from './runtimes.ts';
 
 export interface ConmonOptions {
   conmonPath: string;
@@ -94,7 +94,7 @@ function conmonArguments(options: ConmonOptions): string[] {
   const log = options.logPath === undefined ? 'off' : `k8s-file:${options.logPath}`;
   return [
     ...['--api-version', '1', '--cid', options.containerId, '--cuuid', options.containerId],
-    ...['--runtime', runtime.path, '--runtime-arg', '--root', '--runtime-arg', runtime.root],
+    ...['--runtime', runtime.path, ...globalArgs(runtime).flatMap((arg) => ['--runtime-arg', arg])],
     ...['--bundle', options.bundle, '--container-pidfile', options.pidFile],
     ...['--conmon-pidfile', options.conmonPidFile, '--exit-dir', options.exitDir],
     ...['--socket-dir-path', options.socketDir, '--full-attach', '--log-path', log, '--log-level', 'error'],

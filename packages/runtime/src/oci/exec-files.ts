@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { readText } from '../read-text.ts';
 import { runtimeMessage } from './conmon.ts';
-import type { OciRuntime } from './runtimes.ts';
+import { globalArgs, type OciRuntime } from './runtimes.ts';
 import type { OciProcess } from './spec.ts';
 
 /** The files of one `runc exec`: what it is to run, and what it says of it. Removed at the end. */
@@ -23,8 +23,8 @@ export class ExecFiles implements Disposable {
   }
 
   /** The arguments of the OCI runtime; `options` are more of `exec`. */
-  args({ root }: OciRuntime, containerId: string, options: readonly string[] = []): string[] {
-    const common = ['--root', root, '--log', this.#log, '--log-format', 'json'];
+  args(runtime: OciRuntime, containerId: string, options: readonly string[] = []): string[] {
+    const common = [...globalArgs(runtime), '--log', this.#log, '--log-format', 'json'];
     const files = ['--process', this.#process, '--pid-file', this.#pid];
     return [...common, 'exec', ...files, ...options, containerId];
   }

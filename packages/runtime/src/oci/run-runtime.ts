@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { CriError } from '../errors.ts';
 import { runtimeMessage } from './conmon.ts';
-import type { OciRuntime } from './runtimes.ts';
+import { globalArgs, type OciRuntime } from './runtimes.ts';
 
 interface RunOptions {
   /** Kills the program and rejects with its reason. */
@@ -14,29 +14,33 @@ export async function runRuntime(
   args: string[],
   options: RunOptions = {},
 ): Promise<void> {
-  const { code, stderr } = await run([runtime.path, '--root', runtime.root, ...args], options);
+  const { code, stderr } = await run([runtime.path, ...globalArgs(runtime), ...args], options);
   if (code === 0) return;
   const reason = runtimeMessage(stderr) || `exit ${code}`;
   throw new CriError('failed-precondition', `${args[0]} with ${runtime.name}: ${reason}`);
 }
 
-/** Runs a program to its end. @throws CriError internal with its error text */
-export async function runProgram(command: [string, ...string[]], options: RunOptions = {}): Promise<void> {
-  const { code, stderr } = await run(command, options);
-  if (code !== 0) throw new CriError('internal', `run ${command[0]}: ${stderr.trim() || `exit ${code}`}`);
+/** Runs a program to its end. @returns its standard output @throws CriError internal with its error text */
+export async function runProgram(command: [string, ...string[]], options: RunOptions = {}): Promise<string> {
+  const { code, stdout, stderr } = await run(command, options);
+  if (code === 0) return stdout;
+  throw new CriError('internal', `run ${command[0]}: ${stderr.trim() || `exit ${code}`}`);
 }
 
 async function run(
   [program, ...args]: [string, ...string[]],
   { signal }: RunOptions,
-): Promise<{ code: number | null; stderr: string }> {
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   signal?.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<number | null>();
   const child = spawn(program, args, {
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     ...(signal && { signal, killSignal: 'SIGKILL' }),
   });
-  let stderr = '';
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
   });
@@ -44,5 +48,5 @@ async function run(
     reject(signal?.aborted ? signal.reason : new CriError('internal', `run ${program}`, { cause })),
   );
   child.once('close', resolve);
-  return { code: await promise, stderr };
+  return { code: await promise, stdout, stderr };
 }

@@ -9,6 +9,23 @@ export interface OciRuntime {
   path: string;
   /** Its state directory, `--root`; one for each runtime of each daemon. */
   root: string;
+  /** Options before the command, from the configuration. */
+  options: readonly string[];
+  features: RuntimeFeatures;
+  /** Why it cannot run on this machine; undefined when it can. */
+  problem?: string | undefined;
+}
+
+/** What Status tells of a runtime handler. */
+export interface RuntimeFeatures {
+  recursiveReadOnlyMounts: boolean;
+  /** `problem`: why a pod with a user namespace cannot run with it; undefined when it can. */
+  userNamespaces: { problem?: string };
+}
+
+/** The arguments of every call of the runtime. */
+export function globalArgs({ root, options }: OciRuntime): string[] {
+  return [...options, '--root', root];
 }
 
 /** The runtime handlers of this daemon; the empty name is the default one. */
@@ -26,6 +43,13 @@ export function runtimeFor(runtimes: OciRuntimes, handler: string): OciRuntime {
     'invalid-argument',
     `find runtime handler ${JSON.stringify(handler)}: unknown; known are ${known}`,
   );
+}
+
+/** As {@link runtimeFor} for a new pod. @throws CriError failed-precondition for one that cannot run here */
+export function usableRuntime(runtimes: OciRuntimes, handler: string): OciRuntime {
+  const runtime = runtimeFor(runtimes, handler);
+  if (runtime.problem === undefined) return runtime;
+  throw new CriError('failed-precondition', `runtime handler ${JSON.stringify(handler)}: ${runtime.problem}`);
 }
 
 /** The first directory of `path` that holds an executable `program`, joined; undefined when none does. */

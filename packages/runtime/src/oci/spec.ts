@@ -6,7 +6,23 @@ export interface OciSpec {
   hostname?: string;
   mounts: OciMount[];
   annotations?: Record<string, string>;
+  hooks?: Partial<Record<OciHookName, OciHook[]>>;
   linux: OciLinux;
+}
+
+export type OciHookName =
+  | 'prestart'
+  | 'createRuntime'
+  | 'createContainer'
+  | 'startContainer'
+  | 'poststart'
+  | 'poststop';
+
+export interface OciHook {
+  path: string;
+  args?: string[];
+  env?: string[];
+  timeout?: number;
 }
 
 export interface OciProcess {
@@ -44,7 +60,16 @@ export interface OciLinux {
   readonlyPaths?: string[];
   rootfsPropagation?: string;
   seccomp?: OciSeccomp;
-  sysctl?: Record<string, string>;
+  uidMappings?: OciIdMapping[];
+  gidMappings?: OciIdMapping[];
+  mountLabel?: string;
+  intelRdt?: Record<string, unknown>;
+}
+
+export interface OciIdMapping {
+  containerID: number;
+  hostID: number;
+  size: number;
 }
 
 export interface OciResources {

@@ -6,11 +6,16 @@ import { runRuntime } from './run-runtime.ts';
 import type { OciRuntime } from './runtimes.ts';
 
 /**
- * Starts the user's process of a created container, whose init is `pid`: what `runc start ID` does.
+ * Starts the user's process of a created container, whose init is `pid`: what `runc start ID` does. Hooks are run by that only.
  * @throws CriError with the runtime's text, or when the init ended instead
  */
-export async function startCreated(runtime: OciRuntime, containerId: string, pid: number): Promise<void> {
-  if (runtime.name === 'runc') return openStartFifo(`${runtime.root}/${containerId}/exec.fifo`, pid);
+export async function startCreated(
+  runtime: OciRuntime,
+  containerId: string,
+  { pid, hasHooks = false }: { pid: number; hasHooks?: boolean | undefined },
+): Promise<void> {
+  if (runtime.name === 'runc' && !hasHooks)
+    return openStartFifo(`${runtime.root}/${containerId}/exec.fifo`, pid);
   await runRuntime(runtime, ['start', containerId]);
 }
 

@@ -1,5 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { MS, mount, unmount } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import type { DNSConfig } from '../gen/api.ts';
@@ -7,6 +6,7 @@ import { readText } from '../read-text.ts';
 import type { Sandbox } from '../store/records.ts';
 import { hostnameOf } from './namespaces.ts';
 import { sandboxPaths } from './paths.ts';
+import { podRoot } from './user-namespace.ts';
 
 /** Writes the files that all containers of a pod share, and mounts its /dev/shm (64 MiB). */
 export function createSandboxFiles(context: RuntimeContext, sandbox: Sandbox): void {
@@ -14,15 +14,17 @@ export function createSandboxFiles(context: RuntimeContext, sandbox: Sandbox): v
   const { config, namespaces } = sandbox;
   mkdirSync(paths.dir, { recursive: true, mode: 0o711 });
   writeFileSync(paths.resolvConf, resolvConf(config.dnsConfig));
-  writeFileSync(paths.hostname, `${namespaces.network === 'pod' ? hostnameOf(sandbox) : hostname()}\n`);
+  writeFileSync(paths.hostname, `${hostnameOf(sandbox)}\n`);
   writeFileSync(paths.hosts, readText('/etc/hosts'));
+  const [uid, gid] = podRoot(sandbox);
+  for (const file of [paths.resolvConf, paths.hostname, paths.hosts]) chownSync(file, uid, gid);
   if (namespaces.ipc === 'pod') {
     mkdirSync(paths.shm);
     mount(paths.shm, {
       source: 'shm',
       type: 'tmpfs',
       flags: MS.NOSUID | MS.NODEV | MS.NOEXEC,
-      data: 'mode=1777,size=65536k',
+      data: `mode=1777,size=65536k,uid=${uid},gid=${gid}`,
     });
   }
   if (config.logDirectory !== '') mkdirSync(config.logDirectory, { recursive: true, mode: 0o755 });

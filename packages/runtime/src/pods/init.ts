@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { findProcess, signalProcess } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
@@ -10,6 +10,7 @@ import type { OciSpec } from '../oci/spec.ts';
 import { startCreated } from '../oci/start.ts';
 import type { Sandbox } from '../store/records.ts';
 import { sandboxPaths } from './paths.ts';
+import { podRoot, userNamespaceMaps } from './user-namespace.ts';
 
 /** Name of the init's leaf below the pod's cgroup, and its id for the OCI runtime. */
 export function initId(sandboxId: string): string {
@@ -25,6 +26,8 @@ export async function startSandboxInit(context: RuntimeContext, sandbox: Sandbox
   const id = initId(sandbox.id);
   // crun makes its default devices and links also where no file system is mounted for them.
   for (const dir of ['dev', 'proc', 'sys']) mkdirSync(`${paths.init}/rootfs/${dir}`, { recursive: true });
+  const [uid, gid] = podRoot(sandbox);
+  for (const dir of ['', '/dev']) chownSync(`${paths.init}/rootfs${dir}`, uid, gid);
   writeFileSync(`${paths.init}/rootfs/init`, '');
   writeFileSync(`${paths.init}/config.json`, JSON.stringify(initSpec(context, sandbox)));
   const runtime = runtimeFor(context.runtimes, sandbox.runtimeHandler);
@@ -43,7 +46,7 @@ export async function startSandboxInit(context: RuntimeContext, sandbox: Sandbox
     stdinOnce: false,
     systemdCgroup: context.cgroupDriver === 'systemd',
   });
-  await startCreated(runtime, id, pid);
+  await startCreated(runtime, id, { pid });
   const init = findProcess(pid);
   if (init === undefined) throw new CriError('internal', `start sandbox init: process ${pid} ended at once`);
   context.store.sandboxes.update(sandbox, { init });
@@ -77,7 +80,8 @@ function initSpec(context: RuntimeContext, sandbox: Sandbox): OciSpec {
     ociVersion: '1.0.2',
     process: {
       terminal: false,
-      user: { uid: 65535, gid: 65535 },
+      // A user namespace need not have an id that high; its root is nobody on the node.
+      user: sandbox.userns === undefined ? { uid: 65535, gid: 65535 } : { uid: 0, gid: 0 },
       args: ['/init', '-P'],
       env: [],
       cwd: '/',
@@ -94,6 +98,7 @@ function initSpec(context: RuntimeContext, sandbox: Sandbox): OciSpec {
       namespaces: [
         { type: 'pid' },
         { type: 'mount' },
+        ...(sandbox.userns === undefined ? [] : [{ type: 'user' as const, path: paths.user }]),
         ...(ipc === 'pod' ? [{ type: 'ipc' as const, path: paths.ipc }] : []),
         ...(network === 'pod'
           ? [
@@ -102,6 +107,7 @@ function initSpec(context: RuntimeContext, sandbox: Sandbox): OciSpec {
             ]
           : []),
       ],
+      ...userNamespaceMaps(sandbox),
       cgroupsPath: ociCgroupsPath(
         context.cgroupDriver,
         leafCgroup(context.cgroupDriver, sandbox.cgroupParent, initId(sandbox.id)),

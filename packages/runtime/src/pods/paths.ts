@@ -7,6 +7,8 @@ export interface SandboxPaths {
   net: string;
   ipc: string;
   uts: string;
+  /** Only where the pod has a user namespace of its own. */
+  user: string;
   shm: string;
   resolvConf: string;
   hostname: string;
@@ -22,6 +24,7 @@ export function sandboxPaths(config: DaemonConfig, sandboxId: string): SandboxPa
     net: `${dir}/net`,
     ipc: `${dir}/ipc`,
     uts: `${dir}/uts`,
+    user: `${dir}/user`,
     shm: `${dir}/shm`,
     resolvConf: `${dir}/resolv.conf`,
     hostname: `${dir}/hostname`,

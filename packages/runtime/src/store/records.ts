@@ -1,4 +1,4 @@
-import type { ProcessId } from '@amphipod/linux';
+import type { IdMapping, ProcessId } from '@amphipod/linux';
 import type { ContainerConfig, PodSandboxConfig } from '../gen/api.ts';
 
 /** How a pod or container uses one kind of namespace (runtime.v1 NamespaceMode, named). */
@@ -20,10 +20,16 @@ export interface SandboxRecord {
   createdAtNs: bigint;
   runtimeHandler: string;
   namespaces: { network: 'pod' | 'node'; ipc: 'pod' | 'node'; pid: 'pod' | 'container' | 'node' };
+  /** Of the pod's own user namespace; undefined where it has none. */
+  userns?: { uids: IdMapping[]; gids: IdMapping[] } | undefined;
+  /** SELinux level of the pod, `s0:cA,cB`; undefined where SELinux is off. */
+  selinuxLevel?: string | undefined;
   /** Parent of the containers' cgroups, absolute. */
   cgroupParent: string;
   /** True when the parent is ours to remove: no cgroup_parent was given. */
   ownsCgroupParent: boolean;
+  /** With the systemd driver: out-of-memory kills in the parent that are accounted for (containers/oom-kills.ts). */
+  oomKills?: number | undefined;
   /** Name of the CNI network that addList was started for, so that its undo is due; undefined when there is none or it is undone. */
   network?: string | undefined;
   /** Pod addresses without prefix length, the primary one first. */
@@ -66,9 +72,15 @@ export interface ContainerRecord {
   /** Absolute, or empty when no log was asked for. */
   logPath: string;
   stopSignal: string;
-  user: { uid: number; gid: number; groups: number[] };
+  user: { uid: number; gid: number; groups: number[]; home: string };
   process?: ProcessId | undefined;
   bootId: string;
+  /** CDI devices brought hooks, which only the OCI runtime itself runs: at start and at removal. */
+  hasHooks?: boolean;
+  /** Ids of the images behind the mounts that are image volumes, by the mount's index. */
+  volumeImageIds?: Record<number, string>;
+  /** Mounts that the pod's user namespace sees with its own ids: made for the moment of the start. */
+  idMappedMounts?: { source: string; target: string; isDirectory: boolean }[];
 }
 
 /** A record with the configuration it was made from, which is kept byte-exact. */

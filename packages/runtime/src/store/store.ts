@@ -1,5 +1,6 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { ContainerConfig, PodSandboxConfig } from '../gen/api.ts';
+import { PatientWrites } from './patient-writes.ts';
 import type { Container, Sandbox } from './records.ts';
 
 const schema = `
@@ -17,15 +18,26 @@ export class Store implements Disposable {
   readonly sandboxes: Table<PodSandboxConfig, Sandbox>;
   readonly containers: Table<ContainerConfig, Container>;
   readonly #database: DatabaseSync;
+  readonly #writes: PatientWrites;
 
-  /** @param path the database file, or ":memory:" */
-  constructor(path: string) {
+  /**
+   * @param path the database file, or ":memory:"
+   * @param onDiskFull told when a full disk has changes wait (true), and when they are saved (false)
+   */
+  constructor(path: string, onDiskFull?: (isWaiting: boolean) => void) {
     this.#database = new DatabaseSync(path);
+    // Exclusive: the index of the log is in memory, so that opening needs no room on a full disk; nobody else opens it anyway.
+    this.#database.exec('PRAGMA locking_mode=EXCLUSIVE;');
     // NORMAL in WAL mode: a killed daemon loses nothing, a power cut at most the last moments.
     this.#database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=5000;');
     this.#database.exec(schema);
-    this.sandboxes = new Table(this.#database, 'sandboxes', PodSandboxConfig);
-    this.containers = new Table(this.#database, 'containers', ContainerConfig, {
+    this.#writes = new PatientWrites({
+      reserve: path === ':memory:' ? undefined : `${path}.reserve`,
+      ...(onDiskFull && { onChange: onDiskFull }),
+    });
+    const common = { database: this.#database, writes: this.#writes };
+    this.sandboxes = new Table(common, 'sandboxes', PodSandboxConfig);
+    this.containers = new Table(common, 'containers', ContainerConfig, {
       parentOf: ({ sandboxId }) => sandboxId,
     });
   }
@@ -36,38 +48,52 @@ export class Store implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#writes[Symbol.dispose]();
     this.#database.close();
   }
 }
 
-/** One kind of record. Reads come from memory; each write is in the database before it returns. */
+/**
+ * One kind of record. Reads come from memory; each write is in the database before it returns, unless the disk is full: see
+ * {@link PatientWrites}.
+ */
 export class Table<Config, Row extends { id: string; name: string; readonly config: Config }> {
   readonly #rows = new Map<string, Row>();
   readonly #parentOf: (row: Row) => string;
   readonly #children = new Map<string, Set<Row>>();
   readonly #revisions = new WeakMap<Row, number>();
   #revision = 0;
+  readonly #writes: PatientWrites;
   readonly #codec: Codec<Config>;
   readonly #insert: StatementSync;
   readonly #update: StatementSync;
   readonly #delete: StatementSync;
+  /** Rows that could not be read, by id, with the reason. They are gone: a bad record never keeps the daemon from starting. */
+  readonly unreadable = new Map<string, Error>();
 
   /** @param parentOf what {@link childrenOf} goes by */
   constructor(
-    database: DatabaseSync,
+    { database, writes }: { database: DatabaseSync; writes: PatientWrites },
     table: 'sandboxes' | 'containers',
     codec: Codec<Config>,
     { parentOf = () => '' }: { parentOf?: (row: Row) => string } = {},
   ) {
     this.#codec = codec;
+    this.#writes = writes;
     this.#parentOf = parentOf;
     this.#insert = database.prepare(`INSERT INTO ${table} (id, name, config, record) VALUES (?, ?, ?, ?)`);
     this.#update = database.prepare(`UPDATE ${table} SET record = ? WHERE id = ?`);
     this.#delete = database.prepare(`DELETE FROM ${table} WHERE id = ?`);
-    for (const row of database.prepare(`SELECT config, record FROM ${table} ORDER BY rowid`).iterate()) {
-      const record = parseRecord(row.record as string) as Row;
-      this.#keep({ ...record, config: codec.decode(row.config as Uint8Array) });
+    for (const row of database.prepare(`SELECT id, config, record FROM ${table} ORDER BY rowid`).iterate()) {
+      try {
+        const record = parseRecord(row.record as string) as Row;
+        if (record.id !== row.id) throw new Error(`it is the record of ${JSON.stringify(record.id)}`);
+        this.#keep({ ...record, config: codec.decode(row.config as Uint8Array) });
+      } catch (error) {
+        this.unreadable.set(String(row.id), error as Error);
+      }
     }
+    for (const id of this.unreadable.keys()) writes.write(id, () => this.#delete.run(id));
   }
 
   /** All rows, oldest first. */
@@ -97,7 +123,8 @@ export class Table<Config, Row extends { id: string; name: string; readonly conf
 
   add(row: Row): void {
     const { config, ...record } = row;
-    this.#insert.run(row.id, row.name, this.#codec.encode(config).finish(), formatRecord(record));
+    const bytes = this.#codec.encode(config).finish();
+    this.#writes.writeNow(() => this.#insert.run(row.id, row.name, bytes, formatRecord(record)));
     this.#keep(row);
   }
 
@@ -133,11 +160,12 @@ export class Table<Config, Row extends { id: string; name: string; readonly conf
     Object.assign(row, changes);
     const { config: _, ...record } = row;
     this.#changed(row);
-    this.#update.run(formatRecord(record), row.id);
+    const text = formatRecord(record);
+    this.#writes.write(row.id, () => this.#update.run(text, row.id));
   }
 
   remove(id: string): void {
-    this.#delete.run(id);
+    this.#writes.write(id, () => this.#delete.run(id));
     const row = this.#rows.get(id);
     if (row === undefined) return;
     this.#rows.delete(id);

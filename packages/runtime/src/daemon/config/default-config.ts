@@ -6,6 +6,7 @@ export function defaultConfig(): string {
   const entries = fields.flatMap((field) => {
     const setting = settings[field];
     if (setting.isInternal) return [];
+    if (setting.isFileOnly) return [`# ${setting.help}\n`];
     const [line] = stringify({ [keyOf(field)]: setting.default })
       .trimEnd()
       .split('\n');

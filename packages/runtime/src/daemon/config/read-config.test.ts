@@ -65,6 +65,7 @@ describe('the configuration', () => {
       ['[root]\na = 1', /config\.toml:1: root = {"a":1}: must be a string/],
       ['root = "here"', /config\.toml:1: root = "here": must be an absolute path/],
       ['log_level = "loud"', /:1: log_level = "loud": must be one of debug, info, warn, error/],
+      ['cgroup_driver = "v2"', /:1: cgroup_driver = "v2": must be one of cgroupfs, systemd, or empty/],
       ['stream_port = 65536', /:1: stream_port = 65536: must be a port number/],
       ['stream_port = "80"', /:1: stream_port = "80": must be a number/],
       ['cni_bin_dir = "/a"', /:1: cni_bin_dir = "\/a": must be a list of strings/],
@@ -73,6 +74,17 @@ describe('the configuration', () => {
       ['metrics_address = "9100"', /metrics_address = "9100": must be ADDRESS:PORT/],
       ['otlp_endpoint = "localhost:4318"', /otlp_endpoint = "localhost:4318": must be a URL/],
       ['cni_timeout_ms = 0', /cni_timeout_ms = 0: must be a number of milliseconds above 0/],
+      ['default_ulimits = ["files=1"]', /ulimit "files=1": unknown name; known are as, core,/],
+      ['default_ulimits = ["nofile=2:1"]', /ulimit "nofile=2:1": the soft limit is above the hard one/],
+      ['default_ulimits = ["nofile"]', /ulimit "nofile": must be NAME=SOFT or NAME=SOFT:HARD/],
+      [
+        '[runtimes.Kata]\npath = "/a"',
+        /config\.toml:1: runtimes = .*: "Kata": must be a name like the handler/,
+      ],
+      ['[runtimes.kata]\npath = "a"', /kata\.path: must be an absolute path/],
+      ['[runtimes.kata]\npath = "/a"\nshim = 1', /kata\.shim: unknown key; known are path, options, type/],
+      ['[runtimes.kata]\npath = "/a"\ntype = "vm"', /kata\.type: must be "oci"/],
+      ['[runtimes.kata]\npath = "/a"\noptions = "-x"', /kata\.options: must be a list of strings/],
       [
         'stream_tls_cert = "/a"',
         /config\.toml: stream_tls_cert = "\/a", stream_tls_key = "": need each other/,
@@ -81,6 +93,14 @@ describe('the configuration', () => {
       ['a = 1\na = 2', /read config \S+config\.toml:2:/],
     ];
     for (const [text, message] of mistakes) assert.throws(() => read(text), { message }, text);
+  });
+
+  test('runtime handlers are tables', () => {
+    const { config } = read(
+      '[runtimes.kata]\npath = "/a"\n[runtimes.gvisor]\npath = "/b"\noptions = ["--debug"]',
+    );
+    const expected = { kata: { path: '/a' }, gvisor: { path: '/b', options: ['--debug'] } };
+    assert.equal(JSON.stringify(config.runtimes), JSON.stringify(expected));
   });
 
   test('a mistake in a flag is named with the flag', () => {
@@ -98,7 +118,7 @@ describe('the configuration', () => {
     const spoken = read(text.replaceAll(/^#(?=\S+ = )/gm, ''));
     assert.deepEqual(
       Object.keys(spoken.sources).sort(),
-      fields.filter((field) => !settings[field].isInternal).sort(),
+      fields.filter((field) => !settings[field].isInternal && !settings[field].isFileOnly).sort(),
     );
     for (const field of fields) assert.deepEqual(spoken.config[field], settings[field].default, field);
   });

@@ -1,4 +1,6 @@
 import type { DaemonConfig } from '../../config.ts';
+import { parseUlimit } from '../../containers/rlimits.ts';
+import { distributionProfile } from '../../containers/runtime-default.ts';
 import { logFormats, logLevels } from '../../log.ts';
 import { cgroupDrivers } from '../../oci/cgroup-driver.ts';
 
@@ -27,6 +29,32 @@ const oneOf = (names: readonly string[]) => (value: string) =>
   names.includes(value) ? undefined : `must be one of ${names.join(', ')}`;
 const isInteger = (value: number, from: number, to: number) =>
   Number.isInteger(value) && value >= from && value <= to;
+
+function refuseUlimits(ulimits: string[]): string | undefined {
+  try {
+    ulimits.forEach(parseUlimit);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** Why the tables `[runtimes.NAME]` are none. */
+function refuseRuntimes(runtimes: DaemonConfig['runtimes']): string | undefined {
+  for (const [name, table] of Object.entries(runtimes)) {
+    if (!/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(name))
+      return `${JSON.stringify(name)}: must be a name like the handler of a RuntimeClass`;
+    if (typeof table !== 'object') return `${name}: must be a table [runtimes.${name}]`;
+    const { path, options = [], type = 'oci', ...rest } = table;
+    const [unknown] = Object.keys(rest);
+    if (unknown !== undefined) return `${name}.${unknown}: unknown key; known are path, options, type`;
+    if (type !== 'oci') return `${name}.type: must be "oci": a program with the command line of runc`;
+    if (typeof path !== 'string' || !path.startsWith('/')) return `${name}.path: must be an absolute path`;
+    if (!Array.isArray(options) || !options.every((option) => typeof option === 'string'))
+      return `${name}.options: must be a list of strings`;
+  }
+  return undefined;
+}
 
 /** Every setting of the daemon, in the order of the documentation. The key in the file is the name with underscores. */
 export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
@@ -90,6 +118,23 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     placeholder: 'NAME',
     help: 'OCI runtime behind the empty runtime handler; empty: crun or runc, whichever works',
   },
+  runtimes: {
+    default: {},
+    help: 'more runtime handlers: a table [runtimes.NAME] for each, with path = "/usr/bin/…" and options = ["--…"]; at the end of the file',
+    refuse: refuseRuntimes,
+    isFileOnly: true,
+  },
+  cdiSpecDirs: {
+    default: ['/etc/cdi', '/var/run/cdi'],
+    placeholder: 'DIR[,DIR]',
+    help: 'where CDI specs of devices are; later directories win',
+  },
+  defaultUlimits: {
+    default: ['nofile=65536:1048576'],
+    placeholder: 'LIMIT[,LIMIT]',
+    help: 'resource limits of all containers, NAME=SOFT[:HARD]',
+    refuse: refuseUlimits,
+  },
   cgroupDriver: {
     default: '',
     placeholder: 'NAME',
@@ -100,7 +145,7 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
         : `must be one of ${cgroupDrivers.join(', ')}, or empty for what this machine uses`,
   },
   seccompProfile: {
-    default: '/usr/share/containers/seccomp.json',
+    default: distributionProfile,
     placeholder: 'FILE',
     help: 'what RuntimeDefault means',
     isReloadable: true,
@@ -132,21 +177,21 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
   registryConfigDir: {
     default: '/etc/containerd/certs.d',
     placeholder: 'DIR',
-    help: "mirrors and TLS of registries: containerd's REGISTRY/hosts.toml files; empty for none",
+    help: "mirrors, certificates and credentials: a hosts.toml for each registry, in containerd's form; empty: none",
     refuse: absolutePathOrEmpty,
     isReloadable: true,
   },
   registryAuthFile: {
     default: '',
     placeholder: 'FILE',
-    help: "credentials: docker's config.json or containers' auth.json, with credential helpers",
+    help: "credentials: docker's config.json or containers' auth.json; empty: none",
     refuse: absolutePathOrEmpty,
     isReloadable: true,
   },
   signaturePolicy: {
     default: '',
     placeholder: 'FILE',
-    help: 'which images need a signature: policy.json; empty: none does',
+    help: 'policy.json that says which images need a signature; empty: none do',
     refuse: absolutePathOrEmpty,
     isReloadable: true,
   },
@@ -154,6 +199,7 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     default: [],
     placeholder: 'NAME[,NAME]',
     help: 'images that the kubelet never collects: names, PREFIX* or *WORD*',
+    isReloadable: true,
   },
   metricsAddress: {
     default: '',

@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import { runProgram } from '../oci/run-runtime.ts';
+import type { RuntimeFeatures } from '../oci/runtimes.ts';
+
+/** The parts of `runc features` that we look at (opencontainers/runtime-spec, features.md). */
+interface FeaturesOutput {
+  mountOptions?: string[];
+  linux?: { namespaces?: string[] };
+}
+
+/** What old programs without the command can, by their source; runc has it since 1.1.0, crun since 1.8.6. */
+const withoutCommand: Record<string, FeaturesOutput> = {
+  crun: { mountOptions: ['rro'], linux: { namespaces: ['user'] } },
+};
+
+/**
+ * What a runtime and this kernel can do together, as the program itself says. One that does not say has no features.
+ * @param kernel /proc/sys/kernel/osrelease
+ */
+export async function runtimeFeatures(
+  { name, program }: { name: string; program: string },
+  kernel: string,
+): Promise<RuntimeFeatures> {
+  const { mountOptions = [], linux = {} } = await askProgram(name, program);
+  return {
+    // mount_setattr(2)
+    recursiveReadOnlyMounts: mountOptions.includes('rro') && isAtLeast(kernel, 5, 12),
+    userNamespaces: userNamespaces(name, kernel, linux.namespaces ?? []),
+  };
+}
+
+async function askProgram(name: string, program: string): Promise<FeaturesOutput> {
+  try {
+    return JSON.parse(await runProgram([program, 'features'])) as FeaturesOutput;
+  } catch {
+    return withoutCommand[name] ?? {};
+  }
+}
+
+function userNamespaces(name: string, kernel: string, namespaces: readonly string[]): { problem?: string } {
+  if (!namespaces.includes('user')) return { problem: `${name} has no user namespaces` };
+  if (!isAtLeast(kernel, 5, 19))
+    return { problem: `Linux ${kernel} cannot show images to a user namespace; 5.19 can` };
+  if (maxUserNamespaces() === 0)
+    return { problem: 'user namespaces are turned off (sysctl user.max_user_namespaces)' };
+  return {};
+}
+
+function isAtLeast(kernel: string, major: number, minor: number): boolean {
+  const [ours = 0, oursMinor = 0] = kernel.split('.').map((part) => Number.parseInt(part, 10));
+  return ours > major || (ours === major && oursMinor >= minor);
+}
+
+/** A kernel without user namespaces does not have the file. */
+function maxUserNamespaces(): number {
+  try {
+    return Number(readFileSync('/proc/sys/user/max_user_namespaces', 'latin1'));
+  } catch {
+    return 0;
+  }
+}
