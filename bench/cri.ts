@@ -77,7 +77,7 @@ if (options === 'help') {
   const { peer, rows } = await measure(options);
   const [side] = options.sides;
   if (options.sides.length === 1) {
-    printSide(rows, side!);
+    printSide('cri', rows, side!);
   } else {
     console.log(`times in ms; peer: ${peer}`);
     printTable(reportRows(rows, 'with units'));

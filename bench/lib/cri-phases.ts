@@ -6,7 +6,9 @@ import {
   type Pod,
   sandboxConfig,
 } from '../../test/cri/support/pods.ts';
+import { fiveHundredListed, polled } from './cri-poll.ts';
 import type { Subject } from './cri-subjects.ts';
+import { inParallel } from './in-parallel.ts';
 import { processesOf, pssMiB } from './memory.ts';
 import { type Samples, timed } from './samples.ts';
 
@@ -41,6 +43,11 @@ export const phases: Phase[] = [
       ...['PodSandboxStatus', 'ContainerStatus', 'ListPodSandbox', 'ListContainers'],
     ],
     run: thirtyIdle,
+  },
+  { rows: ['ListPodSandbox500', 'ListContainers500'], run: fiveHundredListed },
+  {
+    rows: ['pollCpu250', 'ListContainerStats250', 'ListPodSandboxStats250', 'ListPodSandboxMetrics250'],
+    run: polled,
   },
 ];
 
@@ -152,18 +159,4 @@ async function thirtyIdle(subjects: Subject[], samples: Samples, count: number):
     }
   }
   for (const subject of subjects) await inParallel(8, pods.get(subject)!, (pod) => podDown(subject, pod));
-}
-
-/** Runs `work` on every item, at most `width` at a time; results in the order of the items. */
-async function inParallel<T, R>(width: number, items: T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results = new Array<R>(items.length);
-  let next = 0;
-  const worker = async () => {
-    while (next < items.length) {
-      const index = next++;
-      results[index] = await work(items[index]!);
-    }
-  };
-  await Promise.all(Array.from({ length: width }, worker));
-  return results;
 }

@@ -13,7 +13,7 @@ export function reportRows(rows: readonly Row[], naming?: 'with units'): ReportR
 }
 
 /** Prints the figures of one side alone, and as the last line the same as JSON. */
-export function printSide(rows: readonly Row[], side: Side): void {
+export function printSide(bench: string, rows: readonly Row[], side: Side): void {
   const measured = rows.filter((row) => row[side].length > 0);
   const figures = measured.map((row) => {
     const { p50, p90, max } = summarize(row[side]);
@@ -21,5 +21,5 @@ export function printSide(rows: readonly Row[], side: Side): void {
     console.log(`${row.name.padEnd(22)}${text}  ${row.unit}`);
     return [row.name, { p50, p90, max }];
   });
-  console.log(JSON.stringify({ bench: 'cri', subject: side, rows: Object.fromEntries(figures) }));
+  console.log(JSON.stringify({ bench, subject: side, rows: Object.fromEntries(figures) }));
 }

@@ -4,7 +4,7 @@ export type Side = 'ours' | 'peer';
 /** Measured values of one row, for each side. */
 export interface Row {
   name: string;
-  unit: 'ms' | 'MiB' | 'pods/s';
+  unit: 'ms' | 'MiB' | 'pods/s' | '%';
   ours: number[];
   peer: number[];
 }

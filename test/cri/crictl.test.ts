@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { type Crictl, crictlFor, findCrictl, lacksCrictl } from './support/crictl.ts';
 import { type SubjectName, startSubject, subjects } from './support/fixture.ts';
-import { cgroupRoot, removeCgroups } from './support/pods.ts';
+import { podCgroup, removeCgroups } from './support/pods.ts';
 import { startRegistry } from './support/registry.ts';
 import { makeScratch } from './support/scratch.ts';
 import { buildBusyboxImage } from './support/test-images.ts';
@@ -200,7 +200,7 @@ function writeConfigs(dir: string, image: string): { pod: string; container: str
     hostname: 'crictl-host',
     log_directory: `${dir}/logs`,
     labels: { app: 'web' },
-    linux: { cgroup_parent: `${cgroupRoot}/crictl`, security_context: { namespace_options: options } },
+    linux: { cgroup_parent: podCgroup('crictl'), security_context: { namespace_options: options } },
   };
   const script = 'echo first line; echo second line; trap "exit 0" TERM; httpd -f -p 8080 -h /var/www & wait';
   const container = {

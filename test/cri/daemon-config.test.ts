@@ -8,6 +8,7 @@ import { removeCgroups, removePod, runPod } from './support/pods.ts';
 import { runAny } from './support/program.ts';
 import { makeScratch, type Scratch } from './support/scratch.ts';
 import type { CriServer } from './support/server.ts';
+import { buildBusyboxImage } from './support/test-images.ts';
 import { eventually } from './support/wait.ts';
 
 const amphipod = new URL('../../bin/amphipod', import.meta.url).pathname;
@@ -109,7 +110,10 @@ describe('the daemon’s own configuration', () => {
     assert.equal(value('amphipod_pod_sandboxes{state="ready"}'), 1);
     assert.equal(value('amphipod_queue_length{queue="image pulls"}'), 0);
     assert.equal(value('amphipod_cri_calls_under_way{method="RunPodSandbox"}'), 0);
-    assert.match(text, /^amphipod_info\{version="[^"]+",runtime="runc",cgroup_driver="cgroupfs"\} 1$/m);
+    assert.match(
+      text,
+      /^amphipod_info\{version="[^"]+",runtime="runc",cgroup_driver="(cgroupfs|systemd)"\} 1$/m,
+    );
     assert.match(text, /^process_resident_memory_bytes \d+$/m);
     await removePod(server.cri, pod);
     assert.equal((await fetch(metricsUrl.replace('metrics', 'other'))).status, 404);
@@ -168,6 +172,29 @@ describe('the daemon’s own configuration', () => {
     await server.cri.version({});
     await eventually('a line for the call', () => calls() > before);
     assert.equal(JSON.parse((await server.cri.status({ verbose: true })).info.config!).logLevel, 'debug');
+  });
+
+  test('reload reaches the image store; a file that it refuses changes nothing', async () => {
+    const original = readFileSync(file, 'utf8').replace(/^no_such.*$/m, '');
+    const image = buildBusyboxImage(`${scratch.dir}/image`);
+    await server.loadImage(image.dir, image.name);
+    const pinned = async () => (await server.cri.listImages({})).images.map((listed) => listed.pinned);
+    assert.deepEqual(await pinned(), [false]);
+    writeFileSync(file, `${original}pinned_images = ["localhost/*"]\n`);
+    assert.match((await command('reload')).stdout, /^changed: pinned_images/);
+    assert.deepEqual(await pinned(), [true]);
+
+    writeFileSync(`${scratch.dir}/policy.json`, '{"default": [{"type": "nonsense"}]}');
+    writeFileSync(file, `${original}pinned_images = []\nsignature_policy = "${scratch.dir}/policy.json"\n`);
+    const mistake = await command('reload');
+    assert.equal(mistake.code, 1);
+    assert.match(mistake.stderr, /policy\.json.*nonsense.*\nnothing was changed/s);
+    assert.deepEqual(await pinned(), [true]);
+
+    writeFileSync(`${scratch.dir}/policy.json`, '{"default": [{"type": "reject"}]}');
+    assert.match((await command('reload')).stdout, /^changed: signature_policy, pinned_images/);
+    assert.deepEqual(await pinned(), [false]);
+    await assert.rejects(server.loadImage(image.dir, image.name), /the policy rejects it/);
   });
 
   test('config check and config default need no daemon', async () => {

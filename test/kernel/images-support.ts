@@ -19,11 +19,20 @@ export async function unpackLayer(
   dir: string,
   layer: readonly Entry[] | Buffer,
 ): Promise<UnpackResult & { root: string }> {
-  const number = counter.next++;
-  const [path, root] = [`${dir}/layer-${number}.tar`, `${dir}/root-${number}`];
-  writeFileSync(path, Buffer.isBuffer(layer) ? layer : writeTar(layer as Entry[]));
+  const root = `${dir}/root-${counter.next++}`;
   mkdirSync(root);
-  return { ...(await unpackTar({ path, dir: root, kind: 'layer' })), root };
+  return { ...(await unpackInto(root, dir, layer)), root };
+}
+
+/** The same into an existing directory. */
+export function unpackInto(
+  root: string,
+  dir: string,
+  layer: readonly Entry[] | Buffer,
+): Promise<UnpackResult> {
+  const path = `${dir}/layer-${counter.next++}.tar`;
+  writeFileSync(path, Buffer.isBuffer(layer) ? layer : writeTar(layer as Entry[]));
+  return unpackTar({ path, dir: root, kind: 'layer' });
 }
 
 const counter = { next: 1 };

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { test } from 'node:test';
-import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { type Entry, writeTar } from '@amphipod/images/testing';
-import { getXattr, isCode } from '@amphipod/linux';
+import { getXattr } from '@amphipod/linux';
 import fc from 'fast-check';
 import { listTree, scratch, unpackLayer } from './images-support.ts';
 
@@ -180,63 +179,6 @@ test('IMG-11: attributes that the file system will not take are warned about', a
   assert.match(warnings.join(), /user\.test.*"link".*EPERM/);
 });
 
-test("IMG-12: GNU tar's sparse files and concatenated gzip members", async (t) => {
-  const dir = scratch(t);
-  execFileSync(
-    'sh',
-    [
-      '-c',
-      'truncate -s 64M f && printf x >>f && printf abc | dd of=f bs=1 seek=12345678 conv=notrunc status=none',
-    ],
-    { cwd: dir },
-  );
-  const content = readFileSync(`${dir}/f`);
-  for (const options of [
-    ['--format=gnu', '-S'],
-    ['--format=posix', '-S', '--sparse-version=0.0'],
-    ['--format=posix', '-S', '--sparse-version=0.1'],
-    ['--format=posix', '-S', '--sparse-version=1.0'],
-  ]) {
-    const tar = execFileSync('tar', [...options, '-cf', '-', 'f'], { cwd: dir });
-    const halves = [tar.subarray(0, 1000), tar.subarray(1000)];
-    const { root } = await unpackLayer(dir, Buffer.concat(halves.map((half) => gzipSync(half))));
-    assert.ok(readFileSync(`${root}/f`).equals(content), options.join(' '));
-    assert.ok(lstatSync(`${root}/f`).blocks < 1000, 'the holes are holes');
-  }
-});
-
-test('IMG-15: the compression is decided by content; broken streams are named', async (t) => {
-  const dir = scratch(t);
-  const tar = writeTar([{ path: 'f', data: 'x'.repeat(100_000) }]);
-  const zstd = zstdCompressSync(tar);
-  // A skippable frame (RFC 8878, 3.1.2) and a second frame, as zstd:chunked has them.
-  const chunked = Buffer.concat([Buffer.from('502a4d1804000000abcd0000', 'hex'), zstd]);
-  for (const bytes of [
-    tar,
-    gzipSync(tar),
-    zstd,
-    chunked,
-    Buffer.concat([zstd, zstdCompressSync(Buffer.alloc(1024))]),
-  ]) {
-    const { root } = await unpackLayer(dir, bytes);
-    assert.equal(lstatSync(`${root}/f`).size, 100_000);
-  }
-  const gzip = gzipSync(tar);
-  for (const bytes of [
-    gzip.subarray(0, gzip.length / 2),
-    zstd.subarray(0, zstd.length / 2),
-    tar.subarray(0, 50_000),
-  ]) {
-    await assert.rejects(unpackLayer(dir, bytes), (error) => isCode(error, 'truncated-archive'));
-  }
-  const damaged = Buffer.from(gzip);
-  damaged.fill(0xff, 20, 40);
-  await assert.rejects(unpackLayer(dir, damaged), (error) => isCode(error, 'invalid-archive'));
-  await assert.rejects(unpackLayer(dir, Buffer.from('\xfd7zXZ\0\0\0', 'latin1')), (error) =>
-    isCode(error, 'unsupported-media-type'),
-  );
-});
-
 test('random trees come out as they went in', async (t) => {
   const dir = scratch(t);
   const name = fc.stringMatching(/^[a-z]{1,3}$/);
@@ -289,112 +231,4 @@ test('random trees come out as they went in', async (t) => {
     ),
     { numRuns: 60 },
   );
-});
-
-test('hostile layers never touch anything outside their root', async (t) => {
-  const dir = scratch(t);
-  const outside = `${dir}/outside`;
-  mkdirSync(outside);
-  writeFileSync(`${outside}/secret`, 'secret', { mode: 0o600 });
-  const before = () => listTree(outside, '%P %y %m %U:%G %s %n %T@');
-  const untouched = before();
-  const part = fc.constantFrom(
-    '..',
-    '.',
-    'a',
-    'b',
-    'l',
-    'outside',
-    'secret',
-    '',
-    'etc',
-    '.wh.a',
-    '.wh..wh..opq',
-    '.wh.secret',
-  );
-  const path = fc.oneof(
-    fc.array(part, { minLength: 1, maxLength: 5 }).map((parts) => parts.join('/')),
-    fc.constantFrom(
-      outside,
-      `${outside}/secret`,
-      `l${outside}/secret`,
-      '/proc/self/root',
-      '../outside/secret',
-      'l/secret',
-      'l/new',
-      'a/secret',
-    ),
-  );
-  const entry = fc.record({
-    path,
-    type: fc.constantFrom('file', 'directory', 'symlink', 'hardlink', 'symlink' as const),
-    linkPath: path,
-    data: fc.constant('overwritten'),
-    mode: fc.constant(0o777),
-    uid: fc.constant(12),
-  });
-  await fc.assert(
-    fc.asyncProperty(fc.array(entry, { maxLength: 12 }), async (entries) => {
-      try {
-        const { root } = await unpackLayer(dir, entries as Entry[]);
-        // A hard link to the secret would show as one inode more.
-        assert.ok(!listTree(root, '%i').includes(String(lstatSync(`${outside}/secret`).ino)));
-      } catch (error) {
-        if (error instanceof assert.AssertionError) throw error;
-        assert.ok(isCode(error, 'unsafe-path', 'invalid-archive', 'unpack-failed'), String(error));
-      }
-      assert.deepEqual(before(), untouched);
-    }),
-    { numRuns: 400 },
-  );
-});
-
-test('known escapes are refused or end inside', async (t) => {
-  const dir = scratch(t);
-  mkdirSync(`${dir}/outside`);
-  writeFileSync(`${dir}/outside/secret`, 'secret');
-  const through: Entry[][] = [
-    [
-      { path: 'l', type: 'symlink', linkPath: `${dir}/outside` },
-      { path: 'l/secret', data: 'x' },
-    ],
-    [
-      { path: 'l', type: 'symlink', linkPath: '../outside' },
-      { path: 'l/secret', data: 'x' },
-    ],
-    [
-      { path: 'l', type: 'symlink', linkPath: '../outside' },
-      { path: 'l/.wh.secret', data: '' },
-    ],
-    [
-      { path: 'l', type: 'symlink', linkPath: '../outside' },
-      { path: 'l/.wh..wh..opq', data: '' },
-    ],
-    [
-      { path: 'l', type: 'symlink', linkPath: '../outside/secret' },
-      { path: 'l', data: 'x' },
-    ],
-    [
-      { path: 'l', type: 'symlink', linkPath: '/proc/self/root' },
-      { path: `l${dir}/outside/secret`, data: 'x' },
-    ],
-    [
-      { path: 'l', type: 'symlink', linkPath: 'l' },
-      { path: 'l/x', data: 'x' },
-    ],
-    [
-      { path: 'l', type: 'symlink', linkPath: '../outside' },
-      { path: 'h', type: 'hardlink', linkPath: 'l/secret' },
-    ],
-    [{ path: '../outside/secret', data: 'x' }],
-    [{ path: '..', type: 'directory', mode: 0o777 }],
-    [{ path: 'a/../../outside/secret', data: 'x' }],
-  ];
-  for (const entries of through) {
-    await unpackLayer(dir, entries).catch((error) =>
-      assert.ok(isCode(error, 'unsafe-path', 'invalid-archive'), String(error)),
-    );
-    assert.equal(readFileSync(`${dir}/outside/secret`, 'utf8'), 'secret');
-    assert.deepEqual(readdirSync(`${dir}/outside`), ['secret']);
-  }
 });

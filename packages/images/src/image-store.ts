@@ -6,6 +6,7 @@ import type {
   Image,
   ImageDetails,
   ImageStore,
+  ImageStoreSettings,
   LoadOptions,
   LoadSource,
   PullOptions,
@@ -18,7 +19,6 @@ import { loadImages } from './load/load-images.ts';
 import { parseReference } from './reference.ts';
 import { HttpConnections } from './registry/http-exchange.ts';
 import { type PullContext, pullImage } from './registry/pull-image.ts';
-import type { RegistryOptions } from './registry/registry-hosts.ts';
 import { RegistrySource } from './registry/registry-source.ts';
 import { defaultRetries, type RetryPolicy } from './registry/retries.ts';
 import { saveImages } from './save/save-images.ts';
@@ -27,7 +27,7 @@ import { describeImage } from './store/describe-image.ts';
 import { DiskReserve } from './store/disk-reserve.ts';
 import { ImageDatabase, type ImageRow } from './store/image-database.ts';
 import { ImageIndex } from './store/image-index.ts';
-import { idMappedDir, mountOverlay } from './store/mount-rootfs.ts';
+import { idMappedDir, mountOverlay, visibleLayers } from './store/mount-rootfs.ts';
 import { pinMatcher } from './store/pins.ts';
 import { SharedTasks } from './store/shared-tasks.ts';
 import { StoreContents } from './store/store-contents.ts';
@@ -35,25 +35,16 @@ import { StoreFiles } from './store/store-files.ts';
 import { WorkerPool } from './unpack/worker-pool.ts';
 import { verifyStore } from './verify/verify-store.ts';
 
-export interface ImageStoreOptions {
+export interface ImageStoreOptions extends ImageStoreSettings {
   /** Directory of the store, made when missing. One process at a time. */
   root: string;
   /** Told of what a person may want to know: attributes that could not be set, leftovers of a crash. */
   log?: (text: string) => void;
-  /**
-   * Images with {@link Image.pinned}, whatever `setPinned` says: names, `PREFIX*` or `*WORD*`. Not kept: those of the next
-   * opening count then.
-   */
-  pinned?: string[];
-  registries?: RegistryOptions;
   retries?: RetryPolicy;
   /** A download that moves no byte for so long is broken off (and resumed). Default 60 s. */
   progressTimeoutMs?: number;
-  /**
-   * A policy.json as containers' tools have it (containers-policy.json(5)): what images must be signed with. Read again for
-   * each pull. Default: everything is accepted.
-   */
-  signaturePolicy?: string;
+  /** Layers that are unpacked at a time. Default: one for each core, at most 4. */
+  threads?: number;
 }
 
 const maxThreads = 4;
@@ -72,7 +63,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
   }
   // A process that was killed while it made a mount for a user namespace.
   unmount(idMappedDir(root));
-  const pool = new WorkerPool(Math.min(availableParallelism(), maxThreads));
+  const pool = new WorkerPool(options.threads ?? Math.min(availableParallelism(), maxThreads));
   try {
     const store = new Store(options, { lock, pool });
     await store.contents.removeLeftovers();
@@ -117,7 +108,7 @@ class Store implements ImageStore {
       connections: this.#connections,
       registries: options.registries ?? {},
       ...(options.retries && { retries: options.retries }),
-      ...(options.signaturePolicy !== undefined && { signaturePolicy: options.signaturePolicy }),
+      signaturePolicy: options.signaturePolicy,
       pulls: new SharedTasks({ failsForAll: true }),
     };
     mkdirSync(`${root}/empty`, { recursive: true, mode: 0o755 });
@@ -194,6 +185,12 @@ class Store implements ImageStore {
     await this.#db.flush();
   }
 
+  configure({ pinned = [], registries = {}, signaturePolicy }: ImageStoreSettings): void {
+    if (signaturePolicy !== undefined) readSignaturePolicy(signaturePolicy);
+    Object.assign(this.#pulling, { registries, signaturePolicy });
+    this.#index.pinByName(pinMatcher(pinned));
+  }
+
   setPinned(id: string, pinned: boolean): void {
     this.#index.setPinned(id, pinned);
   }
@@ -203,9 +200,11 @@ class Store implements ImageStore {
   }
 
   lowerDirs(id: string): string[] {
-    const dirs = this.#row(id).chainIds.map((chainId) => this.contents.layerDir(chainId));
+    const dirs = this.#row(id)
+      .chainIds.map((chainId) => this.contents.layerDir(chainId))
+      .reverse();
     // Overlay needs a lower directory, also for an image without layers.
-    return dirs.length === 0 ? [`${this.contents.files.root}/empty`] : dirs.reverse();
+    return dirs.length === 0 ? [`${this.contents.files.root}/empty`] : visibleLayers(dirs);
   }
 
   mountRootfs(id: string, mount: RootfsMount): void {

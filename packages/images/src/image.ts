@@ -1,3 +1,5 @@
+import type { RegistryOptions } from './registry/registry-hosts.ts';
+
 /** The part of an OCI image configuration that a runtime needs, under the names of the image spec (config.md, "config"). */
 export interface OciImageConfig {
   User?: string;
@@ -185,6 +187,21 @@ export interface IdMap {
   userNs: string;
 }
 
+/** What can change while the store is open: {@link ImageStore.configure}. */
+export interface ImageStoreSettings {
+  /**
+   * Images with {@link Image.pinned}, whatever `setPinned` says: names, `PREFIX*` or `*WORD*`. Not kept: those of the next
+   * opening count then.
+   */
+  pinned?: string[];
+  registries?: RegistryOptions;
+  /**
+   * A policy.json as containers' tools have it (containers-policy.json(5)): what images must be signed with. Read again for
+   * each pull. Default: everything is accepted.
+   */
+  signaturePolicy?: string;
+}
+
 /** A store of images under one directory. */
 export interface ImageStore extends AsyncDisposable {
   /** Downloads what is missing and unpacks it. When it resolves, the image is on disk (synced). @throws ImageError */
@@ -210,6 +227,8 @@ export interface ImageStore extends AsyncDisposable {
    */
   remove(reference: string): Promise<void>;
   setPinned(id: string, pinned: boolean): void;
+  /** Settings for what begins from now on; those that are left out get their defaults. @throws ImageError invalid-registry-config, with which nothing changes */
+  configure(settings: ImageStoreSettings): void;
   /** Disk use of blobs and unpacked layers, from running totals. */
   usage(): { usedBytes: bigint; inodesUsed: bigint };
   /** Directories of the unpacked layers, top layer first; also of a removed image that is still held. @throws ImageError not-found */

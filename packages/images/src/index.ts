@@ -3,6 +3,7 @@ export type {
   IdMap,
   Image,
   ImageStore,
+  ImageStoreSettings,
   LayerDetails,
   LayerProgress,
   LoadOptions,

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { type CgroupLayout, cgroupDir } from './cgroups.ts';
 import { readKernelFile } from './kernel-file.ts';
 
@@ -49,6 +49,18 @@ export function cgroupWrite(
   const place = settingFile(layout, path, file);
   if (place === undefined) throw new Error(`write ${file}: no such controller`);
   writeFileSync(place, value, { flag: 'r+' });
+}
+
+/**
+ * True where a limit of swap can be set: older kernels count it only with `swapaccount=1`. On version 2 the root has no
+ * such files, so any group below it tells.
+ */
+export function cgroupCountsSwap(layout: CgroupLayout): boolean {
+  const root = cgroupDir(layout, '/', 'memory');
+  if (root === undefined) return false;
+  if (layout.version === 1) return existsSync(`${root}/memory.memsw.limit_in_bytes`);
+  const groups = readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return groups.some(({ name }) => existsSync(`${root}/${name}/memory.swap.max`));
 }
 
 function settingFile(layout: CgroupLayout, path: string, file: string): string | undefined {

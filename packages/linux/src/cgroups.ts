@@ -134,12 +134,14 @@ export function cgroupRemoveEmpty(layout: CgroupLayout, path: string): void {
   }
 }
 
-/** Times that the kernel's OOM killer struck in this group: memory.events (v2) or memory.oom_control (v1), key oom_kill. */
-export function cgroupOomKills(layout: CgroupLayout, path: string): number {
+/**
+ * Processes of this group that the OOM killer ended: memory.events (v2, with those of the groups below it) or
+ * memory.oom_control (v1), key oom_kill. Undefined when the group is gone.
+ */
+export function cgroupOomKills(layout: CgroupLayout, path: string): number | undefined {
   const dir = cgroupDir(layout, path, 'memory');
-  if (dir === undefined) return 0;
-  const file = layout.version === 2 ? 'memory.events' : 'memory.oom_control';
-  return Number(keyedValue(readKernelFile(`${dir}/${file}`) ?? '', 'oom_kill') ?? 0n);
+  const text = readKernelFile(`${dir}/${layout.version === 2 ? 'memory.events' : 'memory.oom_control'}`);
+  return text === undefined ? undefined : Number(keyedValue(text, 'oom_kill') ?? 0n);
 }
 
 function withDescendants(dir: string): string[] {

@@ -9,7 +9,7 @@ export {
   cgroupHugePages,
   cgroupMemoryDetails,
 } from './cgroup-details.ts';
-export { cgroupRestore, cgroupSettings, cgroupWrite } from './cgroup-settings.ts';
+export { cgroupCountsSwap, cgroupRestore, cgroupSettings, cgroupWrite } from './cgroup-settings.ts';
 export {
   type CgroupCpuUsage,
   type CgroupMemoryUsage,

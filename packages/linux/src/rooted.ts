@@ -46,7 +46,7 @@ const directoryHow = openHow(
 );
 const leafResolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 const newFileHow = openHow(O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600, leafResolve);
-const listHow = openHow(O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, leafResolve);
+const listHow = openHow(O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, leafResolve | RESOLVE_NO_XDEV);
 const parentHow = openHow(O_RDONLY | O_DIRECTORY, 0, 0);
 const pathBeneathHow = openHow(O_PATH, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 const pathInRootHow = openHow(O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
@@ -114,9 +114,9 @@ export function chownAt(dirFd: number, name: string, owner: { uid: number; gid: 
   return call(fns.fchownat, dirFd, cString(name), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);
 }
 
-/** Follows a symlink, as the kernel's call does: not for symlinks. */
+/** A symlink is not followed, but refused (EOPNOTSUPP). */
 export function chmodAt(dirFd: number, name: string, mode: number): number {
-  return call(fns.fchmodat, dirFd, cString(name), mode, 0);
+  return call(fns.fchmodat, dirFd, cString(name), mode, AT_SYMLINK_NOFOLLOW);
 }
 
 /** Sets the modification time, and the access time to the same. */
@@ -147,7 +147,7 @@ export function lstatAt(dirFd: number, name: string) {
 
 /**
  * Removes `name` in `dirFd` with everything below it (`rm -rf`), however deep, never following links nor leaving the
- * directory; a missing one is fine.
+ * directory; a missing one is fine. What is mounted below is not entered: EXDEV, with what was removed before it gone.
  */
 export function removeTreeAt(dirFd: number, name: string): number {
   const result = unlink(dirFd, name, 0);

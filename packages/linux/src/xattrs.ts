@@ -12,8 +12,8 @@ const fns = {
   llistxattr: libc.func('long llistxattr(const void *path, void *list, size_t size)'),
   fsetxattr: libc.func('int fsetxattr(int fd, const void *name, const void *value, size_t size, int flags)'),
 };
-/** The kernel's limit for a value and for a list of names (xattr(7)). */
-const maxBytes = 64 * 1024;
+/** As large as the kernel's limit for a value and for a list of names (xattr(7)). */
+const buffer = Buffer.alloc(64 * 1024);
 
 export interface Xattr {
   name: string;
@@ -33,16 +33,14 @@ export function setXattr(fd: number, xattr: Xattr): number {
 
 /** An extended attribute of `path` (a byte string; a last link is not followed), undefined when there is none. */
 export function getXattr(path: string, name: string): Buffer | undefined {
-  const value = Buffer.alloc(maxBytes);
-  const size = call(fns.lgetxattr, cString(path), cString(name), value, value.length);
-  return size < 0 ? undefined : value.subarray(0, size);
+  const size = call(fns.lgetxattr, cString(path), cString(name), buffer, buffer.length);
+  return size < 0 ? undefined : Buffer.from(buffer.subarray(0, size));
 }
 
 /** All extended attributes of `path` (a byte string; a last link is not followed), in the order of the file system. */
 export function listXattrs(path: string): Xattr[] {
-  const list = Buffer.alloc(maxBytes);
-  const size = call(fns.llistxattr, cString(path), list, list.length);
-  const names = size <= 0 ? [] : list.toString('latin1', 0, size - 1).split('\0');
+  const size = call(fns.llistxattr, cString(path), buffer, buffer.length);
+  const names = size <= 0 ? [] : buffer.toString('latin1', 0, size - 1).split('\0');
   return names.flatMap((name) => {
     const value = getXattr(path, name);
     return value === undefined ? [] : [{ name, value }];

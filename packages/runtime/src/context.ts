@@ -48,8 +48,10 @@ export interface RuntimeContext {
   readonly streaming: StreamingServer;
   /** What GetContainerEvents streams. */
   readonly events: Events;
+  /** For stats: the last readings of CPU time, the sizes of writable layers. */
   readonly cpuRates: CpuRates;
   readonly layers: WritableLayers;
+  /** What ListPodSandboxMetrics gives on this machine. */
   readonly metrics: MetricSet;
   /** What calls took, for metrics and traces. */
   readonly telemetry: Telemetry;

@@ -12,7 +12,7 @@ const runs = Number(process.env.AMPHIPOD_FUZZ_RUNS ?? 100_000);
 const HANG_MS = 15_000;
 const NOBODY = 65_534;
 
-/** Part of all cases that each file of tests runs; together 1. */
+/** Part of AMPHIPOD_FUZZ_RUNS: 0.2 runs a fifth as many cases. Those of the tests of one subject (the plugins, images) are 1 at most together. */
 export type Share = number;
 
 /** One generated case; `note` keeps what a failure is to show of it. */
@@ -75,7 +75,7 @@ export function assertCniError(error: unknown, { allowInternal = false } = {}): 
 }
 
 /** A mistake of ours behind an error: what JavaScript itself throws, but for paths and variables that cannot be. */
-function mistakeIn(error: unknown): Error | undefined {
+export function mistakeIn(error: unknown): Error | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const isOfLanguage =
       cause instanceof TypeError || cause instanceof ReferenceError || cause instanceof RangeError;

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { type CgroupLayout, cgroupKill, cgroupRemove, detectCgroups, mountInfo } from '@amphipod/linux';
 import {
   type ContainerConfig,
@@ -10,11 +11,28 @@ import {
 } from '../../../packages/runtime/src/gen/api.ts';
 import type { Cri, Given } from './client.ts';
 import { logText } from './cri-log.ts';
+import { runAny } from './program.ts';
 import { idleCommand, type TestImage } from './test-images.ts';
 import { eventually } from './wait.ts';
 
+/** The cgroup driver that our daemon takes by itself on this machine. */
+export const cgroupDriver: 'systemd' | 'cgroupfs' = existsSync('/run/systemd/system')
+  ? 'systemd'
+  : 'cgroupfs';
+
 /** Parent of every cgroup that this process's pods make. */
-export const cgroupRoot = `/amphipod-test-${process.pid}`;
+export const cgroupRoot = cgroupRootOf(cgroupDriver);
+
+export function cgroupRootOf(driver: 'systemd' | 'cgroupfs'): string {
+  return driver === 'systemd' ? `/amphipodtest${process.pid}.slice` : `/amphipod-test-${process.pid}`;
+}
+
+/** `cgroup_parent` of a pod, as a kubelet with this cgroup driver names it. */
+export function podCgroup(uid: string, driver: 'systemd' | 'cgroupfs' = cgroupDriver): string {
+  const root = cgroupRootOf(driver);
+  if (driver === 'cgroupfs') return `${root}/pod${uid}`;
+  return `${root}${root.slice(0, -'.slice'.length)}-pod${uid.replaceAll('-', '_')}.slice`;
+}
 
 export { NamespaceMode };
 
@@ -33,7 +51,7 @@ export function sandboxConfig(given: SandboxGiven = {}): SandboxGiven {
     ...given,
     metadata: { name: `pod-${uid.slice(0, 8)}`, namespace: 'test', attempt: 0, ...given.metadata, uid },
     linux: {
-      cgroupParent: `${cgroupRoot}/pod${uid}`,
+      cgroupParent: podCgroup(uid),
       ...given.linux,
       securityContext: {
         namespaceOptions: kubeletNamespaces(),
@@ -184,8 +202,11 @@ export function allCgroups(): CgroupLayout {
 /** Removes the cgroups of this process's pods. Call after the servers are gone. */
 export async function removeCgroups(): Promise<void> {
   const layout = allCgroups();
-  await eventually('the end of the pods’ cgroups', () => {
-    cgroupKill(layout, cgroupRoot);
-    return cgroupRemove(layout, cgroupRoot);
-  });
+  if (cgroupDriver === 'systemd') await runAny(['systemctl', 'stop', cgroupRoot.slice(1)]);
+  for (const root of new Set([cgroupRoot, cgroupRootOf('cgroupfs')])) {
+    await eventually('the end of the pods’ cgroups', () => {
+      cgroupKill(layout, root);
+      return cgroupRemove(layout, root);
+    });
+  }
 }

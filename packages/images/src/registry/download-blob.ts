@@ -95,8 +95,8 @@ async function receive(
     if (pendingBytes === 0) return;
     const chunks = pending;
     pending = [];
-    await writeAll(download.file, chunks, download.offset);
     for (const chunk of chunks) download.hash.update(chunk);
+    await writeAll(download.file, chunks, download.offset);
     download.offset += pendingBytes;
     pendingBytes = 0;
     onProgress(download.offset);
@@ -122,10 +122,19 @@ async function receive(
   return broken ?? new Error('the connection was closed');
 }
 
+/** Writes pieces, and gives their memory back: see `release` of decompress.ts for what the garbage collector would take. */
 async function writeAll(file: FileHandle, chunks: Buffer[], offset: number): Promise<void> {
-  const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
-  for (let done = 0; done < bytes.length; ) {
-    done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
+  let done = (await file.writev(chunks, offset)).bytesWritten;
+  for (const chunk of chunks) {
+    // Rare: a disk that took a part only.
+    const missing = Math.min(chunk.length, Math.max(chunk.length - done, 0));
+    for (let left = missing; left > 0; ) {
+      const from = chunk.length - left;
+      left -= (await file.write(chunk, from, left, offset + from)).bytesWritten;
+    }
+    offset += chunk.length;
+    done -= chunk.length;
+    if (chunk.byteLength === chunk.buffer.byteLength) (chunk.buffer as ArrayBuffer).transfer(0);
   }
 }
 

@@ -11,7 +11,7 @@ interface Entry {
 /** All images in memory, by id and by name; the database follows every change. */
 export class ImageIndex {
   readonly #db: ImageDatabase;
-  readonly #isPinned: (names: readonly string[]) => boolean;
+  #isPinned: (names: readonly string[]) => boolean;
   readonly #entries = new Map<string, Entry>();
   readonly #names = new Map<string, string>();
   #list: Image[] | undefined;
@@ -23,6 +23,12 @@ export class ImageIndex {
     this.#isPinned = isPinned;
     for (const row of db.images()) this.#put(row);
     for (const { ownerId, imageId } of db.uses()) this.#use(ownerId, imageId);
+  }
+
+  /** Another word of the settings from now on. */
+  pinByName(isPinned: (names: readonly string[]) => boolean): void {
+    this.#isPinned = isPinned;
+    for (const row of this.rows()) this.#put(row);
   }
 
   /** The same array until an image changes. */

@@ -70,6 +70,7 @@ export async function installImage(
     }
     const chainIds = chainIdsOf(config.diffIds);
     for (const chainId of chainIds) lease.chainIds.add(chainId);
+    contents.expectLayers(chainIds);
     let below: Promise<unknown> = Promise.resolve();
     const layers = comingLayers.map((descriptor, i) => {
       const wanted = {

@@ -8,13 +8,23 @@ import {
   openSync,
   statSync,
 } from 'node:fs';
-import { isCode, mount, mountIdMapped, unmount } from '@amphipod/linux';
+import { isCode, listXattrs, mount, mountIdMapped, setXattrAt, unmount, utimesAt } from '@amphipod/linux';
 import { ImageError } from '../errors.ts';
 import type { RootfsMount } from '../image.ts';
+import { isOpaque } from '../unpack/whiteouts.ts';
 
 /** mount(2) takes one page of options. */
 const maxOptionBytes = 4095;
 const O_PATH = 0o10000000;
+
+/**
+ * The layers down to the first that hides everything below it (`/.wh..wh..opq`): overlayfs heeds that mark in directories,
+ * but not in the root of a layer. @param lowerDirs top layer first
+ */
+export function visibleLayers(lowerDirs: string[]): string[] {
+  const last = lowerDirs.findIndex((dir) => isOpaque(Buffer.from(dir).toString('latin1')));
+  return last < 0 ? lowerDirs : lowerDirs.slice(0, last + 1);
+}
 
 /** A mount of a root file system, and the store that its layers are in. */
 export interface OverlayMount extends RootfsMount {
@@ -88,11 +98,21 @@ function options(dirs: readonly string[]): string {
   return `lowerdir=${dirs.slice(0, -2).join(':')},upperdir=${dirs.at(-2)},workdir=${dirs.at(-1)}`;
 }
 
-/** The root of the mount looks like the upper directory: it takes owner and mode from the image's root. */
+/** The root of the mount looks like the upper directory: it takes owner, mode, time and attributes from the image's root. */
 function makeUpper(upperDir: string, topLayer: string): void {
   if (existsSync(upperDir)) return;
-  const { mode, uid, gid } = statSync(topLayer);
+  const { mode, uid, gid, mtimeNs } = statSync(topLayer, { bigint: true });
   mkdirSync(upperDir, { recursive: true });
-  chownSync(upperDir, uid, gid);
-  chmodSync(upperDir, mode & 0o7777);
+  chownSync(upperDir, Number(uid), Number(gid));
+  chmodSync(upperDir, Number(mode & 0o7777n));
+  const dirFd = openSync(upperDir, O_PATH | constants.O_DIRECTORY);
+  try {
+    for (const xattr of listXattrs(Buffer.from(topLayer).toString('latin1'))) {
+      // Labels are the runtime's, and what overlayfs notes about a layer is not for the one above.
+      if (!/^(security|(trusted|user)\.overlay)\./.test(xattr.name)) setXattrAt(dirFd, '.', xattr);
+    }
+    utimesAt(dirFd, '.', mtimeNs);
+  } finally {
+    closeSync(dirFd);
+  }
 }

@@ -8,7 +8,8 @@ export interface Segment {
   length: number;
 }
 
-const maxSegments = 1_000_000;
+/** A map is held in memory. */
+const maxSegments = 200_000;
 
 /** Segments in an old-GNU header (at 386, 4 of them) or an extension block (at 0, 21 of them), and whether more follow. */
 export function parseGnuSparse(block: Buffer, kind: 'header' | 'extension') {
@@ -57,7 +58,7 @@ export class SparseMapReader {
       const firstLine = text.indexOf('\n');
       if (firstLine < 0) throw invalid('the map has no count');
       this.#count = paxNumber('sparse map count', text.slice(0, firstLine));
-      if (this.#count > maxSegments) throw invalid('the map is too long');
+      checkSegmentCount(this.#count);
     }
     this.#blocks += 1;
     if (this.#blocks * blockSize > maxSegments * 32) throw invalid('the map is too long');
@@ -73,11 +74,16 @@ export class SparseMapReader {
   }
 }
 
+/** For a map that comes in pieces. @throws ImageError invalid-archive */
+export function checkSegmentCount(count: number): void {
+  if (count > maxSegments) throw invalid(`the map has more than ${maxSegments} pieces`);
+}
+
 /** Checks that segments are in order, within the file, and as long together as the data. @throws ImageError invalid-archive */
 export function checkSegments(segments: readonly Segment[], realSize: number, dataSize: number): void {
   let end = 0;
   let sum = 0;
-  if (segments.length > maxSegments) throw invalid('the map is too long');
+  checkSegmentCount(segments.length);
   for (const { offset, length } of segments) {
     if (offset < end || offset + length > realSize) throw invalid('the map leaves the file or overlaps');
     end = offset + length;

@@ -42,6 +42,9 @@ export interface Extensions {
 const xattrPrefix = 'SCHILY.xattr.';
 // (uid_t)-1 means "leave it" to chown(2).
 const maxId = 0xfffffffe;
+// include/linux/kdev_t.h: 12 bits and 20.
+const maxMajor = 0xfff;
+const maxMinor = 0xfffff;
 
 /** Puts header and extensions together. @throws ImageError invalid-archive, naming the entry */
 export function makeTarEntry(header: TarHeader, { longName, longLink, records }: Extensions): TarEntry {
@@ -73,10 +76,18 @@ export function makeTarEntry(header: TarHeader, { longName, longLink, records }:
     throw invalid(path, 'a name has a NUL byte');
   if (entry.xattrs.some(({ name }) => name.includes('\0')))
     throw invalid(path, 'an attribute has a NUL byte');
-  if (entry.uid < 0 || entry.uid > maxId || entry.gid < 0 || entry.gid > maxId) {
+  if (!isWithin(entry.uid, maxId) || !isWithin(entry.gid, maxId)) {
     throw invalid(path, `owner ${entry.uid}:${entry.gid} is out of range`);
   }
+  const isDevice = type === 'char' || type === 'block';
+  if (isDevice && !(isWithin(entry.devMajor, maxMajor) && isWithin(entry.devMinor, maxMinor))) {
+    throw invalid(path, `device ${entry.devMajor}:${entry.devMinor} is out of range`);
+  }
   return entry;
+}
+
+function isWithin(value: number, max: number): boolean {
+  return value >= 0 && value <= max;
 }
 
 /** A byte string as people read it. */

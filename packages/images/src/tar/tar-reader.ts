@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import { ImageError } from '../errors.ts';
 import { type PaxRecord, parsePax, paxNumber } from './pax.ts';
 import {
+  checkSegmentCount,
   checkSegments,
   gnuRealSize,
   parseGnuSparse,
@@ -23,6 +24,8 @@ export interface TarSink {
 
 /** Long names and PAX headers are held in memory. */
 const maxMetaBytes = 1024 * 1024;
+/** Global records are gone through for every member. */
+const maxGlobalBytes = 16 * 1024;
 const none: Extensions = { records: [] };
 
 type State = 'header' | 'meta' | 'gnu-sparse' | 'pax-sparse-map' | 'data' | 'end';
@@ -100,6 +103,7 @@ export class TarReader {
       case 'gnu-sparse': {
         const { segments, more } = parseGnuSparse(block, 'extension');
         this.#segments.push(...segments);
+        checkSegmentCount(this.#segments.length);
         if (!more) this.#startSparse(this.#segments, this.#realSize, this.#entry!.size);
         return;
       }
@@ -242,7 +246,7 @@ export class TarReader {
         break;
       case 'g':
         this.#global = [...new Map([...this.#global, ...parsePax(bytes)])];
-        if (sizeOf(this.#global) > maxMetaBytes) throw this.#invalid('too many global records');
+        if (sizeOf(this.#global) > maxGlobalBytes) throw this.#invalid('too many global records');
         break;
       case 'L':
         this.#extensions = { ...this.#extensions, longName: text };

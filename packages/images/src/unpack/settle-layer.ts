@@ -2,7 +2,6 @@ import { type BigIntStats, closeSync, lstatSync, statSync } from 'node:fs';
 import {
   chmodAt,
   chownAt,
-  getXattr,
   lstatAt,
   openDirInRoot,
   openRootDir,
@@ -12,7 +11,7 @@ import {
   utimesAt,
 } from '@amphipod/linux';
 import { splitPath } from './tree-paths.ts';
-import { isWhiteout } from './whiteouts.ts';
+import { isOpaque, isWhiteout } from './whiteouts.ts';
 
 /** What unpacking left open, as byte strings below the layer's directory. */
 export interface Unsettled {
@@ -44,7 +43,7 @@ export function settleLayer(
       if (model !== undefined) copyAttributes(rootFd, path, model);
       // Made for nothing but such whiteouts; others are not empty, and stay.
       else if (useless.length > 0 && path !== '')
-        inParent(rootFd, path, (fd, name) => removeEmptyDirAt(fd, name));
+        inParent(rootFd, path, (fd, name) => keepTime(fd, path, () => removeEmptyDirAt(fd, name)));
     }
   } finally {
     closeSync(rootFd);
@@ -56,7 +55,7 @@ function isMerged(layer: string, lowerDirs: readonly string[], path: string): bo
   let at = layer;
   for (const part of ['', ...path.split('/')]) {
     at += part === '' ? '' : `/${part}`;
-    if (hasOpaqueMark(at)) return false;
+    if (isOpaque(at)) return false;
   }
   return findInLayers(lowerDirs, path) !== undefined;
 }
@@ -65,10 +64,15 @@ function removeWhiteout(rootFd: number, path: string): void {
   inParent(rootFd, path, (dirFd, name) => {
     // A later member may have taken its place.
     if (!isWhiteout(lstatAt(dirFd, name))) return;
-    const { mtimeNs } = statSync(`/proc/self/fd/${dirFd}`, { bigint: true });
-    check('remove whiteout', removeTreeAt(dirFd, name), path);
-    check('set time', utimesAt(dirFd, '.', mtimeNs), path);
+    keepTime(dirFd, path, () => check('remove whiteout', removeTreeAt(dirFd, name), path));
   });
+}
+
+/** A removal that does not show in the directory's time. */
+function keepTime(dirFd: number, path: string, remove: () => void): void {
+  const { mtimeNs } = statSync(`/proc/self/fd/${dirFd}`, { bigint: true });
+  remove();
+  check('set time', utimesAt(dirFd, '.', mtimeNs), path);
 }
 
 /** The directory as seen through the layers, or undefined where it is hidden, missing, or something else. */
@@ -84,12 +88,12 @@ function findInLayers(lowerDirs: readonly string[], path: string): BigIntStats |
 function findInLayer(lower: string, path: string): BigIntStats | 'absent' | undefined {
   let at = lower;
   let stats = lstat(at);
-  let isOpaque = false;
+  let isHidden = false;
   for (const part of path === '' ? [] : path.split('/')) {
-    isOpaque ||= hasOpaqueMark(at);
+    isHidden ||= isOpaque(at);
     at += `/${part}`;
     stats = lstat(at);
-    if (stats === undefined) return isOpaque ? undefined : 'absent';
+    if (stats === undefined) return isHidden ? undefined : 'absent';
     if (!stats.isDirectory()) return undefined;
   }
   return stats;
@@ -97,10 +101,6 @@ function findInLayer(lower: string, path: string): BigIntStats | 'absent' | unde
 
 function lstat(path: string): BigIntStats | undefined {
   return lstatSync(Buffer.from(path, 'latin1'), { throwIfNoEntry: false, bigint: true });
-}
-
-function hasOpaqueMark(path: string): boolean {
-  return getXattr(path, 'trusted.overlay.opaque')?.toString() === 'y';
 }
 
 function copyAttributes(rootFd: number, path: string, model: BigIntStats): void {

@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { chmodAt, lstatAt, mkdirAt, mknodAt, removeTreeAt, setXattrAt } from '@amphipod/linux';
+import { chmodAt, getXattr, lstatAt, mkdirAt, mknodAt, removeTreeAt, setXattrAt } from '@amphipod/linux';
 
 // Deletions of image layers (image-spec layer.md, "Whiteouts") in the form that overlayfs reads
 // (Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories").
@@ -47,6 +47,11 @@ export function addWhiteout(dirFd: number, name: string): number {
 /** Hides everything that the layers below have in directory `name`. */
 export function setOpaque(dirFd: number, name: string): number {
   return setXattrAt(dirFd, name, { name: 'trusted.overlay.opaque', value: Buffer.from('y') });
+}
+
+/** True for a directory (its path as a byte string) that hides what the layers below have in it. */
+export function isOpaque(path: string): boolean {
+  return getXattr(path, 'trusted.overlay.opaque')?.toString() === 'y';
 }
 
 /** A directory where the layer had a deletion before: the lower one stays hidden. */

@@ -8,6 +8,8 @@ import type { JobResults, WorkerJob } from './worker-jobs.ts';
 /** A worker that is not needed for so long ends: an idle one costs some ten megabytes. */
 const idleMs = 5_000;
 
+const maxHeapMb = 512;
+
 interface Waiting {
   job: WorkerJob;
   options: UnpackOptions;
@@ -36,6 +38,12 @@ export class WorkerPool implements AsyncDisposable {
     return promise as Promise<JobResults[J['job']]>;
   }
 
+  /** Starts threads for so many jobs that will come soon: starting one takes longer than unpacking a small layer. */
+  warm(jobs: number): void {
+    const wanted = Math.min(jobs, this.#size) - this.#busy - this.#idle.length;
+    for (let i = 0; i < wanted; i++) this.#park(this.#makeWorker());
+  }
+
   /** Ends the threads; jobs that still run are lost. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { timer } of this.#idle.splice(0)) clearTimeout(timer);
@@ -59,12 +67,19 @@ export class WorkerPool implements AsyncDisposable {
     const idle = this.#idle.pop();
     if (idle !== undefined) {
       clearTimeout(idle.timer);
+      idle.worker.removeAllListeners('error');
       idle.worker.ref();
       return idle.worker;
     }
+    return this.#makeWorker();
+  }
+
+  #makeWorker(): Worker {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
       // Descriptors come from openat2 by FFI: Node.js would warn of each that it closes without having opened it.
       trackUnmanagedFds: false,
+      // What a job remembers grows with its number of directories and deletions: too many end the job, not the process.
+      resourceLimits: { maxOldGenerationSizeMb: maxHeapMb },
       // Not ours: some options of a program (--input-type, --test) are wrong for a thread.
       execArgv: ['--disable-warning=ExperimentalWarning'],
     });
@@ -99,7 +114,8 @@ export class WorkerPool implements AsyncDisposable {
     });
     worker.once('error', (error) => {
       finish(false);
-      reject(error);
+      const text = `run ${job.job} in a thread: ${error.message}`;
+      reject(new ImageError('unpack-failed', text, { cause: error }));
     });
     worker.once('exit', onExit);
     options.signal?.addEventListener('abort', onAbort, { once: true });
@@ -108,14 +124,14 @@ export class WorkerPool implements AsyncDisposable {
 
   #park(worker: Worker): void {
     worker.unref();
-    const idle = {
-      worker,
-      timer: setTimeout(() => {
-        this.#idle.splice(this.#idle.indexOf(idle), 1);
-        void worker.terminate();
-      }, idleMs).unref(),
+    const end = () => {
+      const at = this.#idle.findIndex((idle) => idle.worker === worker);
+      if (at >= 0) this.#idle.splice(at, 1);
+      void worker.terminate();
     };
-    this.#idle.push(idle);
+    // One that cannot start has nothing to tell yet: the job that needs it will hear of the next one.
+    worker.once('error', end);
+    this.#idle.push({ worker, timer: setTimeout(end, idleMs).unref() });
   }
 }
 

@@ -110,9 +110,9 @@ export class ZstdFrameSplitter {
   }
 }
 
-/** {@link ZstdFrameSplitter} as a stage of a pipeline. */
-export async function* splitZstdFrames(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+/** The frames of a stream that comes in pieces. A piece that it holds back is a copy. */
+export function* splitZstdFrames(chunks: Iterable<Buffer>): Generator<Buffer> {
   const splitter = new ZstdFrameSplitter();
-  for await (const chunk of chunks) yield* splitter.split(chunk);
+  for (const chunk of chunks) yield* splitter.split(chunk);
   yield splitter.rest();
 }

@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs';
-import { cgroupOomKills, isAlive } from '@amphipod/linux';
+import { isAlive } from '@amphipod/linux';
 import { nowNs } from '../clock.ts';
 import type { RuntimeContext } from '../context.ts';
 import { errorText } from '../errors.ts';
@@ -9,7 +8,7 @@ import { runRuntime } from '../oci/run-runtime.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
 import type { Container } from '../store/records.ts';
 import { finishLog } from './finish-log.ts';
-import { containerPaths } from './paths.ts';
+import { wasOomKilled } from './oom-kills.ts';
 
 /**
  * Records the end of a container whose exit report is there, wakes those who wait for it, then removes what the OCI
@@ -77,12 +76,6 @@ function endLog(context: RuntimeContext, { id, logPath }: Container): void {
   } catch (error) {
     context.log.warn('end log', { container: id, path: logPath, error: errorText(error) });
   }
-}
-
-/** Field case RES-01: systemd may have removed the scope already, and its counter with it; conmon has looked before. */
-function wasOomKilled({ cgroups, config }: RuntimeContext, container: Container): boolean {
-  if (cgroupOomKills(cgroups, container.cgroupPath) > 0) return true;
-  return cgroups.version === 2 && existsSync(containerPaths(config, container.id).oom);
 }
 
 /** Removes what conmon and the OCI runtime keep of a container that does not run; fine when it is gone. */

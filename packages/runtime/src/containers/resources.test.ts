@@ -1,11 +1,19 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
 import type { CgroupLayout } from '@amphipod/linux';
 import { LinuxContainerResources } from '../gen/api.ts';
 import { clampOomScoreAdj, containerResources } from './resources.ts';
 import { mergeResources } from './resources-in-force.ts';
 
-const version2: CgroupLayout = { version: 2, mounts: new Map([['', '/sys/fs/cgroup']]) };
+/** With swap accounting, which a group below the root shows. */
+const dir = mkdtempSync(join(tmpdir(), 'resources-'));
+mkdirSync(`${dir}/group`);
+writeFileSync(`${dir}/group/memory.swap.max`, 'max');
+after(() => rmSync(dir, { recursive: true }));
+const version2: CgroupLayout = { version: 2, mounts: new Map([['', dir]]) };
 /** Without swap accounting. */
 const version1: CgroupLayout = { version: 1, mounts: new Map([['memory', '/nowhere']]) };
 const MiB = 2n ** 20n;

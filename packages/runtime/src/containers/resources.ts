@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { type CgroupLayout, cgroupDir } from '@amphipod/linux';
+import { readFileSync } from 'node:fs';
+import { type CgroupLayout, cgroupCountsSwap } from '@amphipod/linux';
 import type { LinuxContainerResources } from '../gen/api.ts';
 import type { OciResources } from '../oci/spec.ts';
 import { checkResources } from './check-resources.ts';
@@ -47,13 +47,7 @@ function swapLimit(
 ): bigint {
   if (unified['memory.swap.max'] !== undefined) return 0n;
   if (swap !== 0n || limit <= 0n) return swap;
-  return countsSwap(cgroups) ? limit : 0n;
-}
-
-function countsSwap(cgroups: CgroupLayout): boolean {
-  if (cgroups.version === 2) return existsSync('/proc/swaps');
-  const dir = cgroupDir(cgroups, '/', 'memory');
-  return dir !== undefined && existsSync(`${dir}/memory.memsw.limit_in_bytes`);
+  return cgroupCountsSwap(cgroups) ? limit : 0n;
 }
 
 const CAP_SYS_RESOURCE = 24n;

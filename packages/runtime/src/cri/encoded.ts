@@ -18,7 +18,7 @@ export class Encoded<Response> {
 export class EncodedRows<Row extends { id: string; name: string; readonly config: unknown }> {
   readonly #encodeItem: (row: Row) => Uint8Array;
   readonly #items = new WeakMap<Row, { revision: number; bytes: Buffer }>();
-  #whole: { table: unknown; revision: number; bytes: Buffer } | undefined;
+  readonly #lists = new WeakMap<Table<Row['config'], Row>, { revision: number; bytes: Buffer }>();
 
   /** @param encodeItem one item of the list, without tag and length */
   constructor(encodeItem: (row: Row) => Uint8Array) {
@@ -33,9 +33,11 @@ export class EncodedRows<Row extends { id: string; name: string; readonly config
   /** The same for all rows. @param rows called when something has changed since the last time */
   all(table: Table<Row['config'], Row>, rows: () => Row[]): Buffer {
     const { revision } = table;
-    if (this.#whole?.table !== table || this.#whole.revision !== revision)
-      this.#whole = { table, revision, bytes: this.list(table, rows()) };
-    return this.#whole.bytes;
+    const known = this.#lists.get(table);
+    if (known?.revision === revision) return known.bytes;
+    const bytes = this.list(table, rows());
+    this.#lists.set(table, { revision, bytes });
+    return bytes;
   }
 
   #item(table: Table<Row['config'], Row>, row: Row): Buffer {

@@ -6,7 +6,7 @@ import type { StreamHandler } from './call.ts';
 import { containerStatusMessage, sandboxStatusMessage } from './messages.ts';
 
 /** Events that may wait for one client; each holds the statuses of a pod. */
-const maxWaiting = 2048;
+const maxWaiting = 1024;
 
 /**
  * GetContainerEvents: what happens from now on, in order, each event with the statuses of that moment. A client that

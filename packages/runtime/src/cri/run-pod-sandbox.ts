@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { UndoStack } from '@amphipod/linux';
 import { checkPathLength } from '../check-path.ts';
 import { nowNs } from '../clock.ts';
+import { accountedOomKills } from '../containers/oom-kills.ts';
 import { isSelinuxEnabled, newSelinuxLevel } from '../containers/selinux.ts';
 import type { RuntimeContext } from '../context.ts';
 import { CriError, errorText } from '../errors.ts';
@@ -104,6 +105,8 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
   const namespaces = namespacesOf(config);
   const id = randomBytes(32).toString('hex');
   const given = config.linux?.cgroupParent ?? '';
+  const cgroupParent =
+    given === '' ? ownPodCgroup(context.cgroupDriver, id) : parentCgroup(context.cgroupDriver, given);
   const sandbox: Sandbox = {
     id,
     name: [name, namespace, uid, attempt].join('_'),
@@ -113,8 +116,8 @@ function newSandbox(context: RuntimeContext, { config, runtimeHandler }: RunPodS
     runtimeHandler,
     namespaces,
     userns: podUserNamespace(config, namespaces, { runtime, state: context.config.state }),
-    cgroupParent:
-      given === '' ? ownPodCgroup(context.cgroupDriver, id) : parentCgroup(context.cgroupDriver, given),
+    cgroupParent,
+    ...(context.cgroupDriver === 'systemd' && { oomKills: accountedOomKills(context, cgroupParent) }),
     ownsCgroupParent: given === '',
     ips: [],
     bootId: context.bootId,

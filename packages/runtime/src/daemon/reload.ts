@@ -38,38 +38,43 @@ export class LiveConfig {
     return this.#read.files;
   }
 
-  /** Takes up what a running daemon can; all of it or, after a mistake, nothing. */
-  reload(): ReloadOutcome {
+  /**
+   * Takes up what a running daemon can; all of it or, after a mistake, nothing.
+   * @param apply gets the settings that are to hold; what it throws is a mistake in them
+   */
+  reload(apply: (config: DaemonConfig) => void): ReloadOutcome {
     const outcome: ReloadOutcome = { at: new Date().toISOString(), changed: [], needsRestart: [] };
     this.#last = outcome;
     try {
-      this.#read = readDaemonConfig(this.#flags);
+      const read = readDaemonConfig(this.#flags);
+      const differing = fields.filter(
+        (field) => JSON.stringify(this.config[field]) !== JSON.stringify(read.config[field]),
+      );
+      const changed = differing.filter((field) => settings[field].isReloadable);
+      const next = Object.fromEntries(changed.map((field) => [field, read.config[field]]));
+      apply({ ...this.config, ...next });
+      this.#read = read;
+      Object.assign(this.config, next);
+      outcome.changed = changed.map(keyOf);
+      outcome.needsRestart = differing.filter((field) => !changed.includes(field)).map(keyOf);
     } catch (error) {
       outcome.error = errorText(error);
-      return outcome;
-    }
-    for (const field of fields) {
-      const [before, now] = [this.config[field], this.#read.config[field]];
-      if (JSON.stringify(before) === JSON.stringify(now)) continue;
-      if (settings[field].isReloadable) {
-        Object.assign(this.config, { [field]: now });
-        outcome.changed.push(keyOf(field));
-      } else outcome.needsRestart.push(keyOf(field));
     }
     return outcome;
   }
 }
 
-/** Reads the configuration again at each SIGHUP. */
-export function reloadAtHangup(live: LiveConfig, log: Log): Disposable {
+/** Reads the configuration again at each SIGHUP. @param apply as in {@link LiveConfig.reload} */
+export function reloadAtHangup(
+  live: LiveConfig,
+  log: Log,
+  apply: (config: DaemonConfig) => void,
+): Disposable {
   const reload = () => {
-    const { changed, needsRestart, error } = live.reload();
-    if (error !== undefined) {
-      log.error(`reload: ${error}`);
-      return;
-    }
-    log.setLevel(live.config.logLevel);
-    log.info('reloaded', { changed: changed.join(' '), needsRestart: needsRestart.join(' ') });
+    const { changed, needsRestart, error } = live.reload(apply);
+    if (error === undefined)
+      log.info('reloaded', { changed: changed.join(' '), needsRestart: needsRestart.join(' ') });
+    else log.error(`reload: ${error}`);
   };
   process.on('SIGHUP', reload);
   return { [Symbol.dispose]: () => process.off('SIGHUP', reload) };

@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createCni, type EndedCall } from '@amphipod/cni';
-import { type ImageStore, openImageStore } from '@amphipod/images';
+import { type ImageStoreSettings, openImageStore } from '@amphipod/images';
 import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
 import { builtinPlugins } from '@amphipod/plugins';
 import type { Server } from '@grpc/grpc-js';
@@ -71,7 +71,11 @@ async function runDaemon(live: LiveConfig): Promise<void> {
       ? log.error('the disk is full: changes of pods are saved when there is room', { root: config.root })
       : log.info('changes of pods are saved again', { root: config.root }),
   );
-  await using images = await openImages(config, log);
+  await using images = await openImageStore({
+    ...imageSettings(config),
+    root: `${config.root}/images`,
+    log: (text) => log.info(text),
+  });
   using exits = new ExitDirectory(`${config.state}/exits`);
   const telemetry = new Telemetry();
   const plugins = builtinPlugins();
@@ -135,7 +139,10 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   using _watch = watchExits(context);
   await using _plugins = await servePlugins(context, plugins);
   const server = await serve(context, config);
-  using _reload = reloadAtHangup(live, log);
+  using _reload = reloadAtHangup(live, log, (changed) => {
+    images.configure(imageSettings(changed));
+    log.setLevel(changed.logLevel);
+  });
   log.info('ready', {
     socket: config.socket,
     runtime: context.runtimes.default.name,
@@ -161,11 +168,9 @@ function pluginStep({ plugin, command, startMs, endMs, error }: EndedCall): Step
   return { name: `cni ${plugin} ${command}`, startMs, endMs, ...(error && { error: error.message }) };
 }
 
-function openImages(config: DaemonConfig, log: Log): Promise<ImageStore> {
+function imageSettings(config: DaemonConfig): ImageStoreSettings {
   const { registryConfigDir: certsDir, registryAuthFile: authFile, signaturePolicy } = config;
-  return openImageStore({
-    root: `${config.root}/images`,
-    log: (text) => log.info(text),
+  return {
     pinned: config.pinnedImages,
     registries: {
       plainHttp: config.insecureRegistries,
@@ -173,7 +178,7 @@ function openImages(config: DaemonConfig, log: Log): Promise<ImageStore> {
       ...(authFile !== '' && { authFile }),
     },
     ...(signaturePolicy !== '' && { signaturePolicy }),
-  });
+  };
 }
 
 /** Calls under way may finish; nobody is waited for longer than this. */

@@ -28,6 +28,8 @@ export interface SandboxRecord {
   cgroupParent: string;
   /** True when the parent is ours to remove: no cgroup_parent was given. */
   ownsCgroupParent: boolean;
+  /** With the systemd driver: out-of-memory kills in the parent that are accounted for (containers/oom-kills.ts). */
+  oomKills?: number | undefined;
   /** Name of the CNI network that addList was started for, so that its undo is due; undefined when there is none or it is undone. */
   network?: string | undefined;
   /** Pod addresses without prefix length, the primary one first. */

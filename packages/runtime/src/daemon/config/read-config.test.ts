@@ -65,6 +65,7 @@ describe('the configuration', () => {
       ['[root]\na = 1', /config\.toml:1: root = {"a":1}: must be a string/],
       ['root = "here"', /config\.toml:1: root = "here": must be an absolute path/],
       ['log_level = "loud"', /:1: log_level = "loud": must be one of debug, info, warn, error/],
+      ['cgroup_driver = "v2"', /:1: cgroup_driver = "v2": must be one of cgroupfs, systemd, or empty/],
       ['stream_port = 65536', /:1: stream_port = 65536: must be a port number/],
       ['stream_port = "80"', /:1: stream_port = "80": must be a number/],
       ['cni_bin_dir = "/a"', /:1: cni_bin_dir = "\/a": must be a list of strings/],

@@ -177,21 +177,21 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
   registryConfigDir: {
     default: '/etc/containerd/certs.d',
     placeholder: 'DIR',
-    help: "mirrors and TLS of registries: containerd's REGISTRY/hosts.toml files; empty for none",
+    help: "mirrors, certificates and credentials: a hosts.toml for each registry, in containerd's form; empty: none",
     refuse: absolutePathOrEmpty,
     isReloadable: true,
   },
   registryAuthFile: {
     default: '',
     placeholder: 'FILE',
-    help: "credentials: docker's config.json or containers' auth.json, with credential helpers",
+    help: "credentials: docker's config.json or containers' auth.json; empty: none",
     refuse: absolutePathOrEmpty,
     isReloadable: true,
   },
   signaturePolicy: {
     default: '',
     placeholder: 'FILE',
-    help: 'which images need a signature: policy.json; empty: none does',
+    help: 'policy.json that says which images need a signature; empty: none do',
     refuse: absolutePathOrEmpty,
     isReloadable: true,
   },
@@ -199,6 +199,7 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     default: [],
     placeholder: 'NAME[,NAME]',
     help: 'images that the kubelet never collects: names, PREFIX* or *WORD*',
+    isReloadable: true,
   },
   metricsAddress: {
     default: '',

@@ -84,7 +84,7 @@ export function sampleGroup(
     memory,
     memoryDetails,
     cpuDetails: cgroupCpuDetails(cgroups, cgroupPath),
-    oomKills: cgroupOomKills(cgroups, cgroupPath),
+    oomKills: cgroupOomKills(cgroups, cgroupPath) ?? 0,
     tasks: cgroupTasks(cgroups, cgroupPath),
     open: openFilesOf(cgroupProcesses(cgroups, cgroupPath)),
     devices: cgroupDeviceIo(cgroups, cgroupPath).map((io) => ({ ...io, device: blockDevice(io) })),

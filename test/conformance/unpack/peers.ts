@@ -1,0 +1,70 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { unmount } from '@amphipod/linux';
+import { run, startProgram } from '../../cri/support/program.ts';
+import { eventually } from '../../cri/support/wait.ts';
+import { listTree, type TreeList } from './tree-list.ts';
+
+/** Another program that unpacks images. */
+export interface Unpacker extends AsyncDisposable {
+  name: 'umoci' | 'containerd';
+  /** The tree of an image in an OCI layout. @throws Error with the program's words when it refuses the image */
+  unpack(layoutDir: string, name: string): Promise<TreeList>;
+}
+
+/** Debian's umoci, which unpacks layer upon layer into one directory. */
+export function umoci(dir: string): Unpacker {
+  mkdirSync(dir);
+  let number = 0;
+  return {
+    name: 'umoci',
+    async unpack(layoutDir, name) {
+      const bundle = `${dir}/${number++}`;
+      await run(['umoci', 'unpack', '--image', `${layoutDir}:${name}`, bundle]);
+      return listTree(`${bundle}/rootfs`);
+    },
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+/** Debian's containerd with its overlay snapshotter, everything of it below `dir`. */
+export async function containerd(dir: string): Promise<Unpacker> {
+  const socket = `${dir}/containerd.sock`;
+  mkdirSync(`${dir}/plugins`, { recursive: true });
+  writeFileSync(
+    `${dir}/config.toml`,
+    `version = 2
+root = "${dir}/root"
+state = "${dir}/state"
+plugin_dir = "${dir}/plugins"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+[grpc]
+  address = "${socket}"
+[ttrpc]
+  address = "${socket}.ttrpc"
+`,
+  );
+  const program = await startProgram(
+    ['containerd', '--config', `${dir}/config.toml`],
+    `${dir}/containerd.log`,
+  );
+  const ctr = (...args: string[]) => run(['ctr', '--address', socket, ...args]);
+  await eventually('containerd', async () => existsSync(socket) && (await ctr('version')));
+  let number = 0;
+  return {
+    name: 'containerd',
+    async unpack(layoutDir, name) {
+      const target = `${dir}/mount-${number++}`;
+      const archive = `${target}.tar`;
+      await run(['tar', '-C', layoutDir, '-cf', archive, '.']);
+      await ctr('images', 'import', '--snapshotter', 'overlayfs', archive);
+      mkdirSync(target);
+      await ctr('images', 'mount', '--snapshotter', 'overlayfs', name, target);
+      try {
+        return listTree(target);
+      } finally {
+        unmount(target);
+      }
+    },
+    [Symbol.asyncDispose]: () => program.end(),
+  };
+}
