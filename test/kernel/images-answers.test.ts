@@ -175,3 +175,10 @@ test('REG-06: a server that says "Retry-After: 0" is not asked in a tight loop',
   // The delays are 200 and 400 ms, a quarter off at most.
   assert.ok(times[1]! - times[0]! >= 145 && times[2]! - times[1]! >= 295, times.join());
 });
+
+test('what a registry says does not reach the terminal as commands', async (t) => {
+  const { store, reference } = await setUp(t, {
+    misbehave: (_request, response) => answer(response, 404, '\u001b[2Jgone\r\nfor \u009b31mgood\u202e'),
+  });
+  await assert.rejects(store.pull(reference), { message: /: 404 Not Found: {2}\[2Jgone for {2}31mgood $/ });
+});

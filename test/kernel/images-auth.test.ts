@@ -227,3 +227,24 @@ test('credentials from an auth file and from a helper, read anew for each pull',
   writeFileSync(authFile, JSON.stringify({ credHelpers: { [registry.host]: 'test' } }));
   assert.equal((await store.pull(reference)).id, id);
 });
+
+test('a token server that redirects is followed, without the password to another host', async (t) => {
+  const { layout } = await setUp(t);
+  const seen: unknown[] = [];
+  const other = await startFakeRegistry(t, layout, ({ path, headers }, response) => {
+    seen.push(`${path} ${headers.authorization}`);
+    return answer(response, 200, '{"token":"good"}');
+  });
+  const { store, reference, registry, id } = await setUp(t, {
+    misbehave: ({ path, headers }, response) => {
+      if (path.startsWith('/token?')) return answer(response, 302, '', { Location: '/token2' });
+      if (path === '/token2') {
+        seen.push(`${path} ${headers.authorization}`);
+        return answer(response, 307, '', { Location: `http://${other.host}/token3` });
+      }
+      return headers.authorization !== 'Bearer good' && challenge(response, registry.host);
+    },
+  });
+  assert.equal((await store.pull(reference, { auth: { username: 'u', password: 'p' } })).id, id);
+  assert.deepEqual(seen, [`/token2 ${basic('u:p')}`, '/token3 undefined']);
+});

@@ -135,3 +135,25 @@ test('a pull that fails has failed for all who wait for it, after one round of r
   for (const pull of pulls) assert.equal(pull.status === 'rejected' && pull.reason.code, 'not-found');
   assert.equal(registry.requests.length, 1);
 });
+
+test('a registry that hangs holds up no other, and who waits behind it can be cancelled', async (t) => {
+  const hanging = await setUp(t, {
+    layers: randomLayers(5, 120_000),
+    misbehave: ({ path }, _response, blob) => isLayer(path, blob),
+    options: { progressTimeoutMs: 60_000 },
+  });
+  const good = await setUp(t);
+  const { store } = hanging;
+  const layerRequests = () =>
+    hanging.registry.requests.filter((request) => request.includes('/blobs/')).length;
+  const controller = new AbortController();
+  const stuck = store.pull(hanging.reference, { signal: controller.signal });
+  // The config and four layers: the fifth waits for its turn.
+  while (layerRequests() < 5) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal((await store.pull(good.reference)).id, good.id);
+  controller.abort(new Error('enough'));
+  await assert.rejects(stuck, /enough/);
+  assert.equal(layerRequests(), 5);
+  await store.remove(good.id);
+  assertEmpty(store);
+});

@@ -7,7 +7,10 @@ import {
   openSync,
   readdirSync,
   rmdirSync,
+  rmSync,
   statfsSync,
+  statSync,
+  truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -136,4 +139,30 @@ test('LIF-11: the same without inodes', async (t) => {
   fillInodes();
   store = await openStore(t, { root });
   await removeAll(store);
+});
+
+test('LIF-11: whatever a load has no room for, blob, layer or database: all of it is there, or nothing', async (t) => {
+  const [dir, disk] = [scratch(t), smallDisk(t, 'size=16m')];
+  const store = await openStore(t, { root: `${disk}/store` });
+  const source = { kind: 'oci-layout', path: layout(dir, 'a', { files: 3, bytes: 20_000 }) } as const;
+  await store.load(source);
+  await store.remove('localhost/a:1');
+  const before = [entriesOf(store), store.usage()];
+  let [loaded, refused] = [0, 0];
+  for (let leftBytes = 0; leftBytes <= 320 * 1024; leftBytes += 8 * 1024) {
+    fill(disk);
+    truncateSync(`${disk}/fill`, statSync(`${disk}/fill`).size - leftBytes);
+    try {
+      const [image] = await store.load(source);
+      loaded += 1;
+      assert.deepEqual((await store.verify({ blobsOnly: true })).damages, []);
+      await store.remove(image!.id);
+    } catch (error) {
+      refused += 1;
+      assert.ok(isDiskFull(store.root)(error));
+    }
+    assert.deepEqual([entriesOf(store), store.usage()], before, `${leftBytes} bytes were left`);
+    rmSync(`${disk}/fill`);
+  }
+  assert.ok(loaded > 5 && refused > 5, `${loaded} loaded, ${refused} refused`);
 });

@@ -229,3 +229,12 @@ test('a mistake in hosts.toml fails the pull with file, key and value; corrected
   write('');
   assert.equal((await store.pull(reference)).id, id);
 });
+
+test('a mirror that cannot be reached is tried once for a pull, and not for each of its blobs', async (t) => {
+  const { store, reference, mirror, id } = await withMirror(t, {
+    toml: (host) => `[host."http://${host}"]`,
+    misbehave: (_request, response) => answer(response, 503),
+  });
+  assert.equal((await store.pull(reference)).id, id);
+  assert.equal(mirror.requests.length, 2, 'two tries for the tag');
+});

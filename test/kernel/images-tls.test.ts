@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { createHash, createPrivateKey, sign } from 'node:crypto';
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
+import { promisify } from 'node:util';
 import { makeCertificate } from './images-certificates.ts';
 import { build, password, push, startRegistry, user } from './images-docker-registry.ts';
 import { answer, challenge, startFakeRegistry } from './images-fake-registry.ts';
@@ -70,6 +72,26 @@ test('a registry with a certificate of its own: refused, then trusted by hosts.t
   await assert.rejects(pulls(`${server}ca = "${key}"\n`), { code: 'registry-unavailable' });
   const mirrored = `[host."https://${host}"]\nca = "${certificate}"\n`;
   assert.ok(await pulls(mirrored), 'as a host of its own');
+});
+
+test('certificates that the system trusts are trusted', async (t) => {
+  const dir = scratch(t);
+  const { certificate, key } = makeCertificate(dir, 'IP:127.0.0.4');
+  const host = await startRegistry(t, { tls: { certificate, key }, ip: '127.0.0.4', port: 443 });
+  const { layout, id } = build(t);
+  await push(layout, `${host}/app:1`);
+  const script = `
+    import { openImageStore } from '@amphipod/images';
+    const retries = ${JSON.stringify(retries)};
+    await using store = await openImageStore({ root: ${JSON.stringify(`${dir}/store`)}, retries });
+    console.log((await store.pull('${host}/app:1')).id);`;
+  const pull = async (env: NodeJS.ProcessEnv) => {
+    const args = ['--input-type=module', '--eval', script];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...env } });
+    return stdout.trim();
+  };
+  await assert.rejects(pull({}), { message: /self-signed certificate/ });
+  assert.equal(await pull({ SSL_CERT_FILE: certificate }), id);
 });
 
 test('certificates in the layout of Docker; port 443 of a loopback address speaks TLS', async (t) => {

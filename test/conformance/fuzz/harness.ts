@@ -75,7 +75,7 @@ export function assertCniError(error: unknown, { allowInternal = false } = {}): 
 }
 
 /** A mistake of ours behind an error: what JavaScript itself throws, but for paths and variables that cannot be. */
-function mistakeIn(error: unknown): Error | undefined {
+export function mistakeIn(error: unknown): Error | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const isOfLanguage =
       cause instanceof TypeError || cause instanceof ReferenceError || cause instanceof RangeError;

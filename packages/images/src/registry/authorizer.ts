@@ -3,12 +3,16 @@ import { SharedTasks } from '../store/shared-tasks.ts';
 import { parseChallenges } from './challenge.ts';
 import { type Credentials, noCredentials } from './credentials.ts';
 import {
+  type HttpAnswer,
   type HttpConnections,
   type HttpRequest,
+  printable,
   readShortBody,
   type ServerOptions,
 } from './http-exchange.ts';
 import { isTemporary, isTemporaryError, type RetryPolicy, waitForRetry } from './retries.ts';
+
+const maxRedirects = 5;
 
 export interface AuthorizerOptions {
   origin: URL;
@@ -106,16 +110,16 @@ export class Authorizer {
   }
 
   async #requestToken(url: URL, request: HttpRequest & { signal: AbortSignal }): Promise<string> {
-    const { origin, repository, connections, retries, serverOptions } = this.#options;
+    const { origin, repository, retries } = this.#options;
     const what = `get token from ${url.host} for ${origin.host}/${repository}`;
     for (let failures = 1; ; failures++) {
       let cause: string;
       let retryAfter: string | undefined;
       try {
-        const answer = await connections.send(url, request, serverOptions(url));
+        const answer = await this.#send(url, request);
         const body = await readShortBody(answer);
         if (answer.status === 200) return tokenOf(body, what);
-        cause = `${answer.status}: ${body.toString('utf8').trim().slice(0, 500)}`;
+        cause = printable(`${answer.status}: ${body.toString('utf8').trim().slice(0, 500)}`);
         retryAfter = answer.headers['retry-after'];
         if (!isTemporary(answer.status)) throw new ImageError('unauthorized', `${what}: ${cause}`);
       } catch (error) {
@@ -127,6 +131,23 @@ export class Authorizer {
       }
       if (failures >= retries.attempts) throw new ImageError('registry-unavailable', `${what}: ${cause}`);
       await waitForRetry(retries, failures, { retryAfter, signal: request.signal });
+    }
+  }
+
+  /** Sends a request, and follows where it is redirected to; credentials stay with the server they are for. */
+  async #send(url: URL, request: HttpRequest): Promise<HttpAnswer> {
+    const { connections, serverOptions } = this.#options;
+    let [at, left] = [url, maxRedirects];
+    for (;;) {
+      const { Authorization, ...others } = request.headers;
+      const headers = at.origin === url.origin && Authorization ? { ...others, Authorization } : others;
+      const answer = await connections.send(at, { ...request, headers }, serverOptions(at));
+      const next = URL.parse(answer.headers.location ?? '', at.href);
+      // A refresh token stands in the body of a POST, which goes nowhere else.
+      const isRedirect = answer.status >= 300 && answer.status < 400 && request.method === 'GET';
+      if (!isRedirect || next === null || !/^https?:$/.test(next.protocol) || left === 0) return answer;
+      answer.body.resume();
+      [at, left] = [next, left - 1];
     }
   }
 

@@ -162,6 +162,11 @@ export async function readShortBody({ body }: HttpAnswer, maxBytes = maxErrorByt
   return Buffer.concat(chunks).subarray(0, maxBytes);
 }
 
+/** A server's words without what a terminal would obey. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}]+/gu, ' ');
+}
+
 function timeoutError(text: string, timeoutMs: number): Error {
   return Object.assign(new Error(`${text} ${timeoutMs / 1000} s`), { code: 'ETIMEDOUT' });
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { ImageError } from '../errors.ts';
 import type { Image, LayerProgress, PullOptions } from '../image.ts';
 import { hostPlatform } from '../platform.ts';
-import { formatReference, parseReference } from '../reference.ts';
+import { formatReference, parseReference, type Reference } from '../reference.ts';
 import { checkSignatures } from '../signatures/check-signatures.ts';
 import type { ImageDatabase } from '../store/image-database.ts';
 import type { ImageIndex } from '../store/image-index.ts';
@@ -44,8 +44,8 @@ export async function pullImage(
   const key = createHash('sha256').update(same).digest('hex');
   const joining = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
   return context.pulls.run(key, joining, async (shared, report) => {
-    const { registries, connections, retries = defaultRetries, signaturePolicy } = context;
-    const source = new RegistrySource({ reference, auth, registries, connections, retries });
+    const { signaturePolicy } = context;
+    const source = registrySource(context, reference, { ...(auth && { auth }) });
     const { manifest, documents } = await source.resolve(platform, shared);
     if (signaturePolicy !== undefined)
       await checkSignatures(signaturePolicy, { reference, documents, source }, shared);
@@ -63,4 +63,13 @@ export async function pullImage(
       { platform, signal: shared, onProgress: report },
     );
   });
+}
+
+/** A repository at its registry and the registry's mirrors. @throws ImageError invalid-registry-config */
+export function registrySource(
+  { registries, connections, retries = defaultRetries }: PullContext,
+  reference: Reference,
+  { auth }: Pick<PullOptions, 'auth'>,
+): RegistrySource {
+  return new RegistrySource({ reference, auth, registries, connections, retries });
 }

@@ -4,7 +4,13 @@ import { type Descriptor, maxManifestBytes } from '../manifest.ts';
 import { mediaTypes } from '../media-types.ts';
 import { Authorizer } from './authorizer.ts';
 import type { Credentials } from './credentials.ts';
-import { type HttpAnswer, type HttpConnections, readShortBody, type ServerOptions } from './http-exchange.ts';
+import {
+  type HttpAnswer,
+  type HttpConnections,
+  printable,
+  readShortBody,
+  type ServerOptions,
+} from './http-exchange.ts';
 import type { RegistryHost } from './registry-hosts.ts';
 import { isTemporary, isTemporaryError, type RetryPolicy, waitForRetry } from './retries.ts';
 
@@ -239,7 +245,7 @@ export class RegistryClient {
     const status = `${answer.status} ${answer.body.statusMessage ?? ''}`.trim();
     const words = wordsOf(text);
     const where = answer.url.host === this.host ? '' : ` from ${answer.url.host}, where it redirects to`;
-    return `${status}${where}${words === '' ? '' : `: ${words}`}`;
+    return printable(`${status}${where}${words === '' ? '' : `: ${words}`}`);
   }
 }
 

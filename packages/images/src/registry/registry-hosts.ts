@@ -32,9 +32,9 @@ export interface RegistryOptions {
   /** Registries that speak plain HTTP, beside those on loopback addresses. */
   plainHttp?: string[];
   /** Directory with `REGISTRY/hosts.toml` files as containerd has them. Read again for each pull. */
-  certsDir?: string;
+  certsDir?: string | undefined;
   /** Docker's config.json or containers' auth.json. Read again for each login. */
-  authFile?: string;
+  authFile?: string | undefined;
   /** Has HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Default: this process's environment. */
   env?: NodeJS.ProcessEnv;
 }

@@ -29,14 +29,18 @@ const mirrorAttempts = 2;
 
 /** A repository at its registry and the registry's mirrors, as a source of manifests, blobs and signatures. */
 export class RegistrySource implements BlobSource, SignatureSource {
+  readonly queue: string;
   readonly #reference: Reference;
   readonly #clients: { client: RegistryClient; retries: RetryPolicy; can: Capability[] }[];
+  /** Mirrors that could not be reached, with what was said: waiting for them again at every blob would take forever. */
+  readonly #unreachable = new Map<RegistryClient, string>();
   /** Manifests that have been fetched on the way to the image. */
   readonly #documents = new Map<string, Buffer>();
 
   /** @throws ImageError invalid-registry-config for a bad hosts.toml */
   constructor({ reference, auth, registries, connections, retries }: SourceOptions) {
     const { registry, repository } = reference;
+    this.queue = registry;
     this.#reference = reference;
     const hosts = hostsOf(registry, registries);
     this.#clients = hosts.map((host, i) => {
@@ -118,6 +122,11 @@ export class RegistrySource implements BlobSource, SignatureSource {
     const failures: string[] = [];
     const able = this.#clients.filter(({ can }) => can.includes(need));
     for (const [i, host] of able.entries()) {
+      const known = this.#unreachable.get(host.client);
+      if (known !== undefined && i < able.length - 1) {
+        failures.push(known);
+        continue;
+      }
       try {
         return await ask(host);
       } catch (error) {
@@ -126,6 +135,7 @@ export class RegistrySource implements BlobSource, SignatureSource {
         if (i === able.length - 1)
           throw new ImageError(error.code, `${error.message}${said}`, { cause: error });
         failures.push(error.message);
+        if (error.code === 'registry-unavailable') this.#unreachable.set(host.client, error.message);
       }
     }
     throw new ImageError(

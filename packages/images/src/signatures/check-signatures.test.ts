@@ -1,115 +1,16 @@
 import assert from 'node:assert/strict';
-import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { type TestContext, test } from 'node:test';
+import { generateKeyPairSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { test } from 'node:test';
 import { ImageError } from '../errors.ts';
 import { parseReference } from '../reference.ts';
 import { checkLoadSource, checkSignatures } from './check-signatures.ts';
 import type { SignatureSource } from './cosign-signatures.ts';
+import { FakeSource, keyPair, manifest, sha256 } from './testing.ts';
 
 const never = new AbortController().signal;
-const sha256 = (bytes: Buffer | string) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-const manifest = sha256('the manifest');
 const index = sha256('the index');
 const image = 'reg.example/team/app:1';
-
-interface SignatureSpec {
-  key: KeyObject;
-  hash?: string | null;
-  digest?: string;
-  name?: string;
-  type?: string;
-}
-
-/** A registry that has signatures for some digests, at cosign's tags or as referrers. */
-class FakeSource implements SignatureSource {
-  readonly asked: string[] = [];
-  readonly #manifests = new Map<string, Buffer>();
-  readonly #blobs = new Map<string, Buffer>();
-  readonly #referrers = new Map<string, object[]>();
-
-  sign(specs: SignatureSpec[], { subject = manifest, asReferrer = false } = {}): this {
-    const layers = specs.map(
-      ({ key, hash = 'sha256', digest = subject, name = 'reg.example/team/app', type }) => {
-        const payload = Buffer.from(
-          JSON.stringify({
-            critical: {
-              identity: { 'docker-reference': name },
-              image: { 'docker-manifest-digest': digest },
-              type: type ?? 'cosign container image signature',
-            },
-            optional: null,
-          }),
-        );
-        this.#blobs.set(sha256(payload), payload);
-        const signature = sign(hash, payload, key).toString('base64');
-        return {
-          mediaType: 'application/vnd.dev.cosign.simplesigning.v1+json',
-          digest: sha256(payload),
-          size: payload.length,
-          annotations: { 'dev.cosignproject.cosign/signature': signature },
-        };
-      },
-    );
-    return this.put({ schemaVersion: 2, layers }, { subject, asReferrer });
-  }
-
-  put(document: object, { subject = manifest, asReferrer = false } = {}): this {
-    const bytes = Buffer.from(JSON.stringify(document));
-    this.#manifests.set(asReferrer ? sha256(bytes) : `${subject.replace(':', '-')}.sig`, bytes);
-    if (asReferrer) this.refer(sha256(bytes), 'application/vnd.dev.cosign.artifact.sig.v1+json', subject);
-    return this;
-  }
-
-  refer(digest: string, artifactType: string, subject = manifest): this {
-    this.#referrers.set(subject, [...(this.#referrers.get(subject) ?? []), { digest, artifactType }]);
-    return this;
-  }
-
-  /** As registries of before OCI 1.1: the list stands at a tag. */
-  withoutReferrersApi(): this {
-    for (const [subject, manifests] of this.#referrers)
-      this.#manifests.set(subject.replace(':', '-'), Buffer.from(JSON.stringify({ manifests })));
-    this.#referrers.clear();
-    return this;
-  }
-
-  async getManifest(reference: string) {
-    const bytes = this.#find(this.#manifests, reference);
-    return { bytes, digest: sha256(bytes), contentType: undefined };
-  }
-
-  async getSmallBlob({ digest }: { digest: string }) {
-    return this.#find(this.#blobs, digest);
-  }
-
-  async getReferrers(digest: string) {
-    const manifests = this.#find(this.#referrers, digest);
-    return Buffer.from(JSON.stringify({ schemaVersion: 2, manifests }));
-  }
-
-  #find<T>(map: Map<string, T>, key: string): T {
-    this.asked.push(key);
-    const found = map.get(key);
-    if (found === undefined) throw new ImageError('not-found', `${key}: not found`);
-    return found;
-  }
-}
-
-function keyPair(t: TestContext, kind: 'P-256' | 'P-384' | 'P-521' | 'rsa' | 'ed25519' = 'P-256') {
-  const { publicKey, privateKey } =
-    kind === 'rsa'
-      ? generateKeyPairSync('rsa', { modulusLength: 2048 })
-      : kind === 'ed25519'
-        ? generateKeyPairSync('ed25519')
-        : generateKeyPairSync('ec', { namedCurve: kind });
-  const pem = publicKey.export({ type: 'spki', format: 'pem' }) as string;
-  const dir = mkdtempSync(`${tmpdir()}/amphipod-key-`);
-  t.after(() => rmSync(dir, { recursive: true }));
-  writeFileSync(`${dir}/cosign.pub`, pem);
-  return { privateKey, pem, dir, path: `${dir}/cosign.pub` };
-}
 
 const matchRepository = { signedIdentity: { type: 'matchRepository' } };
 
@@ -178,10 +79,8 @@ test('without a signature, and with such as do not count, the error says what wa
       /a layer of type "text\/plain" in sha256:[0-9a-f]+ is no signature/,
     ],
     [
-      new FakeSource().put({
-        layers: [{ mediaType: 'application/vnd.dev.cosign.simplesigning.v1+json', digest: manifest }],
-      }),
-      /has no annotation dev\.cosignproject\.cosign\/signature/,
+      new FakeSource().sign([{ key: privateKey, isBare: true }]),
+      /does not count: it has no annotation dev\.cosignproject\.cosign\/signature/,
     ],
     [
       new FakeSource().put({
@@ -193,11 +92,7 @@ test('without a signature, and with such as do not count, the error says what wa
           },
         ],
       }),
-      new RegExp(`payload ${index} is missing`),
-    ],
-    [
-      new FakeSource().refer(index, 'application/vnd.dev.sigstore.bundle.v0.3+json'),
-      /a signature of type application\/vnd\.dev\.sigstore\.bundle\.v0\.3\+json is not supported/,
+      new RegExp(`signature ${index} does not count: it is missing`),
     ],
     [new FakeSource().put([]), /: it is not signed \(/],
   ];
@@ -254,6 +149,43 @@ test("cosign's names need matchRepository, and the error says so; with a tag in 
   await check(dir, [requirement], tagged, { name: `reg.example/team/app:9@${manifest}` });
   await assert.rejects(check(dir, [requirement], tagged, { name: 'reg.example/team/app:2' }), {
     message: /it is for "reg\.example\/team\/app:1", not for reg\.example\/team\/app:2/,
+  });
+});
+
+test('bundles of cosign 3 count by digest, where the policy takes signatures without a name', async (t) => {
+  const { privateKey: key, path, dir } = keyPair(t);
+  const requirement = { type: 'sigstoreSigned', keyPath: path, signedIdentity: { type: 'matchDigest' } };
+  await check(dir, [requirement], new FakeSource().signBundle({ key }));
+  await check(dir, [requirement], new FakeSource().signBundle({ key }).withoutReferrersApi());
+  await check(dir, [requirement], new FakeSource().sign([{ key, name: 'anything' }]));
+  const other = keyPair(t).privateKey;
+  const provenance = 'https://slsa.dev/provenance/v1';
+  const envelope = {
+    payload: 'e30=',
+    payloadType: 'application/vnd.in-toto+json',
+    signatures: [{ sig: 'AAAA' }],
+  };
+  const cases: [source: FakeSource, message: RegExp][] = [
+    [new FakeSource().signBundle({ key: other }), /a signature is not by /],
+    [new FakeSource().signBundle({ key, digest: index }), new RegExp(`is for ${index}, not for ${manifest}`)],
+    [
+      new FakeSource().signBundle({ key, predicateType: provenance }),
+      /a signed statement is of type "https:\/\/slsa\.dev\/provenance\/v1", which is no signature/,
+    ],
+    [new FakeSource().putBundle({ dsseEnvelope: envelope }), /a signature is not by /],
+    [
+      new FakeSource().putBundle({ dsseEnvelope: { ...envelope, payloadType: 'x' } }),
+      /payload is of type "x"/,
+    ],
+    [new FakeSource().putBundle({ dsseEnvelope: { ...envelope, payload: 1 } }), /its envelope is incomplete/],
+    [new FakeSource().putBundle({ messageSignature: {} }), /it holds no DSSE envelope/],
+  ];
+  for (const [source, message] of cases)
+    await assert.rejects(check(dir, [requirement], source), { code: 'signature-refused', message });
+  const named = { ...requirement, ...matchRepository };
+  await assert.rejects(check(dir, [named], new FakeSource().signBundle({ key })), {
+    code: 'signature-refused',
+    message: /it has no name, as cosign 3 makes them: "signedIdentity": \{"type": "matchDigest"\} accepts it/,
   });
 });
 

@@ -2,16 +2,13 @@ import { ImageError } from '../errors.ts';
 import type { LoadSource } from '../image.ts';
 import type { Descriptor } from '../manifest.ts';
 import { formatReference, type Reference } from '../reference.ts';
-import {
-  type CosignSignature,
-  type FoundSignatures,
-  fetchSignatures,
-  type SignatureSource,
-} from './cosign-signatures.ts';
+import { type FoundSignatures, fetchSignatures, type SignatureSource } from './cosign-signatures.ts';
 import { type Requirement, readSignaturePolicy } from './policy.ts';
 import { requirementsForImage, requirementsForPath } from './policy-scope.ts';
 import { isSignedBy, loadPublicKey, type PublicKey } from './public-key.ts';
+import { claimOf } from './signed-claim.ts';
 import { identityProblem } from './signed-identity.ts';
+import type { CosignSignature } from './sigstore-bundle.ts';
 
 type SignedRequirement = Extract<Requirement, { type: 'sigstoreSigned' }>;
 
@@ -108,7 +105,7 @@ function plainProblem(requirement: Exclude<Requirement, SignedRequirement>): str
 
 /** What is wrong with one signature for one requirement; undefined when it is good. */
 function signatureProblem(
-  { payload, signature }: CosignSignature,
+  signature: CosignSignature,
   {
     keys,
     digest,
@@ -117,28 +114,12 @@ function signatureProblem(
   }: { keys: PublicKey[]; digest: string; reference: Reference; requirement: SignedRequirement },
 ): string | undefined {
   // Nothing of the payload is looked at before this.
-  if (!keys.some((key) => isSignedBy(key, payload, signature)))
+  if (!keys.some((key) => isSignedBy(key, signature.signed, signature.signature)))
     return `a signature is not by ${keys.map(({ name }) => name).join(' or ')}`;
-  const claim = claimOf(payload);
-  if (claim === undefined) return 'a signed payload is not of the type "cosign container image signature"';
-  if (claim.digest !== digest) return `a signature is for ${claim.digest}, not for ${digest}`;
+  const claim = claimOf(signature);
+  if (typeof claim === 'string') return claim;
+  if (!claim.digests.includes(digest))
+    return `a signature is for ${claim.digests.join(', ')}, not for ${digest}`;
   const problem = identityProblem(requirement.signedIdentity, reference, claim.dockerReference);
   return problem === undefined ? undefined : `a signature does not count: ${problem}`;
-}
-
-/** What a payload in the simple signing format says (containers' signature docs, "atomic-signature"). */
-function claimOf(payload: Buffer): { digest: string; dockerReference: string } | undefined {
-  try {
-    const { critical } = JSON.parse(payload.toString('utf8')) as {
-      critical: { type: unknown; image: Record<string, unknown>; identity: Record<string, unknown> };
-    };
-    const digest = critical.image['docker-manifest-digest'];
-    const dockerReference = critical.identity['docker-reference'];
-    if (critical.type !== 'cosign container image signature') return undefined;
-    return typeof digest === 'string' && typeof dockerReference === 'string'
-      ? { digest, dockerReference }
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,7 @@
 import { ImageError } from '../errors.ts';
+import { isDigest } from '../manifest.ts';
 import type { FetchedManifest } from '../registry/registry-client.ts';
+import { type CosignSignature, readBundle } from './sigstore-bundle.ts';
 
 /** Where signatures are fetched from: a repository at its registry and its mirrors. */
 export interface SignatureSource {
@@ -9,12 +11,6 @@ export interface SignatureSource {
   getReferrers(digest: string, signal: AbortSignal): Promise<Buffer>;
 }
 
-/** A signature as it came, nothing of it trusted. */
-export interface CosignSignature {
-  payload: Buffer;
-  signature: Buffer;
-}
-
 export interface FoundSignatures {
   signatures: CosignSignature[];
   /** What was found and cannot be used, for messages. */
@@ -22,13 +18,16 @@ export interface FoundSignatures {
 }
 
 const payloadType = 'application/vnd.dev.cosign.simplesigning.v1+json';
-const artifactType = 'application/vnd.dev.cosign.artifact.sig.v1+json';
+/** What lists of referrers at a tag say of a bundle (go-containerregistry takes the type of its empty configuration). */
+const emptyType = 'application/vnd.oci.empty.v1+json';
+const signatureTypes = ['application/vnd.dev.cosign.artifact.sig.v1+json', emptyType];
+const bundleType = /^application\/vnd\.dev\.sigstore\.bundle(?:\.v0\.[0-9]+)?\+json/;
 const signatureAnnotation = 'dev.cosignproject.cosign/signature';
 const maxSignatures = 100;
 
 /**
  * The signatures that cosign has put beside a manifest: at the tag `sha256-HEX.sig` (cosign's SIGNATURE_SPEC.md), and among
- * its OCI 1.1 referrers. @throws ImageError registry-unavailable, unauthorized, …
+ * its OCI 1.1 referrers, there also as sigstore bundles (cosign 3). @throws ImageError registry-unavailable, unauthorized, …
  */
 export async function fetchSignatures(
   source: SignatureSource,
@@ -43,18 +42,14 @@ export async function fetchSignatures(
   const referrers =
     (await orNothing(() => source.getReferrers(digest, signal))) ??
     (await orNothing(() => source.getManifest(tag, signal)))?.bytes;
-  for (const entry of referrersIn(referrers)) {
-    if (entry.artifactType === artifactType) {
-      const manifest = await orNothing(() => source.getManifest(entry.digest, signal));
-      if (manifest !== undefined) await collect(source, { manifest, found }, signal);
-    } else if (/sigstore\.bundle|dev\.cosign/.test(entry.artifactType)) {
-      found.passedOver.push(`a signature of type ${entry.artifactType} is not supported`);
-    }
+  for (const digestOfReferrer of referrersIn(referrers)) {
+    const manifest = await orNothing(() => source.getManifest(digestOfReferrer, signal));
+    if (manifest !== undefined) await collect(source, { manifest, found }, signal);
   }
   return found;
 }
 
-/** Reads the layers of a signature manifest: each is a payload, its signature stands in an annotation. */
+/** Reads the layers of a manifest that holds signatures, in either form. */
 async function collect(
   source: SignatureSource,
   { manifest, found }: { manifest: FetchedManifest; found: FoundSignatures },
@@ -66,19 +61,25 @@ async function collect(
       return;
     }
     const { mediaType, digest, annotations } = layer as Record<string, unknown>;
-    const text = (annotations as Record<string, unknown> | undefined)?.[signatureAnnotation];
-    if (mediaType !== payloadType || typeof digest !== 'string' || !/^sha256:[0-9a-f]{64}$/.test(digest)) {
+    const type = typeof mediaType === 'string' ? mediaType : '';
+    if (typeof digest !== 'string' || !isDigest(digest) || !(type === payloadType || bundleType.test(type))) {
       found.passedOver.push(
         `a layer of type ${JSON.stringify(mediaType)} in ${manifest.digest} is no signature`,
       );
-    } else if (typeof text !== 'string') {
-      found.passedOver.push(`${digest} has no annotation ${signatureAnnotation}`);
-    } else {
-      const payload = await orNothing(() => source.getSmallBlob({ digest }, signal));
-      if (payload === undefined) found.passedOver.push(`payload ${digest} is missing`);
-      else found.signatures.push({ payload, signature: Buffer.from(text, 'base64') });
+      continue;
     }
+    const bytes = await orNothing(() => source.getSmallBlob({ digest }, signal));
+    const read = bytes === undefined ? 'it is missing' : readLayer(bytes, type, annotations);
+    if (typeof read === 'string') found.passedOver.push(`signature ${digest} does not count: ${read}`);
+    else found.signatures.push(...read.slice(0, maxSignatures));
   }
+}
+
+function readLayer(bytes: Buffer, type: string, annotations: unknown): CosignSignature[] | string {
+  if (type !== payloadType) return readBundle(bytes);
+  const text = (annotations as Record<string, unknown> | undefined)?.[signatureAnnotation];
+  if (typeof text !== 'string') return `it has no annotation ${signatureAnnotation}`;
+  return [{ form: 'simple signing', payload: bytes, signed: bytes, signature: Buffer.from(text, 'base64') }];
 }
 
 /** What is not there, or cannot be asked for (a registry without the referrers API), is no signature. */
@@ -92,14 +93,15 @@ async function orNothing<T>(get: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
-function referrersIn(bytes: Buffer | undefined): { digest: string; artifactType: string }[] {
+/** Digests of the referrers that may hold signatures. */
+function referrersIn(bytes: Buffer | undefined): string[] {
   if (bytes === undefined) return [];
-  return listIn(bytes, 'manifests').flatMap((entry) => {
-    const { digest, artifactType: type } = entry as Record<string, unknown>;
-    return typeof digest === 'string' && /^sha256:[0-9a-f]{64}$/.test(digest) && typeof type === 'string'
-      ? [{ digest, artifactType: type }]
-      : [];
+  const digests = listIn(bytes, 'manifests').flatMap((entry) => {
+    const { digest, artifactType: type = emptyType } = entry as Record<string, unknown>;
+    const isOurs = typeof type === 'string' && (signatureTypes.includes(type) || bundleType.test(type));
+    return isOurs && typeof digest === 'string' && isDigest(digest) ? [digest] : [];
   });
+  return digests.slice(0, maxSignatures);
 }
 
 /** The objects in a list of a JSON document; none when it is not what it should be. */

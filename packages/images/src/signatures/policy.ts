@@ -1,5 +1,6 @@
 import { ImageError } from '../errors.ts';
 import { readConfigFile } from '../registry/config-file.ts';
+import { objectOf, type Wrong } from './policy-value.ts';
 import { parseIdentity, type SignedIdentity } from './signed-identity.ts';
 
 /** What an image must be like, one part of it. */
@@ -61,23 +62,6 @@ export function parseSignaturePolicy(text: string, file: string): SignaturePolic
       }),
     ),
   };
-}
-
-/** The error for a value at a place in the file. */
-export type Wrong = (where: string, value: unknown, rule: string) => ImageError;
-
-/** @throws ImageError when it is no object, or has a key that is not known */
-export function objectOf(
-  value: unknown,
-  { where, known, wrong }: { where: string; known?: string[]; wrong: Wrong },
-): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw wrong(where, value, 'must be an object');
-  for (const [key, item] of Object.entries(value)) {
-    if (known !== undefined && !known.includes(key))
-      throw wrong(`${where}.${key}`, item, `no such key: known are ${known.join(', ')}`);
-  }
-  return value as Record<string, unknown>;
 }
 
 function requirementsOf(value: unknown, where: string, wrong: Wrong): Requirement[] {

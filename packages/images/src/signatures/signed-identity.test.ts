@@ -35,6 +35,7 @@ test('signed identities: what each accepts and refuses', () => {
     ],
     [{ type: 'remapIdentity', prefix: 'm.io/up', signedPrefix: 'up.io' }, 'x.io/a:1', 'x.io/a:1', true],
     [{ type: 'remapIdentity', prefix: 'm.io', signedPrefix: 'up.io/x' }, 'm.io/a:1', 'up.io/x/a:1', true],
+    [{ type: 'matchDigest' }, 'r.io/a:1', 'x.io/b', true],
   ];
   for (const [identity, image, signed, isGood] of cases) {
     const problem = identityProblem(identity, parseReference(image), signed);

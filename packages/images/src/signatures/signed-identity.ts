@@ -1,9 +1,11 @@
 import { formatReference, parseReference, type Reference } from '../reference.ts';
-import { objectOf, type Wrong } from './policy.ts';
+import { objectOf, type Wrong } from './policy-value.ts';
 
 /** Which name a signature must carry for an image (containers-policy.json(5), `signedIdentity`). */
 export type SignedIdentity =
   | { type: 'matchExact' | 'matchRepoDigestOrExact' | 'matchRepository' }
+  /** Ours: whatever the name, or none; the digest is what counts. */
+  | { type: 'matchDigest' }
   | { type: 'exactReference'; dockerReference: string }
   | { type: 'exactRepository'; dockerRepository: string }
   | { type: 'remapIdentity'; prefix: string; signedPrefix: string };
@@ -12,6 +14,7 @@ const identityKeys: Record<SignedIdentity['type'], string[]> = {
   matchExact: [],
   matchRepoDigestOrExact: [],
   matchRepository: [],
+  matchDigest: [],
   exactReference: ['dockerReference'],
   exactRepository: ['dockerRepository'],
   remapIdentity: ['prefix', 'signedPrefix'],
@@ -46,13 +49,16 @@ export function parseIdentity(value: unknown, where: string, wrong: Wrong): Sign
 /**
  * Why the name in a signature is not good for an image, undefined when it is.
  * @param image with a tag or a digest, not both
- * @param signed the signature's `docker-reference`
+ * @param signed the signature's `docker-reference`, if it has one
  */
 export function identityProblem(
   identity: SignedIdentity,
   image: Reference,
-  signed: string,
+  signed: string | undefined,
 ): string | undefined {
+  if (identity.type === 'matchDigest') return undefined;
+  if (signed === undefined)
+    return 'it has no name, as cosign 3 makes them: "signedIdentity": {"type": "matchDigest"} accepts it';
   const name = nameOf(signed);
   if (name === undefined) return `it is for ${JSON.stringify(signed)}, which is not an image name`;
   const shown = `it is for ${JSON.stringify(signed)}`;

@@ -4,13 +4,15 @@ import type { Descriptor } from '../manifest.ts';
 import type { WorkerPool } from '../unpack/worker-pool.ts';
 import type { DiskReserve } from './disk-reserve.ts';
 import type { ImageDatabase, ImageRow, LayerRow } from './image-database.ts';
-import { Semaphore } from './semaphore.ts';
+import { KeyedSemaphore } from './semaphore.ts';
 import { type Joining, SharedTasks } from './shared-tasks.ts';
 import type { StoreFiles } from './store-files.ts';
 import { type LayerToUnpack, type UnpackedLayer, unpackLayer, type WantedLayer } from './unpack-layer.ts';
 
 /** Where blobs come from: a registry, a layout, an archive. */
 export interface BlobSource {
+  /** Blobs of one queue take turns, so that a slow registry does not hold up the others. */
+  readonly queue?: string;
   /** Writes the content to a new file at `path`, checked against digest and size. @throws ImageError */
   fetch(descriptor: Descriptor, path: string, options: FetchOptions): Promise<void>;
 }
@@ -47,7 +49,7 @@ export class StoreContents {
   readonly #leases = new Set<Lease>();
   readonly #blobTasks = new SharedTasks<void, number>();
   readonly #layerTasks = new SharedTasks<void, LayerProgress>();
-  readonly #downloads = new Semaphore(parallelDownloads);
+  readonly #downloads = new KeyedSemaphore(parallelDownloads);
   #usedBytes = 0;
   #inodesUsed = 0;
 
@@ -127,19 +129,23 @@ export class StoreContents {
     const { digest, size } = descriptor;
     if (this.hasBlob(digest)) return;
     await this.#blobTasks.run(digest, joining, (signal, onProgress) =>
-      this.#downloads.run(async () => {
-        // An earlier copy must be out of the way before this one takes its place.
-        await this.#leaving.get(digest);
-        const temp = this.files.tempPath();
-        try {
-          await source.fetch(descriptor, temp, { signal, onProgress });
-          this.files.placeBlob(temp, digest);
-          this.#addBlob(digest, size);
-        } catch (error) {
-          await this.files.discard(temp);
-          throw error;
-        }
-      }, signal),
+      this.#downloads.run(
+        source.queue ?? '',
+        async () => {
+          // An earlier copy must be out of the way before this one takes its place.
+          await this.#leaving.get(digest);
+          const temp = this.files.tempPath();
+          try {
+            await source.fetch(descriptor, temp, { signal, onProgress });
+            this.files.placeBlob(temp, digest);
+            this.#addBlob(digest, size);
+          } catch (error) {
+            await this.files.discard(temp);
+            throw error;
+          }
+        },
+        signal,
+      ),
     );
   }
 
