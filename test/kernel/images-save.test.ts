@@ -1,13 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import {
-  createReadStream,
-  createWriteStream,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  writeFileSync,
-} from 'node:fs';
+import { createReadStream, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { test } from 'node:test';
 import type { ImageStore, SaveOptions } from '@amphipod/images';
@@ -27,7 +21,9 @@ async function saveTo(
   path: string,
   { references, ...options }: SaveOptions & { references: string[] },
 ): Promise<void> {
-  await pipeline(store.save(references, options), createWriteStream(path));
+  // Opened first: a stream by path would make the file later, perhaps when its directory is being removed.
+  const file = await open(path, 'w');
+  await pipeline(store.save(references, options), file.createWriteStream());
 }
 
 for (const format of ['oci-archive', 'docker-archive'] as const) {
