@@ -91,19 +91,18 @@ interface Measured {
   peer: string;
 }
 
-async function measure(options: Options): Promise<Measured> {
-  using scratch = makeScratch('bench-images');
+async function measure(dir: string, options: Options): Promise<Measured> {
   const measured: Measured = { samples: new Samples(), floors: {}, peer: 'none' };
   {
-    await using registry = await startRegistry(`${scratch.dir}/registry`);
+    await using registry = await startRegistry(`${dir}/registry`);
     for (const [row, images] of Object.entries(workloads)) {
       if (!options.only.has(row)) continue;
-      const built = await buildBenchImages(`${scratch.dir}/${row}`, images);
-      await pulls({ row, built, dir: scratch.dir, registry }, options, measured);
+      const built = await buildBenchImages(`${dir}/${row}`, images);
+      await pulls({ row, built, dir, registry }, options, measured);
     }
   }
   if (queries.some((row) => options.only.has(row)) && options.sides.includes('ours')) {
-    await imageQueries(scratch.dir, measured.samples, 200);
+    await imageQueries(dir, measured.samples, 200);
   }
   return measured;
 }
@@ -133,14 +132,17 @@ async function pulls(
   const distinct = [...new Map(floorLayers.map((floorLayer) => [floorLayer.digest, floorLayer])).values()];
   for (let round = 0; round < rounds; round++) {
     for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
-      const { ms, peakMiB, version } = await pullInto(side, `${dir}/${side}-${row}-${round}`, {
+      const { ms, peakMiB, cpuMs, version } = await pullInto(side, `${dir}/${side}-${row}-${round}`, {
         registry: registry.host,
         references,
         nodeFlags,
       });
       samples.add(row, side, ms);
       samples.add(`${row}PeakMemory`, side, peakMiB, 'MiB');
-      console.log(`${row}, round ${round + 1}, ${side}: ${Math.round(ms)} ms, ${Math.round(peakMiB)} MiB`);
+      samples.add(`${row}Cpu`, side, cpuMs);
+      console.log(
+        `${row}, round ${round + 1}, ${side}: ${Math.round(ms)} ms, ${cpuMs} ms of CPU, ${Math.round(peakMiB)} MiB`,
+      );
       if (side === 'peer') measured.peer = version;
     }
     if (sides.length === 2) {
@@ -154,7 +156,9 @@ const options = parseOptions();
 if (options === 'help') {
   process.stdout.write(help);
 } else {
-  const { samples, floors, peer } = await measure(options);
+  // Tens of gigabytes, which take a while to delete: at the very end.
+  using scratch = makeScratch('bench-images');
+  const { samples, floors, peer } = await measure(scratch.dir, options);
   const rows = samples.rows();
   const [side] = options.sides;
   if (options.sides.length === 1) {

@@ -55,7 +55,6 @@ function specFiles(dir: string): string[] {
 async function readSpec(file: string): Promise<CdiSpec> {
   const text = readFileSync(file, 'utf8');
   if (file.endsWith('.json')) return checkCdiSpec(JSON.parse(text));
-  // Loaded where it is needed: few nodes have such files.
-  const { parse } = await import('yaml');
-  return checkCdiSpec(parse(text));
+  const { parseYaml } = await import('./parse-yaml.ts');
+  return checkCdiSpec(parseYaml(text));
 }

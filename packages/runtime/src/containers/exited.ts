@@ -3,12 +3,14 @@ import { nowNs } from '../clock.ts';
 import type { RuntimeContext } from '../context.ts';
 import { errorText } from '../errors.ts';
 import { cleanUpContainer, hasState } from '../oci/cleanup.ts';
+import { monitorOf } from '../oci/conmon.ts';
 import type { ExitReport } from '../oci/exits.ts';
 import { runRuntime } from '../oci/run-runtime.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
 import type { Container } from '../store/records.ts';
 import { finishLog } from './finish-log.ts';
 import { wasOomKilled } from './oom-kills.ts';
+import { containerPaths } from './paths.ts';
 
 /**
  * Records the end of a container whose exit report is there, wakes those who wait for it, then removes what the OCI
@@ -26,6 +28,9 @@ export async function recordExit(context: RuntimeContext, container: Container):
  */
 export async function recordLostExit(context: RuntimeContext, container: Container): Promise<void> {
   if (container.state !== 'running' || container.process === undefined || isAlive(container.process)) return;
+  // Before the report is looked for: it is written before conmon ends.
+  const { conmonPid } = containerPaths(context.config, container.id);
+  if (monitorOf(conmonPid, container.id) !== undefined) return;
   if (context.exits.read(container.id) !== undefined) return recordExit(context, container);
   await record(
     context,

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
 import { SELinuxOption } from '../gen/api.ts';
-import { newSelinuxLevel, type Selinux, selinuxLabels } from './selinux.ts';
+import { isSelinuxEnabled, newSelinuxLevel, type Selinux, selinuxLabels } from './selinux.ts';
 
 const on: Selinux = {
   isEnabled: () => true,
@@ -55,5 +58,22 @@ describe('newSelinuxLevel', () => {
     const numbers = [5, 5, 9, 3, 7, 4];
     const level = newSelinuxLevel(new Set(['s0:c3,c9']), () => numbers.shift()!);
     assert.equal(level, 's0:c4,c7');
+  });
+});
+
+describe('isSelinuxEnabled', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'selinux-'));
+  after(() => rmSync(dir, { recursive: true }));
+  const [enforce, current] = [`${dir}/enforce`, `${dir}/current`];
+  it('is false without the file system, and without a policy', () => {
+    writeFileSync(current, 'kernel\0');
+    assert.equal(isSelinuxEnabled({ enforce, current }), false);
+    writeFileSync(enforce, '0');
+    assert.equal(isSelinuxEnabled({ enforce, current }), false);
+  });
+  it('is true where processes have labels', () => {
+    writeFileSync(enforce, '0');
+    writeFileSync(current, 'system_u:system_r:init_t:s0\0');
+    assert.equal(isSelinuxEnabled({ enforce, current }), true);
   });
 });

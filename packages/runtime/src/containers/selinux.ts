@@ -76,13 +76,19 @@ function refuse(field: string, value: string): CriError {
   return new CriError('invalid-argument', `selinux_options.${field} ${JSON.stringify(value)}: malformed`);
 }
 
-/** Whether the kernel labels processes and files. */
-export function isSelinuxEnabled(): boolean {
-  return existsSync('/sys/fs/selinux/enforce');
+/**
+ * Whether the kernel labels processes and files. Many kernels have SELinux switched on without a policy: every process is
+ * labelled "kernel" then, and OCI runtimes refuse labels.
+ */
+export function isSelinuxEnabled({
+  enforce = '/sys/fs/selinux/enforce',
+  current = '/proc/self/attr/current',
+} = {}): boolean {
+  return existsSync(enforce) && readIfThere(current).replace(/[\0\s]+$/, '') !== 'kernel';
 }
 
 const ofThisMachine: Selinux = {
-  isEnabled: isSelinuxEnabled,
+  isEnabled: () => isSelinuxEnabled(),
   contexts() {
     const type = /^\s*SELINUXTYPE=(\S+)/m.exec(readIfThere('/etc/selinux/config'))?.[1] ?? 'targeted';
     const text = readIfThere(`/etc/selinux/${type}/contexts/lxc_contexts`);
@@ -98,7 +104,7 @@ function readIfThere(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return '';
+    if (isCode(error, 'ENOENT', 'EINVAL')) return '';
     throw error;
   }
 }

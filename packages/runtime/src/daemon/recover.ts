@@ -4,7 +4,7 @@ import { nowNs } from '../clock.ts';
 import { cleanUpExited, recordExit, recordLostExit } from '../containers/exited.ts';
 import { containerPaths } from '../containers/paths.ts';
 import { removeContainerCompletely } from '../containers/remove.ts';
-import { removeContainerFiles } from '../containers/rootfs.ts';
+import { removeContainerFiles, removeMountPoint } from '../containers/rootfs.ts';
 import type { RuntimeContext } from '../context.ts';
 import { errorText } from '../errors.ts';
 import { cleanUpContainer, waitsForStart } from '../oci/cleanup.ts';
@@ -72,6 +72,8 @@ async function recoverStarting(context: RuntimeContext, container: Container): P
   const paths = containerPaths(context.config, container.id);
   const pid = Number(readText(paths.pid));
   const ended = context.exits.read(container.id) !== undefined;
+  // They would keep the volumes busy.
+  for (const { target } of container.idMappedMounts ?? []) await removeMountPoint(target);
   if (pid > 0 && (ended || findProcess(pid) !== undefined) && !waitsForStart(runtime, container.id)) {
     const process = findProcess(pid);
     context.store.containers.update(container, { state: 'running', process, startedAtNs: nowNs() });

@@ -73,11 +73,18 @@ export async function createUnderConmon(options: ConmonOptions): Promise<number>
  * end: the container cannot appear, nor its exit be reported, after it was cleaned up. Fine when there is none.
  */
 export async function killMonitor(conmonPidFile: string, containerId: string): Promise<void> {
-  const pid = Number(readProcFile(conmonPidFile));
-  if (!(pid > 0) || !readProcFile(`/proc/${pid}/cmdline`).split('\0').includes(containerId)) return;
+  const pid = monitorOf(conmonPidFile, containerId);
+  if (pid === undefined) return;
   const monitor = findProcess(pid);
   for (const member of processTree(pid)) killQuietly(member, 'SIGKILL');
   while (monitor !== undefined && isAlive(monitor)) await sleep(1);
+}
+
+/** Pid of the conmon of a container; undefined when it is gone. While it lives, it will report the container's end. */
+export function monitorOf(conmonPidFile: string, containerId: string): number | undefined {
+  const pid = Number(readProcFile(conmonPidFile));
+  const isIts = pid > 0 && readProcFile(`/proc/${pid}/cmdline`).split('\0').includes(containerId);
+  return isIts ? pid : undefined;
 }
 
 function readProcFile(path: string): string {
