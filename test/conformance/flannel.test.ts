@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { createInvoker } from '@amphipod/cni';
+import { NoopPlugin } from './lib/noop-plugin.ts';
 import { lacksPlugin } from './lib/requirements.ts';
 import { type Subject, subjects } from './lib/subjects.ts';
 import {
@@ -76,6 +78,56 @@ function cases(subject: Subject): void {
     await call(subject, 'DEL', config, { netns });
     assert.deepEqual([podLinks(netns), kept(), world.reservations('cbr0')], [[], [], []]);
     await call(subject, 'DEL', config, { netns });
+  });
+
+  test('a delegate of others is told its own configuration by every verb, and nothing of ours', async () => {
+    using world = new World();
+    const bin = world.makeDir('bin');
+    const noop = new NoopPlugin(bin);
+    const pluginDirs = [...subject.pluginDirs, bin];
+    const widened = {
+      ...subject,
+      pluginDirs,
+      invoker: createInvoker({ ...subject, pluginDirs, ownGroup: true }),
+    };
+    const { config } = setUp(world);
+    const netns = world.netns('a');
+    const runtimeConfig = { portMappings: [{ hostPort: 1, containerPort: 2 }] };
+    const delegate = { type: 'noop', mtu: 1300 };
+    const told = { ...config, delegate, runtimeConfig };
+    await call(widened, 'ADD', told, { netns });
+    await call(widened, 'CHECK', told, { netns, prevResult: {} });
+    await call(widened, 'STATUS', told);
+    await call(widened, 'GC', told, { validAttachments: [{ containerID: 'c1', ifName: 'eth0' }] });
+    await call(widened, 'DEL', told, { netns });
+    const calls = noop.calls();
+    assert.deepEqual(
+      calls.map(({ command }) => command),
+      ['ADD', 'CHECK', 'STATUS', 'GC', 'DEL'],
+    );
+    for (const { stdin } of calls) {
+      const { prevResult: _, ...own } = JSON.parse(stdin) as Record<string, unknown>;
+      const valid = [{ containerID: 'c1', ifname: 'eth0' }];
+      assert.deepEqual(
+        { 'cni.dev/valid-attachments': valid, 'cni.dev/attachments': valid, ...own },
+        {
+          'cni.dev/valid-attachments': valid,
+          'cni.dev/attachments': valid,
+          type: 'noop',
+          name: 'cbr0',
+          cniVersion: subject.cniVersion,
+          ipMasq: false,
+          mtu: 1300,
+          runtimeConfig,
+          ipam: {
+            type: 'host-local',
+            dataDir: world.dataDir,
+            ranges: [[{ subnet: '10.244.7.0/24' }], [{ subnet: 'fc00:244:0:7::/64' }]],
+            routes: [{ dst: '10.99.0.0/16' }, { dst: '10.244.0.0/16' }, { dst: 'fc00:244::/48' }],
+          },
+        },
+      );
+    }
   });
 
   test('two interfaces of one container are both released', async () => {
