@@ -1,6 +1,6 @@
 /** The plugin flannel: what its delegate is told, what is kept from ADD to DEL, and what it says while there is no subnet. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { createInvoker } from '@amphipod/cni';
@@ -128,6 +128,16 @@ function cases(subject: Subject): void {
         },
       );
     }
+  });
+
+  test('DEL takes away what an ADD was writing when it was killed', async () => {
+    using world = new World();
+    const { config, dataDir, kept } = setUp(world);
+    mkdirSync(dataDir, { recursive: true });
+    const pod = { containerID: 'killed', netns: world.netns('a') };
+    writeFileSync(join(dataDir, 'killed:eth0.tmp'), '{');
+    await call(subject, 'DEL', config, pod);
+    assert.deepEqual(kept(), []);
   });
 
   test('two interfaces of one container are both released', async () => {

@@ -165,10 +165,18 @@ describe('writing', () => {
     lab.plugin('one');
     const dir = join(lab.dir, 'cache', 'results');
     mkdirSync(dir, { recursive: true });
-    for (const name of ['.1-a-0.tmp', '.2-b-0.tmp']) writeFileSync(join(dir, name), '{');
-    utimesSync(join(dir, '.1-a-0.tmp'), 1, 1);
+    // No process has the last pid: it is beyond the kernel's limit of 2^22.
+    const [old, fresh, orphan] = ['.1-a-0.tmp', `.${process.pid}-b-0.tmp`, '.4194305-c-0.tmp'];
+    const write = () => {
+      for (const name of [old, fresh, orphan]) writeFileSync(join(dir, name), '{');
+      utimesSync(join(dir, old), 1, 1);
+    };
+    write();
     await lab.cni().gc(lab.list(one), { validAttachments: [] });
-    assert.deepEqual(readdirSync(dir), ['.2-b-0.tmp']);
+    assert.deepEqual(readdirSync(dir), [fresh]);
+    write();
+    lab.cni().removeLeftovers();
+    assert.deepEqual(readdirSync(dir), [fresh]);
   });
 });
 

@@ -156,11 +156,10 @@ export class ResultCache {
   /** Takes away what processes left that were killed while they wrote. */
   removeStaleTemporaries(): void {
     for (const name of this.#names()) {
-      if (!name.startsWith('.') || !name.endsWith('.tmp')) continue;
+      const [, writer] = /^\.(\d+)-.*\.tmp$/.exec(name) ?? [];
+      if (writer === undefined) continue;
       const path = join(this.#dir, name);
-      const stats = statSync(path, { throwIfNoEntry: false });
-      if (stats !== undefined && Date.now() - stats.mtimeMs > STALE_TEMPORARY_MS)
-        rmSync(path, { force: true });
+      if (!isRunning(Number(writer)) || isOld(path)) rmSync(path, { force: true });
     }
   }
 
@@ -180,6 +179,21 @@ export class ResultCache {
       });
     }
   }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Another process may have the writer's pid by now. */
+function isOld(path: string): boolean {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats !== undefined && Date.now() - stats.mtimeMs > STALE_TEMPORARY_MS;
 }
 
 function removeQuietly(path: string): void {

@@ -64,6 +64,8 @@ export interface Cni {
   cachedConfig(network: string, attachment: AttachmentId): NetworkConfigList | undefined;
   /** Calls of plugins that have not ended yet, the oldest first: says which one hangs. */
   callsUnderWay(): CallUnderWay[];
+  /** Takes away what processes left that were killed while they wrote to the cache: for the start of a daemon. GC does it too. */
+  removeLeftovers(): void;
   /** Resolves when the cache is on the disk; until then a power failure may take the newest files away. */
   synced(): Promise<void>;
 }
@@ -110,6 +112,7 @@ export function createCni(options: CniOptions): Cni {
       const entry = context.cache.read(network, attachment);
       return entry === undefined ? undefined : resultOf(entry);
     },
+    removeLeftovers: () => context.cache.removeStaleTemporaries(),
     synced: () => context.cache.synced(),
     callsUnderWay: () =>
       [...context.calls].map(({ startedAt, ...call }) => ({

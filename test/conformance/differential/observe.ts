@@ -30,6 +30,12 @@ export function observe(world: World, netns: string): Observation {
   };
 }
 
+/** htb shows one among its options: packets that came before there was a class. */
+function withoutCounters(qdisc: Record<string, unknown>): Record<string, unknown> {
+  const { direct_packets_stat: _, ...options } = (qdisc.options ?? {}) as Record<string, unknown>;
+  return { ...qdisc, ...(qdisc.options !== undefined && { options }) };
+}
+
 /** As few programs as possible: there are many cases. */
 function readNamespace(netns?: string) {
   const [links = [], routes = [], rules4 = [], neighbours = []] = batch(
@@ -52,7 +58,7 @@ function readNamespace(netns?: string) {
     routes: routes.filter(isSetRoute),
     rules: [...rules4, ...rules6],
     neighbours,
-    qdiscs: qdiscs.filter(({ kind }) => kind !== 'noqueue' && kind !== 'pfifo_fast'),
+    qdiscs: qdiscs.filter(({ kind }) => kind !== 'noqueue' && kind !== 'pfifo_fast').map(withoutCounters),
     filters: names.flatMap((name, i) => {
       const found = [...(filters[2 * i] ?? []), ...(filters[2 * i + 1] ?? [])];
       return found.length > 0 ? [{ name, found }] : [];

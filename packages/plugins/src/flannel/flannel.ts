@@ -3,7 +3,7 @@ import { isCode } from '@amphipod/linux';
 import type { PluginHost } from '../lib/host.ts';
 import { readConfig } from './config.ts';
 import { delegateConfig, readSubnet } from './delegate-config.ts';
-import { findKept, keepConfig, listKept, removeKept } from './kept-config.ts';
+import { findKept, keepConfig, listKept, removeKept, removeUnfinished } from './kept-config.ts';
 
 /** Gives pods their place in an overlay: hands the node's subnet to another plugin; docs/plugins/flannel.md */
 export const flannel: Plugin<PluginHost> = {
@@ -23,6 +23,7 @@ export const flannel: Plugin<PluginHost> = {
   },
   async del(request) {
     const { dataDir } = readConfig(request);
+    removeUnfinished(dataDir, request);
     const kept = findKept(dataDir, request);
     if (kept === undefined) return;
     // A file that cannot be read says nothing of what was made: there is nothing to be done with it.

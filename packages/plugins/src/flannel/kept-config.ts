@@ -60,6 +60,11 @@ export function listKept(dataDir: string): (KeptConfig & AttachmentId)[] {
   });
 }
 
+/** What a process left that was killed while it kept a configuration. */
+export function removeUnfinished(dataDir: string, id: AttachmentId): void {
+  rmSync(`${pathOf(dataDir, id)}.tmp`, { force: true });
+}
+
 export function removeKept({ path }: KeptConfig): void {
   rmSync(path, { force: true });
 }

@@ -43,6 +43,7 @@ export async function recover(context: RuntimeContext): Promise<void> {
     await guarded('sandbox', sandbox.id, () => recoverSandbox(context, sandbox));
   }
   await guarded('leftovers', '', () => removeOrphans(context));
+  await guarded('results of plugins', '', async () => context.cni.removeLeftovers());
 }
 
 async function recoverContainer(context: RuntimeContext, container: Container): Promise<void> {
