@@ -196,7 +196,6 @@ test('names that are swapped for links while a layer is unpacked lead nowhere', 
     }`,
     { eval: true, workerData: { root, outside, stop: new Int32Array(new SharedArrayBuffer(4)) } },
   );
-  t.after(() => swapper.terminate());
   const entries: Entry[] = [
     { path: 'd', type: 'directory', mode: 0o777, uid: 9, mtime: 5 },
     { path: 'd/f', data: 'overwritten', mode: 0o777, uid: 9, xattrs: { 'user.x': 'y' } },
@@ -207,11 +206,16 @@ test('names that are swapped for links while a layer is unpacked lead nowhere', 
     { path: 'p', type: 'fifo', mode: 0o777, uid: 9, mtime: 5, xattrs: { 'trusted.x': 'y' } },
   ];
   const outcomes = new Set<string>();
-  for (let i = 0; i < 100; i++) {
-    const outcome = await unpackInto(root, dir, entries).catch((error: Error) => error);
-    if (outcome instanceof Error) assert.ok(outcome instanceof ImageError, String(outcome));
-    outcomes.add(outcome instanceof Error ? 'refused' : 'unpacked');
-    assert.deepEqual(look(), untouched);
+  try {
+    for (let i = 0; i < 100; i++) {
+      const outcome = await unpackInto(root, dir, entries).catch((error: Error) => error);
+      if (outcome instanceof Error) assert.ok(outcome instanceof ImageError, String(outcome));
+      outcomes.add(outcome instanceof Error ? 'refused' : 'unpacked');
+      assert.deepEqual(look(), untouched);
+    }
+  } finally {
+    // Before the directory is removed.
+    await swapper.terminate();
   }
   t.diagnostic(`outcomes: ${[...outcomes].join(', ')}`);
 });

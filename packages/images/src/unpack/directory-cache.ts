@@ -114,8 +114,10 @@ export class DirectoryCache implements Disposable {
 
   #recordImplicit(parentFd: number, name: string): void {
     this.made += 1;
-    const stats = lstatAt(parentFd, name)!;
-    this.implicit.set(stats.ino, joinPath(this.pathOf(parentFd), name));
+    const path = joinPath(this.pathOf(parentFd), name);
+    const stats = lstatAt(parentFd, name);
+    if (stats === undefined) throw refused(path, ENOENT);
+    this.implicit.set(stats.ino, path);
   }
 
   #procPath(fd: number): string {

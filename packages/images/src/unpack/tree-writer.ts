@@ -37,6 +37,7 @@ import {
 export type TreeKind = 'layer' | 'archive';
 
 const fileBlock = 4096;
+const ENOENT = 2;
 const EEXIST = 17;
 const specialModes = { char: constants.S_IFCHR, block: constants.S_IFBLK, fifo: constants.S_IFIFO } as const;
 
@@ -64,6 +65,10 @@ export class TreeWriter implements TarSink, Disposable {
 
   entry(entry: TarEntry): void {
     this.#entry = entry;
+    this.#asImageError('unpack', () => this.#write(entry));
+  }
+
+  #write(entry: TarEntry): void {
     if (this.#staleDirs) this.#dirs.clear();
     this.#staleDirs = false;
     const path = cleanPath(entry.path);
@@ -114,6 +119,10 @@ export class TreeWriter implements TarSink, Disposable {
 
   /** Sets what had to wait. Returns disk use, and what is to be settled when the layers below are known. */
   finish(): Unsettled & { diskBytes: number; inodes: number } {
+    return this.#asImageError('finish', () => this.#settleTimes());
+  }
+
+  #settleTimes(): Unsettled & { diskBytes: number; inodes: number } {
     for (const [inode, { path, mtimeNs }] of this.#dirTimes) {
       const [parent, name] = splitPath(path);
       const dirFd = this.#dirs.find(parent);
@@ -218,7 +227,9 @@ export class TreeWriter implements TarSink, Disposable {
     if (this.#kind !== 'layer') return;
     const entry = this.#entry!;
     this.#attributes(dirFd, name);
-    const { ino } = lstatAt(dirFd, name)!;
+    const stats = lstatAt(dirFd, name);
+    if (stats === undefined) throw this.#failed('look at', new SyscallError('lstat', ENOENT));
+    const { ino } = stats;
     this.#dirs.implicit.delete(ino);
     this.#dirTimes.delete(ino);
     this.#dirTimes.set(ino, { path, mtimeNs: entry.mtimeNs });
@@ -266,6 +277,15 @@ export class TreeWriter implements TarSink, Disposable {
   #check(what: string, result: number): number {
     if (result >= 0) return result;
     throw this.#failed(what, new SyscallError(what, -result));
+  }
+
+  /** Somebody else may change the tree while it is written; what comes of it is an error of the layer too. */
+  #asImageError<T>(what: string, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw error instanceof ImageError ? error : this.#failed(what, error);
+    }
   }
 
   #failed(what: string, error: unknown): ImageError {
