@@ -41,7 +41,11 @@ test('removing an image while another one with the same layers is pulled breaks 
   );
   const top = store.lowerDirs(imageB.id);
   assert.deepEqual(listTree(top[1]!, '%P %s'), ['shared 2000000']);
-  assert.ok(top[1]!.includes(`/layers/${layers[0]}/`), 'the same layer, in its place');
+  // Which of the two came first is chance.
+  assert.ok(
+    layers.some((name) => top[1]!.includes(`/layers/${name}/`)),
+    'the same layer, in its place',
+  );
   assert.deepEqual((await store.verify()).damages, []);
   // The other one can come back, and then that one may go.
   const again = await store.pull(`${a.host}/t:1`);
