@@ -1,10 +1,11 @@
 #!/bin/sh
 # Runs critest of cri-tools against the runtime, in namespaces of its own: scripts/critest.sh [--runs N] [--parallel N] [flags of critest]
+# Exits with 77 where it cannot be built.
 set -eu
 cd "$(dirname "$0")/.."
 if ! command -v go >/dev/null 2>&1; then
   echo 'critest: there is no Go to build it with (apt-get install golang-go, 1.25 or newer)' >&2
-  exit 1
+  exit 77
 fi
 sh scripts/setup.sh test
 dir=$(mktemp -d /var/tmp/amphipod-critest.XXXXXX)

@@ -13,30 +13,12 @@ import {
   writeExecutable,
   writeIdentity,
 } from '@amphipod/plugins';
+import { type Compiler, staticCompilers } from './compilers.ts';
 
-const arch = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
-const musl = { headers: `/usr/include/${arch}-linux-musl`, lib: `/usr/lib/${arch}-linux-musl` };
 const source = 'packages/plugins/launcher/launcher.c';
 
-/**
- * Ways to build it, the best first: statically with musl it starts twice as fast as dynamically with glibc, and tcc with
- * musl-dev is a download of 1 MB where gcc is 40 MB (docs/adr/0012).
- */
-const compilers: [program: string, ...args: string[]][] = [
-  [
-    'tcc',
-    '-nostdinc',
-    `-I${musl.headers}`,
-    '-nostdlib',
-    '-static',
-    `${musl.lib}/crt1.o`,
-    source,
-    `${musl.lib}/libc.a`,
-  ],
-  ['musl-gcc', '-O2', '-static', source],
-  ['cc', '-O2', '-static', source],
-  ['cc', '-O2', source],
-];
+/** A dynamic one is better than none. */
+const compilers: Compiler[] = [...staticCompilers(source), ['cc', '-O2', source]];
 
 /** Builds the launcher. Gives the reason when it could not. */
 function buildLauncher(file: string): string | undefined {

@@ -9,38 +9,42 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 export const criToolsVersion = 'v1.36.0';
 /** Of the image of one spec, a constant of critest (pkg/validate/consts.go): only the original image has it. */
 const originalDigest = '9700f9a2f5bf2c45f2f605a0bd3bce7cf37420ec9d3ed50ac2758413308766bf';
 
+/** There is no way to build critest here. */
+export class CannotBuild extends Error {}
+
 /**
  * Builds critest and, for `-parallel`, ginkgo with Go, once for each version.
  * @returns a directory with both
+ * @throws CannotBuild where Go is too old, or cannot have the modules
  */
 export function buildCritest(): string {
-  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
-  const dir = `${cache}/amphipod/critest-${criToolsVersion}`;
+  const cache = `${process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache')}/amphipod`;
+  const dir = `${cache}/critest-${criToolsVersion}`;
   if (existsSync(`${dir}/critest`)) return dir;
-  const work = mkdtempSync(join(tmpdir(), 'critest-'));
+  mkdirSync(cache, { recursive: true });
+  const work = mkdtempSync(`${dir}.`);
+  const go = (...args: string[]) =>
+    execFileSync('go', args, {
+      cwd: work,
+      env: { ...process.env, GOFLAGS: '-mod=mod' },
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
   try {
-    const go = (...args: string[]) =>
-      execFileSync('go', args, {
-        cwd: work,
-        env: { ...process.env, GOFLAGS: '-mod=mod' },
-        stdio: ['ignore', 'inherit', 'inherit'],
-      });
     go('mod', 'init', 'example.org/critest');
     go('get', '-t', `sigs.k8s.io/cri-tools/cmd/critest@${criToolsVersion}`);
     go('test', '-c', '-o', `${work}/bin/critest`, 'sigs.k8s.io/cri-tools/cmd/critest');
     go('build', '-o', `${work}/bin/ginkgo`, 'github.com/onsi/ginkgo/v2/ginkgo');
-    mkdirSync(`${cache}/amphipod`, { recursive: true });
-    execFileSync('cp', ['-a', `${work}/bin`, `${dir}.new`]);
-    renameSync(`${dir}.new`, dir);
+    renameSync(`${work}/bin`, dir);
+  } catch (cause) {
+    throw new CannotBuild(`build critest ${criToolsVersion}: ${(cause as Error).message}`, { cause });
   } finally {
-    // Go's module directories are read-only, and not in here.
     rmSync(work, { recursive: true, force: true });
   }
   return dir;

@@ -1,6 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { buildImageLayout, type Entry, type ImageSpec } from '@amphipod/images/testing';
+import { staticCompilers } from '../../scripts/compilers.ts';
+import { appletLinks } from '../cri/support/test-images.ts';
 import { type DebianTree, unpackDebianPackages } from './debian-tree.ts';
 
 /** An image that critest asks for by this name: `REGISTRY/REPOSITORY[:TAG]`. */
@@ -106,36 +108,14 @@ export function buildCritestImages(dir: string): CritestImage[] {
 /** Every applet as a hard link: masking one leaves the others. */
 function busyboxLayer(debian: DebianTree): Entry[] {
   const applets = debian.output('/bin/busybox', '--list').trim().split('\n');
-  const dirs = [
-    'bin',
-    'etc',
-    'home',
-    'proc',
-    'root',
-    'run',
-    'sys',
-    'dev',
-    'usr',
-    'usr/bin',
-    'var',
-    'var/lib',
-    'var/www',
-  ];
+  const below = ['usr', 'usr/bin', 'var', 'var/lib', 'var/www'];
+  const dirs = ['bin', 'etc', 'home', 'proc', 'root', 'run', 'sys', 'dev', ...below];
   return [
     ...dirs.map((path): Entry => ({ path, type: 'directory' })),
     { path: 'tmp', type: 'directory', mode: 0o1777 },
     { path: 'var/run', type: 'symlink', linkPath: '/run' },
     ...debian.programs('/bin/busybox', '/usr/bin/pgrep', '/usr/bin/ipcs'),
-    ...applets
-      .filter((applet) => applet !== 'busybox')
-      .map(
-        (applet): Entry => ({
-          path: `bin/${applet}`,
-          type: 'hardlink',
-          linkPath: 'bin/busybox',
-          mode: 0o755,
-        }),
-      ),
+    ...appletLinks(applets),
     { path: 'etc/passwd', data: passwd },
     { path: 'etc/group', data: group },
   ];
@@ -160,18 +140,21 @@ http { access_log off; server { listen ${port}; location / { return 200 "ok\\n";
   ];
 }
 
-/** A program that says as whom it runs; made setuid in its image. Static, by the compiler of the plugins' launcher. */
+/** A program that says as whom it runs; made setuid in its image. Static, as the plugins' launcher. */
 function compileNnp(dir: string): Buffer {
   const source = `${dir}/nnp.c`;
   writeFileSync(
     source,
     '#include <stdio.h>\n#include <unistd.h>\nint main(void) { printf("Effective uid: %d\\n", geteuid()); return 0; }\n',
   );
-  const musl = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-musl`;
-  const [headers, lib] = [`-I/usr/include/${musl}`, `/usr/lib/${musl}`];
-  const flags = ['-nostdinc', headers, '-nostdlib', '-static', `${lib}/crt1.o`, source, `${lib}/libc.a`];
-  execFileSync('tcc', [...flags, '-o', `${dir}/nnp`], { stdio: ['ignore', 'inherit', 'inherit'] });
-  return readFileSync(`${dir}/nnp`);
+  const file = `${dir}/nnp`;
+  const reasons: string[] = [];
+  for (const [program, ...args] of staticCompilers(source)) {
+    const { status, stderr, error } = spawnSync(program, [...args, '-o', file], { encoding: 'utf8' });
+    if (status === 0) return readFileSync(file);
+    reasons.push(`${program}: ${error?.message ?? stderr.trim()}`);
+  }
+  throw new Error(`compile ${source}: ${reasons.join('; ')}`);
 }
 
 function goArchitecture(): string {

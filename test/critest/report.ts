@@ -7,7 +7,6 @@ interface GinkgoReport {
     ContainerHierarchyTexts: string[] | null;
     LeafNodeText: string;
     State: string;
-    RunTime: number;
     Failure?: { Message?: string };
   }[];
 }

@@ -21,15 +21,17 @@ interface Options {
   flags: string[];
 }
 
+/** @throws Error that names the option */
 function parseOptions(args: readonly string[]): Options {
-  const options: Options = { runs: 1, parallel: 1, flags: [] };
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i]!;
-    if (arg === '--runs' || arg === '--parallel')
-      options[arg === '--runs' ? 'runs' : 'parallel'] = Number(args[++i]);
-    else options.flags.push(arg);
-  }
-  return options;
+  const flags = [...args];
+  const take = (name: string): number => {
+    const at = flags.indexOf(name);
+    if (at < 0) return 1;
+    const [, text = ''] = flags.splice(at, 2);
+    if (!/^[1-9]\d*$/.test(text)) throw new Error(`${name} ${JSON.stringify(text)}: must be 1 or more`);
+    return Number(text);
+  };
+  return { runs: take('--runs'), parallel: take('--parallel'), flags };
 }
 
 async function main(dir: string, { runs, parallel, flags }: Options): Promise<number> {
@@ -78,6 +80,8 @@ async function main(dir: string, { runs, parallel, flags }: Options): Promise<nu
       },
     );
     const specs = readReport(report);
+    if (specs.every(({ state }) => state === 'skipped'))
+      throw new Error(`critest ${flags.join(' ')}: no spec was run`);
     printReport(
       specs,
       `critest ${criToolsVersion}, run ${run} of ${runs}${parallel > 1 ? `, ${parallel} in parallel` : ''}`,

@@ -45,16 +45,7 @@ export function buildBusyboxImage(dir: string, options: BusyboxOptions = {}): Te
   const layer: Entry[] = [
     ...dirs.map((path): Entry => ({ path, type: 'directory', mode: path === 'tmp' ? 0o1777 : 0o755 })),
     { path: 'bin/busybox', mode: 0o755, data: readFileSync('/bin/busybox') },
-    ...applets
-      .filter((applet) => applet !== 'busybox')
-      .map(
-        (applet): Entry => ({
-          path: `bin/${applet}`,
-          type: 'hardlink',
-          linkPath: 'bin/busybox',
-          mode: 0o755,
-        }),
-      ),
+    ...appletLinks(applets),
     { path: 'etc/passwd', data: passwd },
     { path: 'etc/group', data: group },
     { path: 'var/www/index.html', data: 'hello from amphipod\n' },
@@ -67,6 +58,13 @@ export function buildBusyboxImage(dir: string, options: BusyboxOptions = {}): Te
     ...(options.platform && { platform: options.platform }),
   });
   return { dir, name, ...built };
+}
+
+/** The names of `busybox --list` as hard links to bin/busybox: one that is masked leaves the others. */
+export function appletLinks(applets: readonly string[]): Entry[] {
+  return applets
+    .filter((applet) => applet !== 'busybox')
+    .map((applet) => ({ path: `bin/${applet}`, type: 'hardlink', linkPath: 'bin/busybox', mode: 0o755 }));
 }
 
 /** The sandbox image that containerd needs: Debian's catatonit, which in mode -P only waits. */
