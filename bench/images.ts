@@ -1,5 +1,4 @@
 // Image pulls of our daemon, of containerd and of standard tools, from one registry on loopback. See `npm run bench:images -- --help`.
-import { parseArgs } from 'node:util';
 import { type Registry, startRegistry } from '../test/cri/support/registry.ts';
 import { makeScratch } from '../test/cri/support/scratch.ts';
 import type { TestImage } from '../test/cri/support/test-images.ts';
@@ -8,7 +7,8 @@ import { imageQueries } from './lib/image-queries.ts';
 import { pullInto } from './lib/image-subjects.ts';
 import { printSide, reportRows } from './lib/print-side.ts';
 import { pullFloor } from './lib/pull-floor.ts';
-import { Samples, type Side } from './lib/samples.ts';
+import { Samples } from './lib/samples.ts';
+import { parseSideOptions, type SideOptions, sideOptionsHelp } from './lib/side-options.ts';
 import { printResult, printTable, summarize } from './report.ts';
 
 const MIB = 1 << 20;
@@ -37,53 +37,16 @@ const workloads: Record<string, Record<string, LayerSpec[]>> = {
 };
 const queries = ['ImageStatus1000', 'ListImages1000'];
 
+const rows = [...Object.keys(workloads), ...queries];
+
 const help = `usage: npm run bench:images -- [options]
 
   --rounds N          pulls of each kind (default 5)
-  --only ROW[,ROW…]   measure only these
-  --subject ours|peer measure one side alone, without the standard tools
-  --cpu-prof DIR      write a CPU profile of our daemon into DIR for each pull
-rows: ${[...Object.keys(workloads), ...queries].join(', ')}
+${sideOptionsHelp}
+rows: ${rows.join(', ')}
+
+The standard tools are measured with both sides only.
 `;
-
-interface Options {
-  rounds: number;
-  only: Set<string>;
-  sides: Side[];
-  nodeFlags: string[];
-}
-
-/** @throws Error that names the option */
-function parseOptions(): Options | 'help' {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: 'string', default: '5' },
-      only: { type: 'string' },
-      subject: { type: 'string' },
-      'cpu-prof': { type: 'string' },
-      help: { type: 'boolean' },
-    },
-  });
-  if (values.help) return 'help';
-  const rounds = Number(values.rounds);
-  if (!Number.isInteger(rounds) || rounds < 1)
-    throw new Error(`--rounds ${values.rounds}: must be 1 or more`);
-  const known = [...Object.keys(workloads), ...queries];
-  const only = values.only?.split(',') ?? known;
-  const unknown = only.find((row) => !known.includes(row));
-  if (unknown !== undefined) throw new Error(`--only ${unknown}: no such row; known are ${known.join(', ')}`);
-  const { subject } = values;
-  if (subject !== undefined && subject !== 'ours' && subject !== 'peer') {
-    throw new Error(`--subject ${subject}: must be "ours" or "peer"`);
-  }
-  const dir = values['cpu-prof'];
-  return {
-    rounds,
-    only: new Set(only),
-    sides: subject === undefined ? ['ours', 'peer'] : [subject],
-    nodeFlags: dir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${dir}`],
-  };
-}
 
 interface Measured {
   samples: Samples;
@@ -91,7 +54,7 @@ interface Measured {
   peer: string;
 }
 
-async function measure(dir: string, options: Options): Promise<Measured> {
+async function measure(dir: string, options: SideOptions): Promise<Measured> {
   const measured: Measured = { samples: new Samples(), floors: {}, peer: 'none' };
   {
     await using registry = await startRegistry(`${dir}/registry`);
@@ -115,7 +78,7 @@ async function pulls(
     dir,
     registry,
   }: { row: string; built: Record<string, TestImage>; dir: string; registry: Registry },
-  { rounds, sides, nodeFlags }: Options,
+  { count: rounds, sides, nodeFlags }: SideOptions,
   measured: Measured,
 ): Promise<void> {
   const { samples, floors } = measured;
@@ -152,29 +115,29 @@ async function pulls(
   }
 }
 
-const options = parseOptions();
+const options = parseSideOptions(rows, { option: 'rounds', count: 5 });
 if (options === 'help') {
   process.stdout.write(help);
 } else {
   // Tens of gigabytes, which take a while to delete: at the very end.
   using scratch = makeScratch('bench-images');
   const { samples, floors, peer } = await measure(scratch.dir, options);
-  const rows = samples.rows();
+  const measured = samples.rows();
   const [side] = options.sides;
   if (options.sides.length === 1) {
-    printSide('images', rows, side!);
+    printSide('images', measured, side!);
   } else {
     console.log(`times in ms; peer: ${peer}`);
-    printTable(reportRows(rows, 'with units'));
+    printTable(reportRows(measured, 'with units'));
     const floorOf = Object.entries(floors).map(([row, ms]) => [`${row}Floor`, Math.round(summarize(ms).p50)]);
     for (const [row, ms] of floorOf) console.log(`${row}: ${ms} ms with curl, gzip or zstd, and tar`);
-    const alone = rows.filter((row) => queries.includes(row.name) && row.ours.length > 0);
+    const alone = measured.filter((row) => queries.includes(row.name) && row.ours.length > 0);
     const queried = alone.map(({ name, ours }) => [
       name,
       { ours: Number(summarize(ours).p50.toPrecision(4)) },
     ]);
     for (const { name, ours } of alone) console.log(`${name}: p50 ${summarize(ours).p50.toFixed(2)} ms`);
-    printResult('images', peer, reportRows(rows), {
+    printResult('images', peer, reportRows(measured), {
       ...Object.fromEntries(queried),
       ...Object.fromEntries(floorOf),
     });
