@@ -18,9 +18,8 @@ import type {
 import { loadImages } from './load/load-images.ts';
 import { parseReference } from './reference.ts';
 import { HttpConnections } from './registry/http-exchange.ts';
-import { type PullContext, pullImage } from './registry/pull-image.ts';
-import { RegistrySource } from './registry/registry-source.ts';
-import { defaultRetries, type RetryPolicy } from './registry/retries.ts';
+import { type PullContext, pullImage, registrySource } from './registry/pull-image.ts';
+import type { RetryPolicy } from './registry/retries.ts';
 import { saveImages } from './save/save-images.ts';
 import { readSignaturePolicy } from './signatures/policy.ts';
 import { describeImage } from './store/describe-image.ts';
@@ -151,16 +150,7 @@ class Store implements ImageStore {
       contents: this.contents,
       index: this.#index,
       pool: this.#pool,
-      sourceOf: (text: string) => {
-        const { registries, connections, retries = defaultRetries } = this.#pulling;
-        return new RegistrySource({
-          reference: parseReference(text),
-          auth,
-          registries,
-          connections,
-          retries,
-        });
-      },
+      sourceOf: (text: string) => registrySource(this.#pulling, parseReference(text), auth),
     };
     return this.#run(options.signal, 'verify', (signal) => verifyStore(context, { ...options, signal }));
   }

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { blobPath, sha256Digest } from './digest.ts';
 import type { OciImageConfig, Platform } from './image.ts';
 import { mediaTypes } from './media-types.ts';
 import { hostPlatform } from './platform.ts';
@@ -32,8 +32,8 @@ interface Written {
 export function buildImageLayout(dir: string, image: ImageSpec): { manifestDigest: string; id: string } {
   mkdirSync(`${dir}/blobs/sha256`, { recursive: true });
   const put = (mediaType: string, bytes: Buffer): Written => {
-    const digest = sha256(bytes);
-    writeFileSync(`${dir}/blobs/${digest.replace(':', '/')}`, bytes);
+    const digest = sha256Digest(bytes);
+    writeFileSync(`${dir}/${blobPath(digest)}`, bytes);
     return { mediaType, digest, size: bytes.length };
   };
   const tars = image.layers.map((layer) => (Buffer.isBuffer(layer) ? layer : writeTar(layer)));
@@ -47,7 +47,7 @@ export function buildImageLayout(dir: string, image: ImageSpec): { manifestDiges
       ...(platform.variant !== undefined && { variant: platform.variant }),
       os: platform.os,
       config: image.config ?? {},
-      rootfs: { type: 'layers', diff_ids: tars.map(sha256) },
+      rootfs: { type: 'layers', diff_ids: tars.map(sha256Digest) },
     }),
   );
   const manifest = put(
@@ -86,10 +86,6 @@ function putLayer(
     case 'none':
       return put(mediaTypes.ociLayer, tar);
   }
-}
-
-function sha256(bytes: Buffer): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 function json(value: unknown): Buffer {

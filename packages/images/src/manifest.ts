@@ -1,5 +1,7 @@
+import { isDigest } from './digest.ts';
 import { ImageError } from './errors.ts';
 import type { OciImageConfig, Platform } from './image.ts';
+import { isObject } from './is-object.ts';
 import { mediaTypes } from './media-types.ts';
 import { formatPlatform, platformScore } from './platform.ts';
 
@@ -125,10 +127,6 @@ export function isAttestation({ platform, annotations }: Descriptor): boolean {
   );
 }
 
-export function isDigest(text: string): boolean {
-  return /^sha256:[0-9a-f]{64}$/.test(text);
-}
-
 const configTypes: readonly string[] = [mediaTypes.ociConfig, mediaTypes.dockerConfig];
 // The compression is decided by content, so any suffix that names one is fine.
 const layerType =
@@ -206,10 +204,6 @@ function parseObject(bytes: Buffer, what: string): Record<string, unknown> {
   }
   if (!isObject(value)) throw invalid(what, 'not a JSON object');
   return value;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function stringMap(value: unknown): Record<string, string> | undefined {

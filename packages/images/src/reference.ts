@@ -56,6 +56,18 @@ export function formatReference({ registry, repository, tag, digest }: Reference
   return `${registry}/${repository}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
 }
 
+/** The name under which an image is kept, undefined for what is no reference. With a digest, the tag does not count. */
+export function canonicalName(text: string): string | undefined {
+  try {
+    const { registry, repository, tag, digest } = parseReference(text);
+    return formatReference(
+      digest === undefined ? { registry, repository, tag: tag! } : { registry, repository, digest },
+    );
+  } catch {
+    return undefined;
+  }
+}
+
 /** True for hosts that name this machine: `localhost`, 127.0.0.0/8, `[::1]`, with any port. Plain HTTP is used for these. */
 export function isLoopbackHost(host: string): boolean {
   const name = host.replace(/:[0-9]+$/, '').toLowerCase();

@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
+import { isDigest } from '../digest.ts';
 import { ImageError } from '../errors.ts';
 import type { Platform } from '../image.ts';
 import type { DirectorySource } from '../load/directory-source.ts';
 import { type FoundImage, followDocuments } from '../load/oci-layout.ts';
-import { type Descriptor, isDigest } from '../manifest.ts';
+import type { Descriptor } from '../manifest.ts';
 import { type BoltBucket, readBoltFile } from './bolt-file.ts';
 
 /** Where the content of containerd is, below its root; blobs stand in it as in an OCI layout. */

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, linkSync, readFileSync, readlinkSync } from 'node:fs';
 import { isCode, openBeneath, openRootDir, SyscallError } from '@amphipod/linux';
+import { blobPath } from '../digest.ts';
 import { ImageError } from '../errors.ts';
 import { type Descriptor, maxManifestBytes } from '../manifest.ts';
 import type { BlobSource, FetchOptions } from '../store/store-contents.ts';
@@ -28,7 +29,7 @@ export class DirectorySource implements BlobSource, Disposable {
     path: string,
     { signal, onProgress }: FetchOptions,
   ): Promise<void> {
-    const found = await this.#hash(this.names.get(digest) ?? `blobs/${digest.replace(':', '/')}`, path, {
+    const found = await this.#hash(this.names.get(digest) ?? blobPath(digest), path, {
       signal,
       onProgress,
     });

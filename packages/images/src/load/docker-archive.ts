@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
+import { sha256Digest } from '../digest.ts';
 import { ImageError } from '../errors.ts';
 import { type Descriptor, type Manifest, parseConfig } from '../manifest.ts';
 import { mediaTypes } from '../media-types.ts';
@@ -57,12 +57,12 @@ function writeManifest(
   { mediaType, config, layers }: Manifest,
 ): Descriptor {
   const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers }));
-  const hex = createHash('sha256').update(bytes).digest('hex');
+  const digest = sha256Digest(bytes);
   // No archive has this name: what is not a manifest there is a layer or an old layer's directory.
-  const name = `.amphipod-manifest-${hex}`;
+  const name = `.amphipod-manifest-${digest.slice('sha256:'.length)}`;
   writeFileSync(`${dir}/${name}`, bytes, { flag: 'wx' });
-  source.names.set(`sha256:${hex}`, name);
-  return { mediaType, digest: `sha256:${hex}`, size: bytes.length };
+  source.names.set(digest, name);
+  return { mediaType, digest, size: bytes.length };
 }
 
 function parseItems(bytes: Buffer, what: string): ArchiveItem[] {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { blobPath, sha256Digest } from '../digest.ts';
 import { ImageError } from '../errors.ts';
 import type { Platform } from '../image.ts';
 import {
@@ -78,9 +78,9 @@ export function followDocuments(
 function readVerified(source: DirectorySource, { digest, size }: Descriptor, what: string): Buffer {
   if (size > maxManifestBytes)
     throw new ImageError('invalid-manifest', `load ${what}: ${digest} has ${size} bytes`);
-  const bytes = source.read(`blobs/${digest.replace(':', '/')}`);
+  const bytes = source.read(blobPath(digest));
   if (bytes === undefined) throw new ImageError('not-found', `load ${what}: manifest ${digest} is not in it`);
-  const found = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+  const found = sha256Digest(bytes);
   if (found !== digest)
     throw new ImageError('digest-mismatch', `load ${what}: manifest ${digest} has digest ${found}`);
   return bytes;

@@ -1,5 +1,6 @@
 import { ImageError } from '../errors.ts';
 import type { RegistryAuth } from '../image.ts';
+import { isObject } from '../is-object.ts';
 import { readConfigFile } from './config-file.ts';
 import { askCredentialHelper } from './credential-helper.ts';
 import { type Credentials, credentialsOf, hostOf, noCredentials } from './credentials.ts';
@@ -134,8 +135,4 @@ function isWholeHost(name: string): boolean {
 
 function ownEntry<T>(entries: Record<string, T>, key: string): T | undefined {
   return Object.hasOwn(entries, key) ? entries[key] : undefined;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

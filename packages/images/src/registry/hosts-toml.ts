@@ -1,6 +1,7 @@
 import { dirname, posix, resolve } from 'node:path';
 import { parse } from 'smol-toml';
 import { ImageError } from '../errors.ts';
+import { isObject } from '../is-object.ts';
 import { readConfigFile } from './config-file.ts';
 import type { TlsOptions } from './http-exchange.ts';
 import type { HostCredentials, RegistryHost } from './registry-hosts.ts';
@@ -101,9 +102,8 @@ class HostTable {
   }
 
   asTable(key: string, value: unknown): Table {
-    if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Date)
-      throw this.wrong(key, value, 'a table');
-    return value as Table;
+    if (!isObject(value) || value instanceof Date) throw this.wrong(key, value, 'a table');
+    return value;
   }
 
   wrong(key: string, value: unknown, expected: string): ImageError {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { ImageError } from '../errors.ts';
-import type { Image, LayerProgress, PullOptions } from '../image.ts';
+import type { Image, LayerProgress, PullOptions, RegistryAuth } from '../image.ts';
 import { hostPlatform } from '../platform.ts';
 import { formatReference, parseReference, type Reference } from '../reference.ts';
 import { checkSignatures } from '../signatures/check-signatures.ts';
@@ -45,7 +45,7 @@ export async function pullImage(
   const joining = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
   return context.pulls.run(key, joining, async (shared, report) => {
     const { signaturePolicy } = context;
-    const source = registrySource(context, reference, { ...(auth && { auth }) });
+    const source = registrySource(context, reference, auth);
     const { manifest, documents } = await source.resolve(platform, shared);
     if (signaturePolicy !== undefined)
       await checkSignatures(signaturePolicy, { reference, documents, source }, shared);
@@ -69,7 +69,7 @@ export async function pullImage(
 export function registrySource(
   { registries, connections, retries = defaultRetries }: PullContext,
   reference: Reference,
-  { auth }: Pick<PullOptions, 'auth'>,
+  auth: RegistryAuth | undefined,
 ): RegistrySource {
   return new RegistrySource({ reference, auth, registries, connections, retries });
 }

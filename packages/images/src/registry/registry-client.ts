@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { sha256Digest } from '../digest.ts';
 import { ImageError } from '../errors.ts';
 import { type Descriptor, maxManifestBytes } from '../manifest.ts';
 import { mediaTypes } from '../media-types.ts';
@@ -74,7 +74,7 @@ export class RegistryClient {
     const what = `get ${isDigest ? 'manifest' : 'tag'} ${reference} of ${this.#options.repository} from ${this.host}`;
     const path = `manifests/${reference}`;
     const { bytes, contentType } = await this.#getShort(path, { what, signal, headers: { Accept: accept } });
-    const digest = sha256(bytes);
+    const digest = sha256Digest(bytes);
     if (isDigest && reference !== digest)
       throw new ImageError('digest-mismatch', `${what}: what came has digest ${digest}`);
     return { bytes, digest, contentType };
@@ -84,7 +84,7 @@ export class RegistryClient {
   async getSmallBlob({ digest }: Pick<Descriptor, 'digest'>, signal: AbortSignal): Promise<Buffer> {
     const what = `get blob ${digest} from ${this.host}`;
     const { bytes } = await this.#getShort(`blobs/${digest}`, { what, signal });
-    const found = sha256(bytes);
+    const found = sha256Digest(bytes);
     if (found !== digest) throw new ImageError('digest-mismatch', `${what}: what came has digest ${found}`);
     return bytes;
   }
@@ -262,10 +262,6 @@ function wordsOf(text: string): string {
     // Not JSON: shown as it is.
   }
   return text.trim().slice(0, 300);
-}
-
-function sha256(bytes: Buffer): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 function unavailable(what: string, cause: string, error?: unknown): ImageError {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
+import { blobPath, sha256Digest } from '../digest.ts';
 import { ImageError } from '../errors.ts';
 import type { SaveOptions } from '../image.ts';
 import type { Descriptor } from '../manifest.ts';
@@ -44,10 +45,11 @@ export async function* saveImages(
     const members = format === 'oci-archive' ? ociMembers(images) : dockerMembers(images);
     for (const { path, content } of members) {
       signal?.throwIfAborted();
-      if (Buffer.isBuffer(content)) yield* tarFileHeader(path, content.length);
-      else yield* tarFileHeader(path, content.size);
-      yield* Buffer.isBuffer(content) ? [content] : readBlob(contents, content, signal);
-      yield tarPadding(Buffer.isBuffer(content) ? content.length : content.size);
+      const isMade = Buffer.isBuffer(content);
+      const size = isMade ? content.length : content.size;
+      yield* tarFileHeader(path, size);
+      yield* isMade ? [content] : readBlob(contents, content, signal);
+      yield tarPadding(size);
     }
     yield tarEnd;
   } finally {
@@ -94,7 +96,7 @@ function outgoing(contents: StoreContents, row: ImageRow, names: string[]): Outg
   const mediaType = isOriginal ? manifest.mediaType || mediaTypes.ociManifest : mediaTypes.ociManifest;
   return {
     names,
-    manifest: { mediaType, digest: sha256(bytes), size: bytes.length, bytes },
+    manifest: { mediaType, digest: sha256Digest(bytes), size: bytes.length, bytes },
     config: manifest.config,
     layers,
   };
@@ -115,11 +117,10 @@ function ociMembers(images: Outgoing[]): Member[] {
       }),
     })),
   );
-  const pathOf = ({ digest }: Descriptor) => `blobs/${digest.replace(':', '/')}`;
   const items = images.map(({ names, config, layers }) => ({
-    Config: pathOf(config),
+    Config: blobPath(config.digest),
     RepoTags: names,
-    Layers: layers.map(pathOf),
+    Layers: layers.map(({ digest }) => blobPath(digest)),
   }));
   const blobs = new Map<string, Buffer | Descriptor>();
   for (const { manifest, config, layers } of images) {
@@ -130,7 +131,7 @@ function ociMembers(images: Outgoing[]): Member[] {
     { path: 'oci-layout', content: json({ imageLayoutVersion: '1.0.0' }) },
     { path: 'index.json', content: json({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }) },
     { path: 'manifest.json', content: json(items) },
-    ...[...blobs].map(([digest, content]) => ({ path: `blobs/${digest.replace(':', '/')}`, content })),
+    ...[...blobs].map(([digest, content]) => ({ path: blobPath(digest), content })),
   ];
 }
 
@@ -195,10 +196,6 @@ function typeOf(path: string): string {
 
 function ociConfig({ digest, size }: Descriptor): Descriptor {
   return { mediaType: mediaTypes.ociConfig, digest, size };
-}
-
-function sha256(bytes: Buffer): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 function json(value: unknown): Buffer {

@@ -2,14 +2,15 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { sha256Digest } from '../digest.ts';
 import { ImageError } from '../errors.ts';
 import { parseReference } from '../reference.ts';
 import { checkLoadSource, checkSignatures } from './check-signatures.ts';
 import type { SignatureSource } from './cosign-signatures.ts';
-import { FakeSource, keyPair, manifest, sha256 } from './testing.ts';
+import { FakeSource, keyPair, manifest } from './testing.ts';
 
 const never = new AbortController().signal;
-const index = sha256('the index');
+const index = sha256Digest('the index');
 const image = 'reg.example/team/app:1';
 
 const matchRepository = { signedIdentity: { type: 'matchRepository' } };

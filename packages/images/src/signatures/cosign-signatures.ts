@@ -1,5 +1,5 @@
+import { isDigest } from '../digest.ts';
 import { ImageError } from '../errors.ts';
-import { isDigest } from '../manifest.ts';
 import type { FetchedManifest } from '../registry/registry-client.ts';
 import { type CosignSignature, readBundle } from './sigstore-bundle.ts';
 

@@ -1,4 +1,5 @@
 import type { ImageError } from '../errors.ts';
+import { isObject } from '../is-object.ts';
 
 /** The error for a value at a place in the file. */
 export type Wrong = (where: string, value: unknown, rule: string) => ImageError;
@@ -8,11 +9,10 @@ export function objectOf(
   value: unknown,
   { where, known, wrong }: { where: string; known?: string[]; wrong: Wrong },
 ): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw wrong(where, value, 'must be an object');
+  if (!isObject(value)) throw wrong(where, value, 'must be an object');
   for (const [key, item] of Object.entries(value)) {
     if (known !== undefined && !known.includes(key))
       throw wrong(`${where}.${key}`, item, `no such key: known are ${known.join(', ')}`);
   }
-  return value as Record<string, unknown>;
+  return value;
 }

@@ -1,15 +1,14 @@
-import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import type { TestContext } from 'node:test';
+import { sha256Digest } from '../digest.ts';
 import { ImageError } from '../errors.ts';
 import type { SignatureSource } from './cosign-signatures.ts';
 import { preAuthenticationEncoding } from './sigstore-bundle.ts';
 
-export const sha256 = (bytes: Buffer | string) =>
-  `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 /** What {@link FakeSource} signs unless told otherwise. */
-export const manifest = sha256('the manifest');
+export const manifest = sha256Digest('the manifest');
 
 export interface SignatureSpec {
   key: KeyObject;
@@ -47,11 +46,11 @@ export class FakeSource implements SignatureSource {
             optional: null,
           }),
         );
-        this.#blobs.set(sha256(payload), payload);
+        this.#blobs.set(sha256Digest(payload), payload);
         const signature = sign(hash, payload, key).toString('base64');
         return {
           mediaType: 'application/vnd.dev.cosign.simplesigning.v1+json',
-          digest: sha256(payload),
+          digest: sha256Digest(payload),
           size: payload.length,
           ...(!isBare && { annotations: { 'dev.cosignproject.cosign/signature': signature } }),
         };
@@ -82,17 +81,18 @@ export class FakeSource implements SignatureSource {
 
   putBundle(bundle: object, { subject = manifest } = {}): this {
     const bytes = Buffer.from(JSON.stringify(bundle));
-    this.#blobs.set(sha256(bytes), bytes);
+    this.#blobs.set(sha256Digest(bytes), bytes);
     const mediaType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
-    const document = Buffer.from(JSON.stringify({ layers: [{ mediaType, digest: sha256(bytes) }] }));
-    this.#manifests.set(sha256(document), document);
-    return this.refer(sha256(document), mediaType, subject);
+    const document = Buffer.from(JSON.stringify({ layers: [{ mediaType, digest: sha256Digest(bytes) }] }));
+    this.#manifests.set(sha256Digest(document), document);
+    return this.refer(sha256Digest(document), mediaType, subject);
   }
 
   put(document: object, { subject = manifest, asReferrer = false } = {}): this {
     const bytes = Buffer.from(JSON.stringify(document));
-    this.#manifests.set(asReferrer ? sha256(bytes) : `${subject.replace(':', '-')}.sig`, bytes);
-    if (asReferrer) this.refer(sha256(bytes), 'application/vnd.dev.cosign.artifact.sig.v1+json', subject);
+    this.#manifests.set(asReferrer ? sha256Digest(bytes) : `${subject.replace(':', '-')}.sig`, bytes);
+    if (asReferrer)
+      this.refer(sha256Digest(bytes), 'application/vnd.dev.cosign.artifact.sig.v1+json', subject);
     return this;
   }
 
@@ -114,7 +114,7 @@ export class FakeSource implements SignatureSource {
 
   async getManifest(reference: string) {
     const bytes = this.#find(this.#manifests, reference);
-    return { bytes, digest: sha256(bytes), contentType: undefined };
+    return { bytes, digest: sha256Digest(bytes), contentType: undefined };
   }
 
   async getSmallBlob({ digest }: { digest: string }) {

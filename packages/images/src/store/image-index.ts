@@ -1,5 +1,5 @@
 import type { Image, OciImageConfig } from '../image.ts';
-import { formatReference, parseReference } from '../reference.ts';
+import { canonicalName } from '../reference.ts';
 import type { ImageDatabase, ImageRow, NewImage } from './image-database.ts';
 
 interface Entry {
@@ -161,18 +161,6 @@ export class ImageIndex {
   #use(ownerId: string, imageId: string): void {
     const owners = this.#uses.get(imageId) ?? new Set();
     this.#uses.set(imageId, owners.add(ownerId));
-  }
-}
-
-/** The name under which a reference is kept; with a digest, the tag does not count. */
-function canonicalName(text: string): string | undefined {
-  try {
-    const { registry, repository, tag, digest } = parseReference(text);
-    return formatReference(
-      digest === undefined ? { registry, repository, tag: tag! } : { registry, repository, digest },
-    );
-  } catch {
-    return undefined;
   }
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { sha256Digest } from '../digest.ts';
 import { ImageError } from '../errors.ts';
 import type { Image, LayerProgress, Platform } from '../image.ts';
 import {
@@ -144,7 +144,7 @@ export function chainIdsOf(diffIds: readonly string[]): string[] {
   for (const diffId of diffIds) {
     const below = chainIds.at(-1);
     const text = `${below} ${diffId}`;
-    chainIds.push(below === undefined ? diffId : `sha256:${createHash('sha256').update(text).digest('hex')}`);
+    chainIds.push(below === undefined ? diffId : sha256Digest(text));
   }
   return chainIds;
 }

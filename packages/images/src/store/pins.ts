@@ -1,4 +1,5 @@
-import { formatReference, parseReference } from '../reference.ts';
+import { isDigest } from '../digest.ts';
+import { canonicalName } from '../reference.ts';
 
 /**
  * Which images are never to be collected, by patterns as CRI-O's `pinned_images` has them: a name, in full or short;
@@ -19,15 +20,7 @@ function patternTest(pattern: string): (name: string) => boolean {
   return (name) => name === exact;
 }
 
+/** The settings are not checked against what could be a name: what is none is no image's. */
 function fullName(text: string): string {
-  if (/^sha256:[0-9a-f]{64}$/.test(text)) return text;
-  try {
-    const { registry, repository, tag, digest } = parseReference(text);
-    return formatReference(
-      digest === undefined ? { registry, repository, tag: tag! } : { registry, repository, digest },
-    );
-  } catch {
-    // The settings are not checked against what could be a name: such a one is no image's.
-    return text;
-  }
+  return isDigest(text) ? text : (canonicalName(text) ?? text);
 }

@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { libcAsync } from '@amphipod/linux';
+import { blobPath } from '../digest.ts';
 import { ImageError, isDiskFull } from '../errors.ts';
 import type { WorkerPool } from '../unpack/worker-pool.ts';
 
@@ -30,7 +31,7 @@ export class StoreFiles {
   }
 
   blobPath(digest: string): string {
-    return `${this.root}/blobs/${digest.replace(':', '/')}`;
+    return `${this.root}/${blobPath(digest)}`;
   }
 
   layerDir(number: number): string {

@@ -13,7 +13,7 @@ import {
   symlinkAt,
   utimesAt,
 } from '@amphipod/linux';
-import { ImageError } from '../errors.ts';
+import { ImageError, isDiskFull } from '../errors.ts';
 import { displayPath, type TarEntry } from '../tar/tar-entry.ts';
 import type { TarSink } from '../tar/tar-reader.ts';
 import { DirectoryCache } from './directory-cache.ts';
@@ -290,9 +290,8 @@ export class TreeWriter implements TarSink, Disposable {
 
   #failed(what: string, error: unknown): ImageError {
     const { code, message } = error as NodeJS.ErrnoException;
-    const full = code === 'ENOSPC' || code === 'EDQUOT';
     return new ImageError(
-      full ? 'disk-full' : 'unpack-failed',
+      isDiskFull(error) ? 'disk-full' : 'unpack-failed',
       `${what} ${displayPath(this.#entry?.path ?? '')}: ${code ?? message}`,
       { cause: error },
     );
