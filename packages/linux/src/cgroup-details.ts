@@ -1,6 +1,6 @@
 import { noMemoryLimit, readCount } from './cgroup-usage.ts';
-import { type CgroupLayout, cgroupDir } from './cgroups.ts';
-import { keyedValue, readKernelFile, toCount } from './kernel-file.ts';
+import { type CgroupLayout, cgroupFile } from './cgroups.ts';
+import { keyedValue, toCount } from './kernel-file.ts';
 
 /** CPU time and throttling in detail; nanoseconds. */
 export interface CgroupCpuDetails {
@@ -21,12 +21,12 @@ const tickNs = 10_000_000n;
 
 /** What `cpu.stat`, `cpuacct.stat` and the settings of the CPU controller say; undefined when the group does not exist. */
 export function cgroupCpuDetails(layout: CgroupLayout, path: string): CgroupCpuDetails | undefined {
-  const stat = readKernelFile(`${cgroupDir(layout, path, 'cpu')}/cpu.stat`);
+  const stat = cgroupFile(layout, path, ['cpu', 'cpu.stat']);
   if (stat === undefined) return undefined;
   const value = (key: string) => keyedValue(stat, key) ?? 0n;
   const throttling = { periods: value('nr_periods'), throttledPeriods: value('nr_throttled') };
   if (layout.version === 2) {
-    const [quota, period] = (readKernelFile(`${cgroupDir(layout, path, 'cpu')}/cpu.max`) ?? '').split(' ');
+    const [quota, period] = (cgroupFile(layout, path, ['cpu', 'cpu.max']) ?? '').split(' ');
     return {
       ...throttling,
       userNs: value('user_usec') * 1000n,
@@ -37,7 +37,7 @@ export function cgroupCpuDetails(layout: CgroupLayout, path: string): CgroupCpuD
       quotaUs: toCount(quota),
     };
   }
-  const times = readKernelFile(`${cgroupDir(layout, path, 'cpuacct')}/cpuacct.stat`) ?? '';
+  const times = cgroupFile(layout, path, ['cpuacct', 'cpuacct.stat']) ?? '';
   const quota = readCount(layout, path, ['cpu', 'cpu.cfs_quota_us']);
   return {
     ...throttling,
@@ -73,8 +73,7 @@ export interface CgroupMemoryDetails {
 
 /** Undefined when the group does not exist. */
 export function cgroupMemoryDetails(layout: CgroupLayout, path: string): CgroupMemoryDetails | undefined {
-  const dir = cgroupDir(layout, path, 'memory');
-  const stat = readKernelFile(`${dir}/memory.stat`);
+  const stat = cgroupFile(layout, path, ['memory', 'memory.stat']);
   if (stat === undefined) return undefined;
   const count = (file: string) => readCount(layout, path, ['memory', file]);
   const faults = {
@@ -86,7 +85,7 @@ export function cgroupMemoryDetails(layout: CgroupLayout, path: string): CgroupM
       ...faults,
       maxUsageBytes: count('memory.peak'),
       kernelBytes: keyedValue(stat, 'kernel') ?? 0n,
-      failures: keyedValue(readKernelFile(`${dir}/memory.events`) ?? '', 'max') ?? 0n,
+      failures: keyedValue(cgroupFile(layout, path, ['memory', 'memory.events']) ?? '', 'max') ?? 0n,
       limitBytes: count('memory.max'),
       swapLimitBytes: count('memory.swap.max'),
       reservationBytes: count('memory.min'),
@@ -119,13 +118,10 @@ export interface CgroupDeviceIo {
 
 /** `io.stat`, or blkio's throttling counters on version 1; a device that was not used is not listed. */
 export function cgroupDeviceIo(layout: CgroupLayout, path: string): CgroupDeviceIo[] {
-  const dir = cgroupDir(layout, path, layout.version === 2 ? 'io' : 'blkio');
-  if (dir === undefined) return [];
-  if (layout.version === 2) return parseIoStat(readKernelFile(`${dir}/io.stat`) ?? '');
-  return parseBlkio(
-    readKernelFile(`${dir}/blkio.throttle.io_service_bytes_recursive`) ?? '',
-    readKernelFile(`${dir}/blkio.throttle.io_serviced_recursive`) ?? '',
-  );
+  if (layout.version === 2) return parseIoStat(cgroupFile(layout, path, ['io', 'io.stat']) ?? '');
+  const blkio = (file: string) =>
+    cgroupFile(layout, path, ['blkio', `blkio.throttle.${file}_recursive`]) ?? '';
+  return parseBlkio(blkio('io_service_bytes'), blkio('io_serviced'));
 }
 
 /** Lines of `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6`. */

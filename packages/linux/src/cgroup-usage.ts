@@ -1,5 +1,5 @@
-import { type CgroupLayout, cgroupDir } from './cgroups.ts';
-import { keyedValue, readKernelFile, toCount } from './kernel-file.ts';
+import { type CgroupLayout, cgroupFile } from './cgroups.ts';
+import { keyedValue, toCount } from './kernel-file.ts';
 
 /** CPU time of one group and of those below it. Nanoseconds. */
 export interface CgroupCpuUsage {
@@ -32,7 +32,7 @@ export const noMemoryLimit = 0x7fff_ffff_ffff_0000n;
 /** CPU time of a group (`cpuacct.usage`, `cpu.stat`); undefined when it does not exist. */
 export function cgroupCpuUsage(layout: CgroupLayout, path: string): CgroupCpuUsage | undefined {
   if (layout.version === 2) {
-    const stat = readKernelFile(`${cgroupDir(layout, path, 'cpu')}/cpu.stat`);
+    const stat = cgroupFile(layout, path, ['cpu', 'cpu.stat']);
     const usageUs = stat === undefined ? undefined : keyedValue(stat, 'usage_usec');
     return usageUs === undefined ? undefined : { usageNs: usageUs * 1000n };
   }
@@ -46,11 +46,10 @@ export function cgroupMemoryUsage(layout: CgroupLayout, path: string): CgroupMem
 }
 
 function memoryUsage2(layout: CgroupLayout, path: string): CgroupMemoryUsage | undefined {
+  const read = readMemory(layout, path, 'memory.current');
+  if (read === undefined) return undefined;
+  const { usageBytes, value } = read;
   const count = (file: string) => readCount(layout, path, ['memory', file]);
-  const usageBytes = count('memory.current');
-  const stat = readKernelFile(`${cgroupDir(layout, path, 'memory')}/memory.stat`);
-  if (usageBytes === undefined || stat === undefined) return undefined;
-  const value = (key: string) => keyedValue(stat, key) ?? 0n;
   return {
     usageBytes,
     workingSetBytes: less(usageBytes, value('inactive_file')),
@@ -66,10 +65,9 @@ function memoryUsage2(layout: CgroupLayout, path: string): CgroupMemoryUsage | u
 }
 
 function memoryUsage1(layout: CgroupLayout, path: string): CgroupMemoryUsage | undefined {
-  const usageBytes = readCount(layout, path, ['memory', 'memory.usage_in_bytes']);
-  const stat = readKernelFile(`${cgroupDir(layout, path, 'memory')}/memory.stat`);
-  if (usageBytes === undefined || stat === undefined) return undefined;
-  const value = (key: string) => keyedValue(stat, key) ?? 0n;
+  const read = readMemory(layout, path, 'memory.usage_in_bytes');
+  if (read === undefined) return undefined;
+  const { usageBytes, stat, value } = read;
   const limit = (key: string) => {
     const bytes = keyedValue(stat, key);
     return bytes === undefined || bytes >= noMemoryLimit ? undefined : bytes;
@@ -88,6 +86,13 @@ function memoryUsage1(layout: CgroupLayout, path: string): CgroupMemoryUsage | u
     limitBytes,
     swapLimitBytes: bothLimit === undefined ? undefined : less(bothLimit, limitBytes ?? 0n),
   };
+}
+
+function readMemory(layout: CgroupLayout, path: string, usageFile: string) {
+  const usageBytes = readCount(layout, path, ['memory', usageFile]);
+  const stat = cgroupFile(layout, path, ['memory', 'memory.stat']);
+  if (usageBytes === undefined || stat === undefined) return undefined;
+  return { usageBytes, stat, value: (key: string) => keyedValue(stat, key) ?? 0n };
 }
 
 function less(from: bigint, amount: bigint): bigint {
@@ -109,10 +114,9 @@ export function cgroupTasks(
 export function readCount(
   layout: CgroupLayout,
   path: string,
-  [controller, file]: [controller: string, file: string],
+  place: [controller: string, file: string],
 ): bigint | undefined {
-  const dir = cgroupDir(layout, path, controller);
-  return dir === undefined ? undefined : toCount(readKernelFile(`${dir}/${file}`));
+  return toCount(cgroupFile(layout, path, place));
 }
 
 /** Pressure on one resource: how much of the time some, and all, tasks waited for it. */
@@ -137,7 +141,7 @@ export function cgroupPressure(
   resource: 'cpu' | 'memory' | 'io',
 ): Pressure | undefined {
   if (layout.version !== 2) return undefined;
-  const text = readKernelFile(`${cgroupDir(layout, path, resource)}/${resource}.pressure`);
+  const text = cgroupFile(layout, path, [resource, `${resource}.pressure`]);
   return text === undefined ? undefined : parsePressure(text);
 }
 

@@ -48,6 +48,16 @@ export function cgroupDir(layout: CgroupLayout, path: string, controller: string
   return mountPoint === undefined ? undefined : `${mountPoint}${cgroupPath(path)}`;
 }
 
+/** Text of one file of a cgroup; undefined when the file, the group or the controller is not there. */
+export function cgroupFile(
+  layout: CgroupLayout,
+  path: string,
+  [controller, file]: [controller: string, file: string],
+): string | undefined {
+  const dir = cgroupDir(layout, path, controller);
+  return dir === undefined ? undefined : readKernelFile(`${dir}/${file}`);
+}
+
 function cgroupPath(path: string): string {
   if (!path.startsWith('/') || path.split('/').includes('..')) {
     throw new RangeError(`cgroup path ${JSON.stringify(path)}: must be absolute and without ".."`);
@@ -139,8 +149,8 @@ export function cgroupRemoveEmpty(layout: CgroupLayout, path: string): void {
  * memory.oom_control (v1), key oom_kill. Undefined when the group is gone.
  */
 export function cgroupOomKills(layout: CgroupLayout, path: string): number | undefined {
-  const dir = cgroupDir(layout, path, 'memory');
-  const text = readKernelFile(`${dir}/${layout.version === 2 ? 'memory.events' : 'memory.oom_control'}`);
+  const file = layout.version === 2 ? 'memory.events' : 'memory.oom_control';
+  const text = cgroupFile(layout, path, ['memory', file]);
   return text === undefined ? undefined : Number(keyedValue(text, 'oom_kill') ?? 0n);
 }
 

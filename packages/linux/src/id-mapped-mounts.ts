@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import koffi from 'koffi';
 import { SyscallError } from './errors.ts';
-import { AT_FDCWD, EINTR } from './libc.ts';
+import { AT_FDCWD, uninterrupted } from './libc.ts';
 import { MS } from './mounts.ts';
 
 const libc = koffi.load('libc.so.6');
@@ -76,10 +76,7 @@ function mountAttr(set: number, userNsFd: number): BigUint64Array {
 }
 
 function call(name: keyof typeof fns, path: string, args: unknown[]): number {
-  for (;;) {
-    const result = Number(fns[name](...args));
-    if (result >= 0) return result;
-    const errno = koffi.errno();
-    if (errno !== EINTR) throw new SyscallError(name, errno, path);
-  }
+  const result = uninterrupted(fns[name], ...args);
+  if (result < 0) throw new SyscallError(name, -result, path);
+  return result;
 }

@@ -38,18 +38,20 @@ export type LibcName = keyof Fns;
 
 /** Calls a libc function and throws {@link SyscallError} when it returns a negative number. `path` is for the error text. */
 export function libcCall(name: LibcName, path: string | undefined, ...args: unknown[]): number {
-  for (;;) {
-    const result = Number(fns[name](...args));
-    if (result >= 0) return result;
-    const errno = koffi.errno();
-    if (errno !== EINTR) throw new SyscallError(fns[name].name, errno, path);
-  }
+  const result = libcTry(name, ...args);
+  if (result < 0) throw new SyscallError(fns[name].name, -result, path);
+  return result;
 }
 
 /** As {@link libcCall} without the throw: the result, or the negated errno. For hot paths that expect EAGAIN. */
 export function libcTry(name: LibcName, ...args: unknown[]): number {
+  return uninterrupted(fns[name], ...args);
+}
+
+/** Calls a function of libc, again as long as signals interrupt it. @returns its result, or the negated errno */
+export function uninterrupted(fn: (...args: unknown[]) => unknown, ...args: unknown[]): number {
   for (;;) {
-    const result = Number(fns[name](...args));
+    const result = Number(fn(...args));
     if (result >= 0) return result;
     const errno = koffi.errno();
     if (errno !== EINTR) return -errno;
@@ -75,7 +77,7 @@ export function cInt(value: number): Buffer {
   return buffer;
 }
 
-export const EINTR = 4;
+const EINTR = 4;
 export const EAGAIN = 11;
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;

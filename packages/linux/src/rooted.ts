@@ -1,6 +1,6 @@
 import { closeSync, constants, lstatSync, readdirSync } from 'node:fs';
 import koffi from 'koffi';
-import { AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, EAGAIN, EINTR } from './libc.ts';
+import { AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, EAGAIN, uninterrupted } from './libc.ts';
 
 // File operations confined to a root directory by the kernel (openat2), for trees that a stranger wrote.
 //
@@ -89,16 +89,16 @@ export function createFileAt(dirFd: number, name: string): number {
 }
 
 export function mkdirAt(dirFd: number, name: string, mode: number): number {
-  return call(fns.mkdirat, dirFd, cString(name), mode);
+  return uninterrupted(fns.mkdirat, dirFd, cString(name), mode);
 }
 
 export function symlinkAt(target: string, dirFd: number, name: string): number {
-  return call(fns.symlinkat, cString(target), dirFd, cString(name));
+  return uninterrupted(fns.symlinkat, cString(target), dirFd, cString(name));
 }
 
 /** A hard link; a symlink as `fromName` is linked itself. */
 export function linkAt(fromFd: number, fromName: string, toFd: number, toName: string): number {
-  return call(fns.linkat, fromFd, cString(fromName), toFd, cString(toName), 0);
+  return uninterrupted(fns.linkat, fromFd, cString(fromName), toFd, cString(toName), 0);
 }
 
 /** `mode` with the S_IF… bits of the kind. */
@@ -107,21 +107,27 @@ export function mknodAt(
   name: string,
   options: { mode: number; major: number; minor: number },
 ): number {
-  return call(fns.mknodat, dirFd, cString(name), options.mode, makeDev(options.major, options.minor));
+  return uninterrupted(
+    fns.mknodat,
+    dirFd,
+    cString(name),
+    options.mode,
+    makeDev(options.major, options.minor),
+  );
 }
 
 export function chownAt(dirFd: number, name: string, owner: { uid: number; gid: number }): number {
-  return call(fns.fchownat, dirFd, cString(name), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);
+  return uninterrupted(fns.fchownat, dirFd, cString(name), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);
 }
 
 /** A symlink is not followed, but refused (EOPNOTSUPP). */
 export function chmodAt(dirFd: number, name: string, mode: number): number {
-  return call(fns.fchmodat, dirFd, cString(name), mode, AT_SYMLINK_NOFOLLOW);
+  return uninterrupted(fns.fchmodat, dirFd, cString(name), mode, AT_SYMLINK_NOFOLLOW);
 }
 
 /** Sets the modification time, and the access time to the same. */
 export function utimesAt(dirFd: number, name: string, mtimeNs: bigint): number {
-  return call(fns.utimensat, dirFd, cString(name), times(mtimeNs), AT_SYMLINK_NOFOLLOW);
+  return uninterrupted(fns.utimensat, dirFd, cString(name), times(mtimeNs), AT_SYMLINK_NOFOLLOW);
 }
 
 /** Owner, mode and modification time of an open file, in the order that keeps setuid bits. */
@@ -129,10 +135,10 @@ export function setFileAttributes(
   fd: number,
   { uid, gid, mode, mtimeNs }: { uid: number; gid: number; mode: number; mtimeNs: bigint },
 ): number {
-  const owned = call(fns.fchown, fd, uid, gid);
+  const owned = uninterrupted(fns.fchown, fd, uid, gid);
   if (owned < 0) return owned;
-  const moded = call(fns.fchmod, fd, mode);
-  return moded < 0 ? moded : call(fns.futimens, fd, times(mtimeNs));
+  const moded = uninterrupted(fns.fchmod, fd, mode);
+  return moded < 0 ? moded : uninterrupted(fns.futimens, fd, times(mtimeNs));
 }
 
 /** A path to `name` in the directory `dirFd`, for calls of node:fs that do not follow a last link. As bytes. */
@@ -183,7 +189,7 @@ export function removeEmptyDirAt(dirFd: number, name: string): number {
 }
 
 function unlink(dirFd: number, name: string, flags: number): number {
-  const result = call(fns.unlinkat, dirFd, cString(name), flags);
+  const result = uninterrupted(fns.unlinkat, dirFd, cString(name), flags);
   return result === -2 ? 0 : result;
 }
 
@@ -204,7 +210,7 @@ export function procPath(dirFd: number, name: string): string {
 function openat2(dirFd: number, path: string, how: Buffer): number {
   const bytes = cString(path);
   for (let tries = 0; ; tries++) {
-    const fd = call(fns.openat2, SYS_openat2, dirFd, bytes, how, how.length);
+    const fd = uninterrupted(fns.openat2, SYS_openat2, dirFd, bytes, how, how.length);
     // A rename elsewhere raced with a "..": the kernel asks for another try.
     if (fd !== -EAGAIN || tries === maxTries) return fd;
   }
@@ -216,16 +222,6 @@ function openHow(flags: number, mode: number, resolve: number): Buffer {
   how.writeBigUInt64LE(BigInt(mode), 8);
   how.writeBigUInt64LE(BigInt(resolve), 16);
   return how;
-}
-
-/** The result of a system call, or its negated errno. */
-export function call(fn: (...args: unknown[]) => unknown, ...args: unknown[]): number {
-  for (;;) {
-    const result = Number(fn(...args));
-    if (result >= 0) return result;
-    const errno = koffi.errno();
-    if (errno !== EINTR) return -errno;
-  }
 }
 
 /** A byte string as C has it. */

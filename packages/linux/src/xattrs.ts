@@ -1,5 +1,6 @@
 import koffi from 'koffi';
-import { call, cString, procPath } from './rooted.ts';
+import { uninterrupted } from './libc.ts';
+import { cString, procPath } from './rooted.ts';
 
 // Extended attributes. Names and paths are byte strings; results are those of the system calls, as in rooted.ts.
 
@@ -23,23 +24,23 @@ export interface Xattr {
 /** Sets an attribute of `name` in `dirFd`; a symlink is not followed. */
 export function setXattrAt(dirFd: number, name: string, xattr: Xattr): number {
   const path = cString(procPath(dirFd, name));
-  return call(fns.lsetxattr, path, cString(xattr.name), xattr.value, xattr.value.length, 0);
+  return uninterrupted(fns.lsetxattr, path, cString(xattr.name), xattr.value, xattr.value.length, 0);
 }
 
 /** Sets an attribute of an open file. */
 export function setXattr(fd: number, xattr: Xattr): number {
-  return call(fns.fsetxattr, fd, cString(xattr.name), xattr.value, xattr.value.length, 0);
+  return uninterrupted(fns.fsetxattr, fd, cString(xattr.name), xattr.value, xattr.value.length, 0);
 }
 
 /** An extended attribute of `path` (a byte string; a last link is not followed), undefined when there is none. */
 export function getXattr(path: string, name: string): Buffer | undefined {
-  const size = call(fns.lgetxattr, cString(path), cString(name), buffer, buffer.length);
+  const size = uninterrupted(fns.lgetxattr, cString(path), cString(name), buffer, buffer.length);
   return size < 0 ? undefined : Buffer.from(buffer.subarray(0, size));
 }
 
 /** All extended attributes of `path` (a byte string; a last link is not followed), in the order of the file system. */
 export function listXattrs(path: string): Xattr[] {
-  const size = call(fns.llistxattr, cString(path), buffer, buffer.length);
+  const size = uninterrupted(fns.llistxattr, cString(path), buffer, buffer.length);
   const names = size <= 0 ? [] : buffer.toString('latin1', 0, size - 1).split('\0');
   return names.flatMap((name) => {
     const value = getXattr(path, name);
