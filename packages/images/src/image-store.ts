@@ -186,7 +186,7 @@ class Store implements ImageStore {
   }
 
   usage(): { usedBytes: bigint; inodesUsed: bigint } {
-    return this.contents.usage();
+    return this.contents.inventory.usage();
   }
 
   lowerDirs(id: string): string[] {

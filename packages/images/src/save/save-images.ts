@@ -175,7 +175,7 @@ async function* readBlob(
     yield chunk;
   }
   if (read === size && `sha256:${hash.digest('hex')}` === digest) return;
-  contents.markDamaged(digest);
+  contents.inventory.markDamaged(digest);
   throw new ImageError(
     'digest-mismatch',
     `save blob ${digest}: it is damaged; "verify" with repair gets it anew`,

@@ -10,7 +10,7 @@ export function describeImage(contents: StoreContents, row: ImageRow): ImageDeta
   const { manifest, diffIds } = readImage(contents, row);
   const chainIds = chainIdsOf(diffIds);
   const layers = manifest.layers.map((descriptor, i): LayerDetails => {
-    const layer = contents.layer(chainIds[i]!);
+    const layer = contents.inventory.layer(chainIds[i]!);
     const { digest, size, mediaType } = descriptor;
     return {
       digest,
@@ -58,11 +58,11 @@ export function layerBlobs(
 ): Descriptor[] {
   const chainIds = chainIdsOf(diffIds);
   return manifest.layers.map((descriptor, i) => {
-    if (contents.hasBlob(descriptor.digest)) return descriptor;
-    const digest = contents.layer(chainIds[i]!)?.blob ?? '';
-    if (!contents.hasBlob(digest)) {
+    if (contents.inventory.hasBlob(descriptor.digest)) return descriptor;
+    const digest = contents.inventory.layer(chainIds[i]!)?.blob ?? '';
+    if (!contents.inventory.hasBlob(digest)) {
       throw new ImageError('not-found', `read layer ${descriptor.digest}: its blob is not in the store`);
     }
-    return { mediaType: '', digest, size: contents.blobSize(digest)! };
+    return { mediaType: '', digest, size: contents.inventory.blobSize(digest)! };
   });
 }

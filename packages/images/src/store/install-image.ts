@@ -103,7 +103,7 @@ async function record(
   { config, chainIds, blobs }: { config: ImageConfig; chainIds: string[]; blobs: string[] },
 ): Promise<Image> {
   // A layer that was there already may have come as another blob.
-  const present = blobs.filter((blob) => contents.hasBlob(blob));
+  const present = blobs.filter((blob) => contents.inventory.hasBlob(blob));
   const rows = await contents.syncNew(present, chainIds);
   const added = index.add({
     image: {
@@ -119,7 +119,7 @@ async function record(
     ...(tag !== undefined && { tag }),
     ...(digest !== undefined && { digest }),
   });
-  contents.setRecorded(rows);
+  contents.inventory.setRecorded(rows);
   await db.flush();
   return added;
 }

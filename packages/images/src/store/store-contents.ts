@@ -4,6 +4,7 @@ import type { Descriptor } from '../manifest.ts';
 import type { WorkerPool } from '../unpack/worker-pool.ts';
 import type { DiskReserve } from './disk-reserve.ts';
 import type { ImageDatabase, ImageRow, LayerRow } from './image-database.ts';
+import { Inventory, type Rows } from './inventory.ts';
 import { KeyedSemaphore } from './semaphore.ts';
 import { type Joining, SharedTasks } from './shared-tasks.ts';
 import type { StoreFiles } from './store-files.ts';
@@ -33,25 +34,17 @@ const parallelDownloads = 4;
 /** Blobs and unpacked layers: made once however many ask, counted, collected when nobody needs them. */
 export class StoreContents {
   readonly files: StoreFiles;
+  readonly inventory: Inventory;
   readonly #db: ImageDatabase;
   readonly #pool: WorkerPool;
   readonly #log: (text: string) => void;
   readonly #reserve: DiskReserve;
-  readonly #blobs = new Map<string, number>();
-  readonly #layers = new Map<string, LayerRow>();
-  readonly #recorded = new Set<string>();
-  /** Blobs that verification found wrong: whoever needs one fetches it anew. */
-  readonly #damaged = new Set<string>();
-  /** Blobs that came again in place of damaged ones, and are not synced yet. */
-  readonly #renewed = new Set<string>();
   /** Blobs that are off the books, but whose file is still there. */
   readonly #leaving = new Map<string, Promise<void>>();
   readonly #leases = new Set<Lease>();
   readonly #blobTasks = new SharedTasks<void, number>();
   readonly #layerTasks = new SharedTasks<void, LayerProgress>();
   readonly #downloads = new KeyedSemaphore(parallelDownloads);
-  #usedBytes = 0;
-  #inodesUsed = 0;
 
   constructor(options: {
     files: StoreFiles;
@@ -65,29 +58,18 @@ export class StoreContents {
     this.#pool = options.pool;
     this.#log = options.log;
     this.#reserve = options.reserve;
-    for (const { digest, size } of this.#db.blobs()) {
-      this.#addBlob(digest, size);
-      this.#recorded.add(digest);
-    }
-    for (const layer of this.#db.layers()) {
-      this.#addLayer(layer);
-      this.#recorded.add(layer.chainId);
-      this.files.takeLayerNumber(layer.number);
-    }
+    this.inventory = new Inventory(options.db);
+    for (const { number } of this.inventory.layers()) this.files.takeLayerNumber(number);
   }
 
   /** Removes files that no row speaks of. */
   async removeLeftovers(): Promise<void> {
     const removed = await this.files.removeLeftovers({
-      digests: new Set(this.#blobs.keys()),
-      layerNumbers: new Set([...this.#layers.values()].map(({ number }) => number)),
+      digests: new Set(this.inventory.digests()),
+      layerNumbers: new Set(this.inventory.layers().map(({ number }) => number)),
     });
     if (removed > 0) this.#log(`removed ${removed} unfinished files and layers`);
     this.#reserve.refill();
-  }
-
-  usage(): { usedBytes: bigint; inodesUsed: bigint } {
-    return { usedBytes: BigInt(this.#usedBytes), inodesUsed: BigInt(this.#inodesUsed) };
   }
 
   openLease(): Lease {
@@ -101,33 +83,16 @@ export class StoreContents {
   }
 
   layerDir(chainId: string): string {
-    const layer = this.#layers.get(chainId);
+    const layer = this.inventory.layer(chainId);
     if (layer === undefined)
       throw new ImageError('not-found', `find layer ${chainId}: it is not in the store`);
     return this.files.layerDir(layer.number);
   }
 
-  /** There, and not known to be damaged. */
-  hasBlob(digest: string): boolean {
-    return this.#blobs.has(digest) && !this.#damaged.has(digest);
-  }
-
-  markDamaged(digest: string): void {
-    this.#damaged.add(digest);
-  }
-
-  blobSize(digest: string): number | undefined {
-    return this.#blobs.get(digest);
-  }
-
-  layer(chainId: string): LayerRow | undefined {
-    return this.#layers.get(chainId);
-  }
-
   /** Fetches a blob unless it is there. */
   async ensureBlob(descriptor: Descriptor, source: BlobSource, joining: Joining<number>): Promise<void> {
     const { digest, size } = descriptor;
-    if (this.hasBlob(digest)) return;
+    if (this.inventory.hasBlob(digest)) return;
     await this.#blobTasks.run(digest, joining, (signal, onProgress) =>
       this.#downloads.run(
         source.queue ?? '',
@@ -138,7 +103,7 @@ export class StoreContents {
           try {
             await source.fetch(descriptor, temp, { signal, onProgress });
             this.files.placeBlob(temp, digest);
-            this.#addBlob(digest, size);
+            this.inventory.addBlob(digest, size);
           } catch (error) {
             await this.files.discard(temp);
             throw error;
@@ -151,7 +116,7 @@ export class StoreContents {
 
   /** Gets ready to unpack what is missing of these layers. */
   expectLayers(chainIds: readonly string[]): void {
-    this.#pool.warm(chainIds.filter((chainId) => !this.#layers.has(chainId)).length);
+    this.#pool.warm(chainIds.filter((chainId) => this.inventory.layer(chainId) === undefined).length);
   }
 
   /** Fetches and unpacks a layer unless it is there. */
@@ -159,8 +124,8 @@ export class StoreContents {
     const { digest, size: totalBytes } = wanted.descriptor;
     const report = (state: LayerProgress['state'], doneBytes: number) =>
       joining.onProgress?.({ digest, doneBytes, totalBytes, state });
-    if (this.#layers.has(wanted.chainId)) {
-      if (this.#damaged.has(digest))
+    if (this.inventory.layer(wanted.chainId) !== undefined) {
+      if (this.inventory.isDamaged(digest))
         await this.ensureBlob(wanted.descriptor, source, joining.signal ? { signal: joining.signal } : {});
       return report('exists', totalBytes);
     }
@@ -184,7 +149,7 @@ export class StoreContents {
       { digest, diffId, chainId, lowerChainIds, below },
       { signal, onProgress: report('unpacking') },
     );
-    this.#addLayer(row);
+    this.inventory.addLayer(row);
   }
 
   /** Unpacks a blob into a new directory, which is off the books: see {@link replaceLayer}. */
@@ -199,41 +164,20 @@ export class StoreContents {
   /** Puts a layer that was unpacked again in the place of the old one, synced. Nobody may have the old one mounted. */
   async replaceLayer(row: LayerRow): Promise<void> {
     await this.files.sync();
-    const old = this.#layers.get(row.chainId);
+    const old = this.inventory.layer(row.chainId);
     this.#db.replaceLayer(row);
-    if (old !== undefined) this.#takeLayer(old);
-    this.#addLayer(row);
-    this.#recorded.add(row.chainId);
+    if (old !== undefined) this.inventory.takeLayer(old);
+    this.inventory.addLayer(row);
+    this.inventory.setRecorded({ blobs: [], layers: [row] });
     await this.#db.flush();
     if (old !== undefined) await this.files.discardLayer(old.number);
   }
 
   /** Syncs what is new of an image. @returns the rows to record, none when all of it is recorded already */
-  async syncNew(digests: readonly string[], chainIds: readonly string[]) {
-    const blobs = digests
-      .filter((digest) => this.hasBlob(digest))
-      .filter((digest) => !this.#recorded.has(digest) || this.#renewed.has(digest))
-      .map((digest) => ({ digest, size: this.#blobs.get(digest)! }));
-    const layers = chainIds
-      .filter((chainId) => !this.#recorded.has(chainId))
-      .map((chainId) => this.#layers.get(chainId)!);
-    if (blobs.length + layers.length > 0) await this.files.sync();
-    return { blobs, layers };
-  }
-
-  /** These are in the database now. */
-  setRecorded({
-    blobs,
-    layers,
-  }: {
-    blobs: readonly { digest: string }[];
-    layers: readonly LayerRow[];
-  }): void {
-    for (const { digest } of blobs) {
-      this.#recorded.add(digest);
-      this.#renewed.delete(digest);
-    }
-    for (const { chainId } of layers) this.#recorded.add(chainId);
+  async syncNew(digests: readonly string[], chainIds: readonly string[]): Promise<Rows> {
+    const rows = this.inventory.newRows(digests, chainIds);
+    if (rows.blobs.length + rows.layers.length > 0) await this.files.sync();
+    return rows;
   }
 
   /** Deletes what neither an image nor a running pull needs. Gone from the books at once; from the disk when it resolves. */
@@ -250,11 +194,11 @@ export class StoreContents {
     }
     // A layer's blob stays with it, for whoever wants to save or repair it: an image may have come with another one.
     for (const chainId of chainIds) {
-      const blob = this.#layers.get(chainId)?.blob;
+      const blob = this.inventory.layer(chainId)?.blob;
       if (blob != null) digests.add(blob);
     }
-    const goneDigests = [...this.#blobs.keys()].filter((digest) => !digests.has(digest));
-    const goneLayers = [...this.#layers.values()].filter(({ chainId }) => !chainIds.has(chainId));
+    const goneDigests = this.inventory.digests().filter((digest) => !digests.has(digest));
+    const goneLayers = this.inventory.layers().filter(({ chainId }) => !chainIds.has(chainId));
     if (goneDigests.length + goneLayers.length === 0) return;
     // The rows first, for good: a row must never speak of a file that is gone.
     const forgotten = this.#forget(goneDigests, goneLayers);
@@ -267,7 +211,7 @@ export class StoreContents {
 
   /** What was never recorded, as after a failed pull, needs no change of the database. */
   #forget(digests: string[], layers: LayerRow[]): Promise<void> {
-    const isRecorded = (key: string) => this.#recorded.has(key);
+    const isRecorded = (key: string) => this.inventory.isRecorded(key);
     const known = {
       digests: digests.filter(isRecorded),
       chainIds: layers.map(({ chainId }) => chainId).filter(isRecorded),
@@ -277,29 +221,8 @@ export class StoreContents {
     return this.#db.flush();
   }
 
-  #addBlob(digest: string, size: number): void {
-    if (this.#damaged.delete(digest)) {
-      this.#renewed.add(digest);
-      return;
-    }
-    this.#blobs.set(digest, size);
-    this.#usedBytes += size;
-    this.#inodesUsed += 1;
-  }
-
-  #addLayer(layer: LayerRow): void {
-    this.#layers.set(layer.chainId, layer);
-    this.#usedBytes += layer.diskBytes;
-    this.#inodesUsed += layer.inodes;
-  }
-
   async #dropBlob(digest: string, forgotten: Promise<void>): Promise<void> {
-    this.#usedBytes -= this.#blobs.get(digest)!;
-    this.#inodesUsed -= 1;
-    this.#blobs.delete(digest);
-    this.#recorded.delete(digest);
-    this.#damaged.delete(digest);
-    this.#renewed.delete(digest);
+    this.inventory.takeBlob(digest);
     const gone = forgotten.then(() => this.files.discard(this.files.blobPath(digest)));
     this.#leaving.set(digest, gone);
     try {
@@ -310,15 +233,8 @@ export class StoreContents {
   }
 
   async #dropLayer(layer: LayerRow, forgotten: Promise<void>): Promise<void> {
-    this.#takeLayer(layer);
+    this.inventory.takeLayer(layer);
     await forgotten;
     await this.files.discardLayer(layer.number);
-  }
-
-  #takeLayer({ chainId, diskBytes, inodes }: LayerRow): void {
-    this.#usedBytes -= diskBytes;
-    this.#inodesUsed -= inodes;
-    this.#layers.delete(chainId);
-    this.#recorded.delete(chainId);
   }
 }

@@ -31,7 +31,7 @@ export async function verifyStore(context: VerifyContext, options: VerifyOptions
   const blobs = new Map<string, ImageRow[]>();
   const chainIds = new Set<string>();
   for (const image of images) {
-    const unpacked = image.chainIds.map((chainId) => contents.layer(chainId)?.blob);
+    const unpacked = image.chainIds.map((chainId) => contents.inventory.layer(chainId)?.blob);
     for (const digest of new Set([...image.blobs, ...unpacked])) {
       if (digest != null) blobs.set(digest, [...(blobs.get(digest) ?? []), image]);
     }
@@ -71,7 +71,7 @@ async function verifyBlob(run: Run, digest: string, users: ImageRow[]): Promise<
     }
   }
   if (problem === undefined) return;
-  contents.markDamaged(digest);
+  contents.inventory.markDamaged(digest);
   const damage: Damage = {
     kind: 'blob',
     digest,
@@ -97,10 +97,10 @@ async function fetchBlob(
   // One name for each repository.
   const references = new Map(names.map((name) => [name.replace(/@.*|:[^:/]*$/, ''), name]));
   for (const name of references.values()) {
-    const descriptor: Descriptor = { mediaType: '', digest, size: contents.blobSize(digest)! };
+    const descriptor: Descriptor = { mediaType: '', digest, size: contents.inventory.blobSize(digest)! };
     try {
       await contents.ensureBlob(descriptor, sourceOf(name), { signal });
-      contents.setRecorded(await contents.syncNew([digest], []));
+      contents.inventory.setRecorded(await contents.syncNew([digest], []));
       return;
     } catch (error) {
       signal.throwIfAborted();
@@ -115,7 +115,7 @@ async function verifyLayers(run: Run, images: ImageRow[], total: number): Promis
   const seen = new Set<string>();
   for (const image of images) {
     // Without its own documents, which are reported already, it cannot be said what a layer should be.
-    if (![image.id, image.manifest ?? ''].every((digest) => contents.hasBlob(digest))) continue;
+    if (![image.id, image.manifest ?? ''].every((digest) => contents.inventory.hasBlob(digest))) continue;
     const { layers } = describeImage(contents, image);
     for (const [i, { chainId, diffId }] of layers.entries()) {
       if (seen.has(chainId)) continue;
@@ -138,7 +138,7 @@ async function verifyLayer(
   { chainId, diffId, lowerChainIds }: { chainId: string; diffId: string; lowerChainIds: string[] },
 ): Promise<void> {
   const { contents, pool, report, options, signal, index } = run;
-  const blob = contents.layer(chainId)!.blob;
+  const blob = contents.inventory.layer(chainId)!.blob;
   const users = index.rows().filter((row) => row.chainIds.includes(chainId));
   const damage: Damage = {
     kind: 'layer',
@@ -147,7 +147,7 @@ async function verifyLayer(
     problem: '',
     isRepaired: false,
   };
-  if (blob === null || !contents.hasBlob(blob)) {
+  if (blob === null || !contents.inventory.hasBlob(blob)) {
     damage.problem = `it cannot be compared: its blob ${blob ?? ''} is not in the store or damaged`;
     report.damages.push(damage);
     return;
