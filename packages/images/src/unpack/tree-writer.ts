@@ -13,10 +13,10 @@ import {
   symlinkAt,
   utimesAt,
 } from '@amphipod/linux';
-import { ImageError, isDiskFull } from '../errors.ts';
 import { displayPath, type TarEntry } from '../tar/tar-entry.ts';
 import type { TarSink } from '../tar/tar-reader.ts';
 import { DirectoryCache } from './directory-cache.ts';
+import { asEntryError, entryFailed, invalidEntry, unsafeEntry } from './entry-errors.ts';
 import { applyXattrs } from './entry-xattrs.ts';
 import type { Unsettled } from './settle-layer.ts';
 import { cleanPath, joinPath, splitPath } from './tree-paths.ts';
@@ -41,7 +41,10 @@ const ENOENT = 2;
 const EEXIST = 17;
 const specialModes = { char: constants.S_IFCHR, block: constants.S_IFBLK, fifo: constants.S_IFIFO } as const;
 
-/** Writes the members of a tar archive as files below a directory. Nothing outside is touched: the kernel sees to it. */
+/**
+ * Writes the members of a tar archive as files below a directory. Nothing outside is touched: the kernel sees to it. Somebody
+ * else may change the tree in the meantime; what comes of that is an error of the member too.
+ */
 export class TreeWriter implements TarSink, Disposable {
   readonly #kind: TreeKind;
   readonly #dirs: DirectoryCache;
@@ -65,14 +68,14 @@ export class TreeWriter implements TarSink, Disposable {
 
   entry(entry: TarEntry): void {
     this.#entry = entry;
-    this.#asImageError('unpack', () => this.#write(entry));
+    asEntryError(entry, 'unpack', () => this.#write(entry));
   }
 
   #write(entry: TarEntry): void {
     if (this.#staleDirs) this.#dirs.clear();
     this.#staleDirs = false;
     const path = cleanPath(entry.path);
-    if (path === undefined) throw this.#unsafe('it leads out of the root');
+    if (path === undefined) throw unsafeEntry(entry, 'it leads out of the root');
     if (path === '') {
       this.#root(entry);
       return;
@@ -87,13 +90,11 @@ export class TreeWriter implements TarSink, Disposable {
 
   data(bytes: Buffer, offset: number): void {
     if (this.#fd < 0) return;
-    try {
+    asEntryError(this.#entry, 'write', () => {
       for (let done = 0; done < bytes.length; ) {
         done += writeSync(this.#fd, bytes, done, bytes.length - done, offset + done);
       }
-    } catch (error) {
-      throw this.#failed('write', error);
-    }
+    });
     this.#fileEnd = offset + bytes.length;
     this.#bytes += bytes.length;
   }
@@ -104,14 +105,14 @@ export class TreeWriter implements TarSink, Disposable {
     const fd = this.#fd;
     this.#fd = -1;
     try {
-      if (this.#fileEnd < entry.size) ftruncateSync(fd, entry.size);
-      this.#bytes += (fileBlock - (this.#bytes % fileBlock)) % fileBlock;
-      if (this.#kind === 'layer') {
-        this.#check('set owner and mode of', setFileAttributes(fd, entry));
-        applyXattrs(entry, { fd }, this.#onWarning);
-      }
-    } catch (error) {
-      throw error instanceof ImageError ? error : this.#failed('finish', error);
+      asEntryError(entry, 'finish', () => {
+        if (this.#fileEnd < entry.size) ftruncateSync(fd, entry.size);
+        this.#bytes += (fileBlock - (this.#bytes % fileBlock)) % fileBlock;
+        if (this.#kind === 'layer') {
+          this.#check('set owner and mode of', setFileAttributes(fd, entry));
+          applyXattrs(entry, { fd }, this.#onWarning);
+        }
+      });
     } finally {
       closeSync(fd);
     }
@@ -119,7 +120,7 @@ export class TreeWriter implements TarSink, Disposable {
 
   /** Sets what had to wait. Returns disk use, and what is to be settled when the layers below are known. */
   finish(): Unsettled & { diskBytes: number; inodes: number } {
-    return this.#asImageError('finish', () => this.#settleTimes());
+    return asEntryError(this.#entry, 'finish', () => this.#settleTimes());
   }
 
   #settleTimes(): Unsettled & { diskBytes: number; inodes: number } {
@@ -155,7 +156,7 @@ export class TreeWriter implements TarSink, Disposable {
   }
 
   #root(entry: TarEntry): void {
-    if (entry.type !== 'directory') throw this.#unsafe(`the root cannot be a ${entry.type}`);
+    if (entry.type !== 'directory') throw unsafeEntry(entry, `the root cannot be a ${entry.type}`);
     this.#rootSeen = true;
     this.#directoryAttributes(this.#dirs.rootFd, '.', '');
   }
@@ -169,7 +170,8 @@ export class TreeWriter implements TarSink, Disposable {
         return;
       case 'whiteout': {
         const { name } = whiteout;
-        if (name === '' || name === '.' || name === '..') throw this.#unsafe('it deletes no name');
+        if (name === '' || name === '.' || name === '..')
+          throw unsafeEntry(this.#entry!, 'it deletes no name');
         this.#check('add whiteout', addWhiteout(dirFd, name));
         this.#whiteouts.push(joinPath(this.#dirs.pathOf(dirFd), name));
         this.#inodes += 1;
@@ -197,7 +199,7 @@ export class TreeWriter implements TarSink, Disposable {
       case 'char':
       case 'block':
       case 'fifo': {
-        if (this.#kind === 'archive') throw this.#invalid(`a ${entry.type} in an archive of images`);
+        if (this.#kind === 'archive') throw invalidEntry(entry, `a ${entry.type} in an archive of images`);
         const mode = specialModes[entry.type] | 0o600;
         this.#place(dirFd, name, () =>
           mknodAt(dirFd, name, { mode, major: entry.devMajor, minor: entry.devMinor }),
@@ -228,7 +230,7 @@ export class TreeWriter implements TarSink, Disposable {
     const entry = this.#entry!;
     this.#attributes(dirFd, name);
     const stats = lstatAt(dirFd, name);
-    if (stats === undefined) throw this.#failed('look at', new SyscallError('lstat', ENOENT));
+    if (stats === undefined) throw entryFailed(this.#entry, 'look at', new SyscallError('lstat', ENOENT));
     const { ino } = stats;
     this.#dirs.implicit.delete(ino);
     this.#dirTimes.delete(ino);
@@ -248,13 +250,14 @@ export class TreeWriter implements TarSink, Disposable {
   #hardLink(dirFd: number, name: string, path: string): void {
     const target = cleanPath(this.#entry!.linkPath);
     if (target === undefined || target === '')
-      throw this.#unsafe('its hard link target leads out of the root');
+      throw unsafeEntry(this.#entry!, 'its hard link target leads out of the root');
     if (target === path) return;
     const [targetParent, targetName] = splitPath(target);
     const targetFd = this.#dirs.find(targetParent);
     const targetStats = targetFd === undefined ? undefined : lstatAt(targetFd, targetName);
     if (targetFd === undefined || targetStats === undefined || isWhiteout(targetStats)) {
-      throw this.#invalid(
+      throw invalidEntry(
+        this.#entry!,
         `its hard link target ${displayPath(this.#entry!.linkPath)} is not in the archive before it`,
       );
     }
@@ -276,32 +279,6 @@ export class TreeWriter implements TarSink, Disposable {
 
   #check(what: string, result: number): number {
     if (result >= 0) return result;
-    throw this.#failed(what, new SyscallError(what, -result));
-  }
-
-  /** Somebody else may change the tree while it is written; what comes of it is an error of the layer too. */
-  #asImageError<T>(what: string, work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      throw error instanceof ImageError ? error : this.#failed(what, error);
-    }
-  }
-
-  #failed(what: string, error: unknown): ImageError {
-    const { code, message } = error as NodeJS.ErrnoException;
-    return new ImageError(
-      isDiskFull(error) ? 'disk-full' : 'unpack-failed',
-      `${what} ${displayPath(this.#entry?.path ?? '')}: ${code ?? message}`,
-      { cause: error },
-    );
-  }
-
-  #invalid(cause: string): ImageError {
-    return new ImageError('invalid-archive', `unpack ${displayPath(this.#entry!.path)}: ${cause}`);
-  }
-
-  #unsafe(cause: string): ImageError {
-    return new ImageError('unsafe-path', `unpack ${displayPath(this.#entry!.path)}: ${cause}`);
+    throw entryFailed(this.#entry, what, new SyscallError(what, -result));
   }
 }
