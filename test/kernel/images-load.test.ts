@@ -208,3 +208,28 @@ test('IMG-17: many loads at once give one image, one layer, and no error', async
   assert.equal(new Set(ids).size, 1);
   assert.deepEqual(readdirSync(`${store.root}/layers`), ['1']);
 });
+
+test('whoever loads is told of the image that came, also of one that is listed once for each of its names', async (t) => {
+  const layout = `${scratch(t)}/layout`;
+  const built = ['a:1', 'b:1', 'a:2'].map((name) => {
+    const layers = [[{ path: name.slice(0, 1), data: '1' }]];
+    const { id } = buildImageLayout(layout, { layers, name: `localhost/${name}` });
+    return { id, entry: JSON.parse(readFileSync(`${layout}/index.json`, 'utf8')).manifests[0] };
+  });
+  const manifests = built.map(({ entry }) => entry);
+  writeFileSync(`${layout}/index.json`, JSON.stringify({ schemaVersion: 2, manifests }));
+  const store = await openStore(t);
+  const told: string[] = [];
+  const loaded = await store.load(
+    { kind: 'oci-layout', path: layout },
+    { onLoaded: ({ id }) => told.push(id) },
+  );
+  assert.deepEqual(
+    told,
+    built.map(({ id }) => id),
+  );
+  assert.deepEqual(
+    loaded.map(({ repoTags }) => repoTags),
+    [['localhost/a:1', 'localhost/a:2'], ['localhost/b:1']],
+  );
+});

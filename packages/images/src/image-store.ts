@@ -126,7 +126,7 @@ class Store implements ImageStore {
       index: this.#index,
       db: this.#db,
       pool: this.#pool,
-      ...(signaturePolicy !== undefined && { signaturePolicy }),
+      signaturePolicy,
     };
     return this.#run(options.signal, `load ${source.path}`, (signal) =>
       loadImages(context, source, { ...options, signal }),

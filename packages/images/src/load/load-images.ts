@@ -22,7 +22,7 @@ export interface LoadContext {
   db: ImageDatabase;
   pool: WorkerPool;
   /** policy.json to check sources against. */
-  signaturePolicy?: string;
+  signaturePolicy: string | undefined;
 }
 
 /** Takes in what an archive or a layout holds. @throws ImageError */
@@ -84,10 +84,11 @@ async function install(context: LoadContext, opened: OpenSource, options: LoadOp
   for (const { image, names } of choose(found, source.reference, what)) {
     try {
       if ('error' in image) throw image.error;
+      let installed: Image | undefined;
       for (const name of names.length === 0 ? [undefined] : names) {
         const { manifest, documents, layers } = image;
         const wanted = { what, manifest, documents, ...(layers && { layers }), source: blobs };
-        const installed = await installImage(
+        installed = await installImage(
           context,
           { ...wanted, ...namesFor(name, image) },
           { ...options, platform },
@@ -95,7 +96,7 @@ async function install(context: LoadContext, opened: OpenSource, options: LoadOp
         // An archive may list an image once for each of its names; the last look at it has all of them.
         images.set(installed.id, installed);
       }
-      options.onLoaded?.([...images.values()].at(-1)!);
+      options.onLoaded?.(installed!);
     } catch (error) {
       options.signal?.throwIfAborted();
       if (options.onFailure === undefined || isDiskFull(error)) throw error;
