@@ -10,7 +10,7 @@ import { buildImageLayout, type Entry } from '@amphipod/images/testing';
 import { startFakeRegistry } from './images-fake-registry.ts';
 import { listTree, scratch } from './images-support.ts';
 
-/** AMPHIPOD_IMAGE_KILLS=200 is what the documentation promises; the suite has time for some. */
+/** AMPHIPOD_IMAGE_KILLS=200 for a long run; the suite has time for some. */
 const rounds = Number(process.env.AMPHIPOD_IMAGE_KILLS ?? 12);
 const seed = process.env.AMPHIPOD_TEST_SEED ?? randomBytes(4).toString('hex');
 const names = ['a', 'b', 'c'];

@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { unmount } from '@amphipod/linux';
-import { run, startProgram } from '../../cri/support/program.ts';
-import { eventually } from '../../cri/support/wait.ts';
+import { run } from '../../cri/support/program.ts';
+import { startImageContainerd } from '../../kernel/images-containerd.ts';
 import { listTree, type TreeList } from './tree-list.ts';
 
 /** Another program that unpacks images. */
@@ -28,27 +28,8 @@ export function umoci(dir: string): Unpacker {
 
 /** Debian's containerd with its overlay snapshotter, everything of it below `dir`. */
 export async function containerd(dir: string): Promise<Unpacker> {
-  const socket = `${dir}/containerd.sock`;
-  mkdirSync(`${dir}/plugins`, { recursive: true });
-  writeFileSync(
-    `${dir}/config.toml`,
-    `version = 2
-root = "${dir}/root"
-state = "${dir}/state"
-plugin_dir = "${dir}/plugins"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-  address = "${socket}"
-[ttrpc]
-  address = "${socket}.ttrpc"
-`,
-  );
-  const program = await startProgram(
-    ['containerd', '--config', `${dir}/config.toml`],
-    `${dir}/containerd.log`,
-  );
-  const ctr = (...args: string[]) => run(['ctr', '--address', socket, ...args]);
-  await eventually('containerd', async () => existsSync(socket) && (await ctr('version')));
+  const server = await startImageContainerd(dir);
+  const { ctr } = server;
   let number = 0;
   return {
     name: 'containerd',
@@ -65,6 +46,6 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
         unmount(target);
       }
     },
-    [Symbol.asyncDispose]: () => program.end(),
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }
