@@ -125,9 +125,10 @@ export class HttpConnections implements Disposable {
   }
 }
 
-/** One context for all connections of an agent: making one reads every certificate of the system, 40 ms. */
+/** One context for all connections of an agent: making one reads every certificate of the system. */
 function secureOptions(tls: TlsOptions, url: URL): https.AgentOptions {
-  systemRoots ??= getCACertificates('system');
+  // Each is there several times: in the bundle, as a file, behind a link by its hash.
+  systemRoots ??= [...new Set(getCACertificates('system'))];
   // The bundled ones are for machines without the package ca-certificates.
   const roots = systemRoots.length > 0 ? systemRoots : getCACertificates('bundled');
   try {
