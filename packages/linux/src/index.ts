@@ -38,7 +38,7 @@ export { FileLock } from './file-lock.ts';
 // For the other packages of the project.
 export { type IdMappedMountOptions, mountIdMapped } from './id-mapped-mounts.ts';
 export { readKernelFile } from './kernel-file.ts';
-export { AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, libcAsync, libcCall, libcTry } from './libc.ts';
+export { AT_FDCWD, libcAsync } from './libc.ts';
 export { type MountInfo, type MountOptions, MS, mount, mountInfo, unmount, unmountAsync } from './mounts.ts';
 export {
   createPinnedNamespaces,

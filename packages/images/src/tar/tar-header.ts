@@ -42,7 +42,7 @@ export function parseTarHeader(block: Buffer): TarHeader {
 }
 
 /** A numeric field: octal text, or base-256 when the top bit of its first byte is set (GNU; two's complement). */
-export function tarNumber(block: Buffer, offset: number, length: number, what: string): number {
+function tarNumber(block: Buffer, offset: number, length: number, what: string): number {
   const first = block[offset]!;
   if ((first & 0x80) !== 0) return base256(block, offset, length, what);
   let value = 0;
