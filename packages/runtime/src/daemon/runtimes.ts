@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
+import { release } from 'node:os';
 import { type CgroupLayout, detectCgroups } from '@amphipod/linux';
 import type { DaemonConfig, RuntimeConfig } from '../config.ts';
 import { CriError } from '../errors.ts';
@@ -21,10 +22,9 @@ export async function findRuntimes(config: DaemonConfig, path: string): Promise<
   });
   const programs = new Map([...onPath, ...Object.entries(config.runtimes)]);
   const cgroups = detectCgroups();
-  const kernel = readFileSync('/proc/sys/kernel/osrelease', 'latin1').trim();
   const found = await Promise.all(
     [...programs].map(async ([name, { path: program, options = [] }]): Promise<OciRuntime> => {
-      const features = await runtimeFeatures({ name, program }, kernel);
+      const features = await runtimeFeatures({ name, program }, release());
       const problem = problemOf(name, program, cgroups);
       return { name, path: program, options, root: `${config.state}/oci/${name}`, features, problem };
     }),
