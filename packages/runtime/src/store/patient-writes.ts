@@ -40,18 +40,18 @@ export class PatientWrites implements Disposable {
    */
   writeNow(work: () => void): void {
     this.#flush();
-    const mustWait = this.#waiting.size > 0;
-    try {
-      if (!mustWait) work();
-    } catch (cause) {
-      if (!this.#isDiskFull(cause)) throw cause;
-      throw new CriError('resource-exhausted', 'save record: the disk is full', { cause });
-    }
-    if (mustWait)
+    if (this.#waiting.size > 0) {
       throw new CriError(
         'resource-exhausted',
         'save record: the disk is full, earlier changes wait for room',
       );
+    }
+    try {
+      work();
+    } catch (cause) {
+      if (!this.#isDiskFull(cause)) throw cause;
+      throw new CriError('resource-exhausted', 'save record: the disk is full', { cause });
+    }
   }
 
   [Symbol.dispose](): void {
