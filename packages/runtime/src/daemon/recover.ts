@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { findProcess, isAlive, isCode } from '@amphipod/linux';
 import { nowNs } from '../clock.ts';
 import { cleanUpExited, recordExit, recordLostExit } from '../containers/exited.ts';
@@ -13,7 +13,6 @@ import { runtimeFor } from '../oci/runtimes.ts';
 import { removeSandboxFiles } from '../pods/files.ts';
 import { removeSandboxNamespaces } from '../pods/namespaces.ts';
 import { releaseSandbox } from '../pods/release.ts';
-import { readText } from '../read-text.ts';
 import type { Container, Sandbox } from '../store/records.ts';
 
 /**
@@ -156,6 +155,15 @@ function listDir(path: string): string[] {
     return readdirSync(path);
   } catch (error) {
     if (isCode(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch (error) {
+    if (isCode(error, 'ENOENT', 'ESRCH')) return '';
     throw error;
   }
 }
