@@ -12,12 +12,11 @@ const known = ['crun', 'runc'];
 /**
  * The OCI runtimes of this machine and of the configuration. The default is the one that the configuration names, else the
  * first of crun and runc that works here.
- * @param path directories of the programs, separated by colons
  * @throws CriError failed-precondition when there is none
  */
-export async function findRuntimes(config: DaemonConfig, path: string): Promise<OciRuntimes> {
+export async function findRuntimes(config: DaemonConfig): Promise<OciRuntimes> {
   const onPath = known.flatMap((name): [string, RuntimeConfig][] => {
-    const program = findProgram(name, path);
+    const program = findProgram(name);
     return program === undefined ? [] : [[name, { path: program }]];
   });
   const programs = new Map([...onPath, ...Object.entries(config.runtimes)]);
@@ -44,7 +43,7 @@ export async function findRuntimes(config: DaemonConfig, path: string): Promise<
 }
 
 function problemOf(name: string, program: string, cgroups: CgroupLayout): string | undefined {
-  if (findProgram(program, '') === undefined) return `${program} is not there, or not executable`;
+  if (findProgram(program) === undefined) return `${program} is not there, or not executable`;
   // Of its get_cgroup_mode: it knows version 1 alone and version 2 alone.
   if (name === 'crun' && cgroups.version === 1 && cgroups.mounts.has('unified'))
     return 'crun does not run on a machine with cgroup versions 1 and 2 mounted side by side';
