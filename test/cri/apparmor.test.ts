@@ -69,11 +69,10 @@ describe('AppArmor', { skip }, () => {
   test('unconfined and privileged: none', async () => {
     await withPod(async (pod) => {
       const unconfined = await start(pod, 'unconfined', { apparmor: { profileType: Unconfined } });
-      assert.equal(await current(unconfined), 'unconfined\n'.repeat(2));
-      assert.equal(
-        await current(await start(pod, 'privileged', { privileged: true })),
-        'unconfined\n'.repeat(2),
-      );
+      const privileged = await start(pod, 'privileged', { privileged: true });
+      // Debian 13 has a profile for runc that confines nothing; what runc starts inherits it.
+      for (const id of [unconfined, privileged])
+        assert.match(await current(id), /^(unconfined\n|runc \(unconfined\)\n)\1$/);
     });
   });
 

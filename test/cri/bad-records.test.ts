@@ -4,16 +4,13 @@ import { describe, test } from 'node:test';
 import { findProcess } from '@amphipod/linux';
 import { useServer } from './support/fixture.ts';
 import { assertLeft, leftovers } from './support/leftovers.ts';
-import { execText, type Pod, removePod, runPod, startContainer } from './support/pods.ts';
+import { containerInfo, execText, type Pod, removePod, runPod, startContainer } from './support/pods.ts';
 
 describe('records that cannot be read (LIF-05)', () => {
   const fixture = useServer('amphipod');
   const start = (pod: Pod, name: string) =>
     startContainer(fixture.cri, pod, { image: fixture.image, metadata: { name } });
-  const pidOf = async (containerId: string) => {
-    const { info } = await fixture.cri.containerStatus({ containerId, verbose: true });
-    return (JSON.parse(info.info!) as { pid: number }).pid;
-  };
+  const pidOf = async (containerId: string) => (await containerInfo(fixture.cri, containerId)).pid;
   /** Changes the database while the daemon is away. */
   const tamper = async (...statements: [sql: string, ...values: string[]][]) => {
     await fixture.server.kill();

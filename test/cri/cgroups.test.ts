@@ -241,8 +241,9 @@ for (const driver of drivers) {
         command: ['sh', '-c', `${script}; exit $?`],
         linux: limited,
       });
+      const pid = await pidOf(id);
       await fixture.server.kill();
-      await run(['sleep', '4']);
+      await eventually('its end', () => !existsSync(`/proc/${pid}`));
       await fixture.server.start();
       const { reason } = await exited(fixture.cri, id);
       assert.equal(reason, 'OOMKilled');

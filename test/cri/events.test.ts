@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import {
   type ContainerEventResponse,
@@ -18,6 +17,7 @@ import {
   runPod,
   startContainer,
 } from './support/pods.ts';
+import { residentBytes } from './support/proc.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 import { eventually } from './support/wait.ts';
 
@@ -145,7 +145,7 @@ describe('events with amphipod', () => {
     // One message: before it this client takes in whatever comes.
     const iterator = stuck[Symbol.asyncIterator]();
     const received = [(await iterator.next()).value as ContainerEventResponse];
-    const memoryBefore = rssMiB(fixture.server.program().pid);
+    const memoryBefore = residentBytes(fixture.server.program().pid);
     // More than the 1,024 that may wait and what the buffers on the way take.
     const [workers, rounds] = [8, 80];
     const work = async (worker: number) => {
@@ -159,7 +159,7 @@ describe('events with amphipod', () => {
     await removePod(fixture.cri, pod);
     const seen = await reading.until((event) => isOf(event, pod.id, 'deleted'));
     assert.equal(seen.length, 2 * workers * rounds + 4);
-    const grownMiB = rssMiB(fixture.server.program().pid) - memoryBefore;
+    const grownMiB = (residentBytes(fixture.server.program().pid) - memoryBefore) / 2 ** 20;
     assert.ok(grownMiB < 300, `the daemon grew by ${grownMiB} MiB`);
     await refuses(
       (async () => {
@@ -236,11 +236,6 @@ async function listen(stream: Stream<ContainerEventResponse>) {
     until: (isLast: (event: ContainerEventResponse) => boolean) => all((seen) => seen.some(isLast)),
     [Symbol.dispose]: () => stream.cancel(),
   };
-}
-
-/** Resident memory of a process. */
-function rssMiB(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))![1]) / 1024;
 }
 
 function isOf(

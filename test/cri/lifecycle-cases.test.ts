@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { describe, test } from 'node:test';
-import { cgroupPids, isAlive, killQuietly } from '@amphipod/linux';
+import { cgroupPids, findProcess } from '@amphipod/linux';
 import { ContainerState, type Signal } from '../../packages/runtime/src/gen/api.ts';
-import { useServer } from './support/fixture.ts';
+import { loadVariant, useServer } from './support/fixture.ts';
 import { assertLeft, leftovers } from './support/leftovers.ts';
 import {
   allCgroups,
+  containerInfo,
   createContainer,
   execText,
   exited,
+  killMonitor,
   kubeletNamespaces,
   NamespaceMode,
   type Pod,
@@ -19,7 +21,7 @@ import {
   startContainer,
 } from './support/pods.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
-import { buildBusyboxImage, idleCommand } from './support/test-images.ts';
+import { idleCommand } from './support/test-images.ts';
 import { eventually } from './support/wait.ts';
 
 describe('field cases of a container’s life', () => {
@@ -37,14 +39,6 @@ describe('field cases of a container’s life', () => {
   const stubborn = {
     command: ['sh', '-c', 'trap "echo TERM >> /terms" TERM; touch /ready; while :; do sleep 0.05; done'],
   };
-  const infoOf = async (containerId: string) => {
-    const { info } = await fixture.cri.containerStatus({ containerId, verbose: true });
-    return JSON.parse(info.info!) as { pid: number; cgroupPath: string; paths: { conmonPid: string } };
-  };
-  const killMonitor = async (containerId: string) => {
-    const { paths } = await infoOf(containerId);
-    killQuietly(Number(readFileSync(paths.conmonPid, 'latin1')), 'SIGKILL');
-  };
 
   for (const [stopSignal, number] of [
     ['SIGRTMIN+3', 37],
@@ -56,11 +50,8 @@ describe('field cases of a container’s life', () => {
   ] as const) {
     test(`an image’s StopSignal ${stopSignal} delivers ${number} (LIF-01)`, async () => {
       const name = `stop-${stopSignal.toLowerCase().replace('+', '-')}`;
-      const image = buildBusyboxImage(`${fixture.dir}/${name}`, {
-        name: `localhost/amphipod-test/${name}:v1`,
-        config: { StopSignal: stopSignal, Cmd: ['sh'] },
-      });
-      await fixture.server.loadImage(image.dir, image.name);
+      const config = { StopSignal: stopSignal, Cmd: ['sh'] };
+      const image = await loadVariant(fixture, name, { config });
       await withPod(async (pod) => {
         const traps = [2, 15, 37, 63].map((each) => `trap "exit ${each}" ${each}`).join('; ');
         const command = ['sh', '-c', `${traps}; touch /ready; while :; do sleep 0.05; done`];
@@ -112,8 +103,9 @@ describe('field cases of a container’s life', () => {
         async (pod) => {
           const linux = { securityContext };
           const containerId = await startContainer(fixture.cri, pod, { image: fixture.image, linux });
-          const { pid, cgroupPath } = await infoOf(containerId);
-          await killMonitor(containerId);
+          const { pid, cgroupPath } = await containerInfo(fixture.cri, containerId);
+          assert.ok(findProcess(pid));
+          await killMonitor(fixture.cri, containerId);
           const { status } = await fixture.cri.containerStatus({ containerId });
           assert.equal(status?.state, ContainerState.CONTAINER_RUNNING);
           if (stopFirst) {
@@ -125,7 +117,7 @@ describe('field cases of a container’s life', () => {
             await fixture.cri.stopPodSandbox({ podSandboxId: pod.id });
           }
           assert.deepEqual(cgroupPids(allCgroups(), cgroupPath), []);
-          assert.equal(isAlive({ pid, startTicks: 0 }), false);
+          assert.equal(findProcess(pid), undefined);
         },
         { linux: { securityContext } },
       );
@@ -135,7 +127,7 @@ describe('field cases of a container’s life', () => {
   test('its monitor and the daemon are killed: the next daemon stops and removes it (LIF-08)', async () => {
     await withPod(async (pod) => {
       const containerId = await startContainer(fixture.cri, pod, { image: fixture.image });
-      await killMonitor(containerId);
+      await killMonitor(fixture.cri, containerId);
       await fixture.server.kill();
       await fixture.server.start();
       await fixture.cri.stopContainer({ containerId, timeout: 1 });
@@ -158,7 +150,9 @@ describe('field cases of a container’s life', () => {
           const stays = await start('stays', idleCommand);
           const stopped = await start('stopped', ['sh', '-c', 'sleep 9999 & sleep 9999']);
           const ends = await start('ends', ['sh', '-c', 'sleep 9998 & exit 0']);
-          const groups = await Promise.all([stopped, ends].map(async (id) => (await infoOf(id)).cgroupPath));
+          const groups = await Promise.all(
+            [stopped, ends].map(async (id) => (await containerInfo(fixture.cri, id)).cgroupPath),
+          );
           const pids = cgroupPids(allCgroups(), groups[0]!);
           assert.ok(pids.length > 1, 'it has children');
           await exited(fixture.cri, ends);

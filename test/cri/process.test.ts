@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { SecurityProfile_ProfileType } from '../../packages/runtime/src/gen/api.ts';
-import { subjects, useServer } from './support/fixture.ts';
+import { loadVariant, subjects, useServer } from './support/fixture.ts';
 import {
   createContainer,
   execText,
@@ -12,7 +12,7 @@ import {
   runToEnd,
   startContainer,
 } from './support/pods.ts';
-import { buildBusyboxImage, type TestImage } from './support/test-images.ts';
+import type { BusyboxOptions, TestImage } from './support/test-images.ts';
 
 type Given = Omit<Parameters<typeof runToEnd>[2], 'image'>;
 type SecurityContext = NonNullable<NonNullable<Given['linux']>['securityContext']>;
@@ -33,14 +33,7 @@ for (const subject of subjects) {
     const shell = (pod: Pod, script: string, given: Given = {}) =>
       output(pod, { command: ['sh', '-c', script], ...given });
     const secured = (securityContext: SecurityContext): Given => ({ linux: { securityContext } });
-    const variant = async (name: string, config: Parameters<typeof buildBusyboxImage>[1]) => {
-      const image = buildBusyboxImage(`${fixture.dir}/${name}`, {
-        name: `localhost/amphipod-test/${name}:v1`,
-        ...config,
-      });
-      await fixture.server.loadImage(image.dir, image.name);
-      return image;
-    };
+    const variant = (name: string, options: BusyboxOptions) => loadVariant(fixture, name, options);
 
     test('arguments: the four forms of command and args over ENTRYPOINT and CMD', async () => {
       const image = await variant('entrypoint', { config: { Entrypoint: ['echo', 'entry'], Cmd: ['cmd'] } });

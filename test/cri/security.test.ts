@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import { SecurityProfile_ProfileType, SupplementalGroupsPolicy } from '../../packages/runtime/src/gen/api.ts';
-import { useServer } from './support/fixture.ts';
+import { loadVariant, useServer } from './support/fixture.ts';
 import {
   createContainer,
   execText,
@@ -14,7 +14,7 @@ import {
   startContainer,
 } from './support/pods.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
-import { buildBusyboxImage, type TestImage } from './support/test-images.ts';
+import type { BusyboxOptions, TestImage } from './support/test-images.ts';
 
 type Given = Omit<Parameters<typeof createContainer>[2], 'image'> & { image?: TestImage };
 type SecurityContext = NonNullable<NonNullable<Given['linux']>['securityContext']>;
@@ -56,36 +56,27 @@ describe('security of a container', () => {
   const shell = async (pod: Pod, script: string, given: Given = {}) =>
     (await runToEnd(fixture.cri, pod, { image: fixture.image, command: ['sh', '-c', script], ...given }))
       .stdout;
-  const variant = async (name: string, options: Parameters<typeof buildBusyboxImage>[1]) => {
-    const image = buildBusyboxImage(`${fixture.dir}/${name}`, {
-      name: `localhost/amphipod-test/${name}:v1`,
-      ...options,
-    });
-    await fixture.server.loadImage(image.dir, image.name);
-    return image;
-  };
+  const variant = (name: string, options: BusyboxOptions) => loadVariant(fixture, name, options);
   before(async () => {
     withUser = await variant('app', { config: { User: 'app', Cmd: ['sh'], Env: ['PATH=/bin'] } });
   });
 
-  const Strict = SupplementalGroupsPolicy.Strict;
+  const userAndGroups: SecurityContext = {
+    runAsUser: { value: 1000n },
+    runAsGroup: { value: 7n },
+    supplementalGroups: [9n],
+  };
   const groupCases: [what: string, context: SecurityContext, uid: number, groups: number[]][] = [
     ['(a) no user: the groups of the image’s', {}, 1000, [1001, 50000]],
     ['(b) user 0: root’s only', { runAsUser: { value: 0n } }, 0, [0]],
     ['(c) a user without a line: none', { runAsUser: { value: 1234n } }, 1234, [0]],
-    [
-      '(d) user, group and more: Merge',
-      { runAsUser: { value: 1000n }, runAsGroup: { value: 7n }, supplementalGroups: [9n] },
-      ...([1000, [7, 9, 50000]] as const),
-    ] as unknown as (typeof groupCases)[number],
+    ['(d) user, group and more: Merge', userAndGroups, 1000, [7, 9, 50000]],
     [
       '(e) the same: Strict',
-      {
-        ...{ runAsUser: { value: 1000n }, runAsGroup: { value: 7n }, supplementalGroups: [9n] },
-        supplementalGroupsPolicy: Strict,
-      },
-      ...([1000, [7, 9]] as const),
-    ] as unknown as (typeof groupCases)[number],
+      { ...userAndGroups, supplementalGroupsPolicy: SupplementalGroupsPolicy.Strict },
+      1000,
+      [7, 9],
+    ],
   ];
   for (const [what, context, uid, groups] of groupCases) {
     test(`groups ${what}; process, exec and status agree (USR-05)`, async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { detectCgroups } from '@amphipod/linux';
@@ -16,6 +16,7 @@ import {
   runPod,
   startContainer,
 } from './support/pods.ts';
+import { statFields } from './support/proc.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 import { eventually } from './support/wait.ts';
 
@@ -290,6 +291,5 @@ describe('stats with amphipod', () => {
 
 /** Page faults of the children that a process has waited for: any that was there has had some (proc_pid_stat(5)). */
 function faultsOfChildren(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[8]);
+  return Number(statFields(pid)[8]);
 }

@@ -23,6 +23,7 @@ import {
   startContainer,
   withContainer,
 } from './support/pods.ts';
+import { residentBytes, statFields } from './support/proc.ts';
 import { eventually } from './support/wait.ts';
 
 const program = findCrictl();
@@ -160,15 +161,9 @@ function childrenOf(pid: number): string[] {
     .filter((text) => text !== '')
     .map((child) => {
       try {
-        const stat = readFileSync(`/proc/${child}/stat`, 'latin1');
-        return stat[stat.lastIndexOf(')') + 2]!;
+        return statFields(Number(child))[0]!;
       } catch {
         return 'gone';
       }
     });
-}
-
-function residentBytes(pid: number): number {
-  const [, kib = ''] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
-  return Number(kib) * 1024;
 }

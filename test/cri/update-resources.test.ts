@@ -7,6 +7,7 @@ import type { Given } from './support/client.ts';
 import { useServer } from './support/fixture.ts';
 import { createContainer, execText, exited, removePod, runPod, startContainer } from './support/pods.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
+import { eventually } from './support/wait.ts';
 
 type Resources = Given<LinuxContainerResources>;
 const MiB = 2n ** 20n;
@@ -148,7 +149,9 @@ describe('resources changed while a container is there, with amphipod', () => {
       command: ['sh', '-c', script],
       linux: { resources: initial },
     });
-    for (let i = 0; i < 200 && !(await execText(fixture.cri, id, ['ls', '/m'])).includes('r'); i++);
+    await eventually('the memory to be used', async () =>
+      (await execText(fixture.cri, id, ['ls', '/m'])).includes('r'),
+    );
     const before = [await limits(id), await reported(id)];
     const change = { memoryLimitInBytes: 8n * MiB, memorySwapLimitInBytes: 8n * MiB, cpuQuota: 30_000n };
     await refuses(

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import { mount, unmount } from '@amphipod/linux';
-import { useServer } from './support/fixture.ts';
+import { loadVariant, useServer } from './support/fixture.ts';
 import { assertLeft, leftovers } from './support/leftovers.ts';
 import {
+  containerInfo,
   createContainer,
   execText,
   kubeletNamespaces,
@@ -15,7 +16,7 @@ import {
   startContainer,
 } from './support/pods.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
-import { buildBusyboxImage, type TestImage } from './support/test-images.ts';
+import type { TestImage } from './support/test-images.ts';
 
 const hostId = 200_000;
 const mapping = { hostId, containerId: 0, length: 65_536 };
@@ -64,9 +65,9 @@ describe('a pod with a user namespace', () => {
       await shell(id, 'hostname other 2>&1; echo x > /dev/shm/x; stat -c %u /dev/shm'),
       'hostname: sethostname: Operation not permitted\n0\n',
     );
-    const { status, info } = await fixture.cri.containerStatus({ containerId: id, verbose: true });
+    const { status } = await fixture.cri.containerStatus({ containerId: id });
     assert.equal(status?.user?.linux?.uid, 0n);
-    const { pid } = JSON.parse(info.info!) as { pid: number };
+    const { pid } = await containerInfo(fixture.cri, id);
     assert.equal(statSync(`/proc/${pid}`).uid, hostId);
     const echoed = (await fixture.cri.podSandboxStatus({ podSandboxId: pod.id })).status!.linux!.namespaces!;
     assert.deepEqual(echoed.options!.usernsOptions, podMode);
@@ -159,8 +160,7 @@ describe('a pod with a user namespace', () => {
   });
 
   test('VOLUME with content, and a mount below it through a link (VOL-04)', async () => {
-    const image = buildBusyboxImage(`${fixture.dir}/run-volume`, {
-      name: 'localhost/amphipod-test/run-volume:v1',
+    const image = await loadVariant(fixture, 'run-volume', {
       config: { Cmd: ['sh'], Volumes: { '/run': {} } },
       extra: [
         { path: 'run', type: 'directory', mode: 0o755 },
@@ -168,7 +168,6 @@ describe('a pod with a user namespace', () => {
         { path: 'var/run', type: 'symlink', linkPath: '/run' },
       ],
     });
-    await fixture.server.loadImage(image.dir, image.name);
     const hostPath = dirOf('account');
     writeFileSync(`${hostPath}/token`, 'token\n');
     const pod = await run();

@@ -3,8 +3,7 @@ export const logLevels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 export type LogFormat = 'json' | 'text';
 export const logFormats: readonly LogFormat[] = ['json', 'text'];
 
-type Field = string | number | boolean | bigint | undefined;
-type Fields = Record<string, Field>;
+type Fields = Record<string, string | number | boolean | bigint | undefined>;
 
 /** Writes a line for each event; `child` adds fields to every line. */
 export interface Log {

@@ -1,6 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { findProcess, killQuietly, mountInfo, unmount } from '@amphipod/linux';
+import { killQuietly, mountInfo, unmount } from '@amphipod/linux';
 import { connect } from './client.ts';
 import { bridgeConflist, testNetwork } from './network.ts';
 import { type Program, run, startProgram } from './program.ts';
@@ -150,12 +149,6 @@ export function shimsOf(dir: string): number[] {
         return false;
       }
     });
-}
-
-/** Waits until processes are gone. */
-export async function gone(pids: number[], timeoutMs = 5000): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (pids.some((pid) => findProcess(pid) !== undefined) && performance.now() < deadline) await sleep(10);
 }
 
 /** Lazily unmounts everything below a directory, the newest mount first. */

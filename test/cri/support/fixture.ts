@@ -6,7 +6,7 @@ import { startContainerd } from './containerd.ts';
 import { removeCgroups } from './pods.ts';
 import { makeScratch, type Scratch } from './scratch.ts';
 import type { CriServer, ServerOptions } from './server.ts';
-import { buildBusyboxImage, type TestImage } from './test-images.ts';
+import { type BusyboxOptions, buildBusyboxImage, type TestImage } from './test-images.ts';
 
 export type SubjectName = 'amphipod' | 'containerd';
 
@@ -75,4 +75,18 @@ export function useServer(
       return scratch.dir;
     },
   };
+}
+
+/** A busybox image with other files or another configuration, loaded as `localhost/amphipod-test/NAME:v1`. */
+export async function loadVariant(
+  { server, dir }: Fixture,
+  name: string,
+  options: Omit<BusyboxOptions, 'name'>,
+): Promise<TestImage> {
+  const image = buildBusyboxImage(`${dir}/${name}`, {
+    ...options,
+    name: `localhost/amphipod-test/${name}:v1`,
+  });
+  await server.loadImage(image.dir, image.name);
+  return image;
 }

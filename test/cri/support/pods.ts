@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { type CgroupLayout, cgroupKill, cgroupRemove, detectCgroups, mountInfo } from '@amphipod/linux';
+import { existsSync, readFileSync } from 'node:fs';
+import {
+  type CgroupLayout,
+  cgroupKill,
+  cgroupRemove,
+  detectCgroups,
+  killQuietly,
+  mountInfo,
+} from '@amphipod/linux';
 import {
   type ContainerConfig,
   ContainerState,
@@ -148,6 +155,24 @@ export async function exited(cri: Cri, containerId: string, timeoutMs = 10_000) 
     },
     { timeoutMs },
   );
+}
+
+/** What our daemon says of a container that CRI has no field for. */
+export interface ContainerInfo {
+  pid: number;
+  cgroupPath: string;
+  paths: { conmonPid: string };
+}
+
+export async function containerInfo(cri: Cri, containerId: string): Promise<ContainerInfo> {
+  const { info } = await cri.containerStatus({ containerId, verbose: true });
+  return JSON.parse(info.info!);
+}
+
+/** Kills the conmon of a container of our daemon. */
+export async function killMonitor(cri: Cri, containerId: string): Promise<void> {
+  const { paths } = await containerInfo(cri, containerId);
+  killQuietly(Number(readFileSync(paths.conmonPid, 'latin1')), 'SIGKILL');
 }
 
 /** Runs a container to its end; its log is named like itself, so the pod needs a log directory. */

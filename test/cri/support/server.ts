@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type Cri, connect } from './client.ts';
 import { logTail, type Program } from './program.ts';
-import { eventually } from './wait.ts';
+import { eventually, patient } from './wait.ts';
 
 /** Where a CRI server keeps things and what it uses; everything private to one test file. */
 export interface ServerOptions {
@@ -51,7 +51,7 @@ export async function waitUntilServing(socket: string, program: Program, timeout
         const status = program.exitStatus();
         if (status !== undefined) return status;
         if (!existsSync(socket)) return undefined;
-        await cri.version({}, { timeoutMs: 2000 });
+        await cri.version({}, { timeoutMs: patient(2000) });
         return 'serving';
       },
       { timeoutMs, everyMs: 10 },

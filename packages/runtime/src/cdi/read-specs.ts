@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isCode } from '@amphipod/linux';
+import { listDir } from '../list-dir.ts';
 import { type CdiSpec, type ContainerEdits, checkCdiSpec } from './spec.ts';
 
 /** The devices of the spec files of this machine. */
@@ -43,13 +43,8 @@ export async function readCdiDevices(dirs: readonly string[]): Promise<CdiDevice
 }
 
 function specFiles(dir: string): string[] {
-  try {
-    const names = readdirSync(dir).filter((name) => /\.(json|yaml)$/.test(name));
-    return names.toSorted().map((name) => join(dir, name));
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return [];
-    throw error;
-  }
+  const names = listDir(dir).filter((name) => /\.(json|yaml)$/.test(name));
+  return names.toSorted().map((name) => join(dir, name));
 }
 
 async function readSpec(file: string): Promise<CdiSpec> {

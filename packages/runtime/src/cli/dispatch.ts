@@ -107,6 +107,7 @@ ${lines.join('\n')}
 `;
 }
 
+/** Read here, and only when asked for: the command line imports nothing of the daemon (scripts/check-imports.ts). */
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;

@@ -5,8 +5,9 @@ import { isCode, realPathInRoot } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { runProgram } from '../oci/run-runtime.ts';
 import type { OciMount } from '../oci/spec.ts';
-import type { Container, Sandbox } from '../store/records.ts';
+import { podRoot } from '../pods/user-namespace.ts';
 import { containerPaths } from './paths.ts';
+import type { ContainerInPod } from './volume-mount.ts';
 
 /**
  * The directories that the image declares as VOLUMEs and that no mount of the kubelet takes the place of: each is a
@@ -15,7 +16,7 @@ import { containerPaths } from './paths.ts';
  */
 export async function anonymousVolumes(
   context: RuntimeContext,
-  { sandbox, container }: { sandbox: Sandbox; container: Container },
+  { sandbox, container }: ContainerInPod,
   { image, signal }: { image: OciImageConfig; signal: AbortSignal },
 ): Promise<OciMount[]> {
   const { rootfs, anonymousVolumes: parent } = containerPaths(context.config, container.id);
@@ -30,7 +31,7 @@ export async function anonymousVolumes(
     if (taken.has(destination) || destination === '/') continue;
     const source = `${parent}/${index}`;
     mkdirSync(source, { recursive: true, mode: 0o755 });
-    await copyContent(rootfs, destination, { source, root: sandbox.userns?.uids[0]?.hostId ?? 0, signal });
+    await copyContent(rootfs, destination, { source, owner: podRoot(sandbox), signal });
     mounts.push({ destination, type: 'bind', source, options: ['rbind', 'rprivate', 'rw'] });
   }
   return mounts;
@@ -39,10 +40,10 @@ export async function anonymousVolumes(
 async function copyContent(
   rootfs: string,
   path: string,
-  { source, root, signal }: { source: string; root: number; signal: AbortSignal },
+  { source, owner, signal }: { source: string; owner: [uid: number, gid: number]; signal: AbortSignal },
 ): Promise<void> {
   const inImage = directoryIn(rootfs, path);
-  if (inImage === undefined) return chownSync(source, root, root);
+  if (inImage === undefined) return chownSync(source, ...owner);
   const { uid, gid, mode } = statSync(inImage);
   chownSync(source, uid, gid);
   chmodSync(source, mode & 0o7777);

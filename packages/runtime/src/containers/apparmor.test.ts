@@ -24,12 +24,8 @@ describe('containerApparmorProfile', () => {
     assert.equal(await profile({ apparmorProfile: 'localhost/old' }), 'old');
   });
   it('is ours for RuntimeDefault, in both forms, and where nothing is said', async () => {
-    const given: (Given | undefined)[] = [
-      { apparmor: { profileType: RuntimeDefault } },
-      { apparmorProfile: 'runtime/default' },
-      {},
-    ];
-    for (const each of given) assert.equal(await profile(each ?? {}), 'amphipod-default');
+    const given = [{ apparmor: { profileType: RuntimeDefault } }, { apparmorProfile: 'runtime/default' }, {}];
+    for (const each of given) assert.equal(await profile(each), 'amphipod-default');
     assert.equal(await containerApparmorProfile(undefined, machine()), 'amphipod-default');
   });
   it('loads ours when it is not there', async () => {

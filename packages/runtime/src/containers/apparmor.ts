@@ -71,7 +71,7 @@ const ofThisMachine: Apparmor = {
       : new Set(list.split('\n').map((line) => line.replace(/ \([a-z]+\)$/, '')));
   },
   async loadDefault() {
-    const parser = findProgram('apparmor_parser', '/usr/sbin:/sbin:/usr/bin');
+    const parser = findProgram('apparmor_parser');
     if (parser === undefined) return false;
     const file = `${tmpdir()}/${defaultProfileName}-${randomBytes(6).toString('hex')}`;
     writeFileSync(file, defaultProfileText, { flag: 'wx', mode: 0o600 });

@@ -8,9 +8,6 @@ import { findProgram, runtimeFor } from '../oci/runtimes.ts';
 import type { Container } from '../store/records.ts';
 import { containerPaths } from './paths.ts';
 
-/** Where criu is looked for beside PATH. */
-const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin';
-
 /**
  * Writes the state of a running container to the archive `location` (mode 0600): criu's images below `checkpoint/`, the OCI
  * configuration as `spec.dump`, our own record as `config.dump`, and the writable layer as `rootfs-diff.tar`. The container
@@ -50,7 +47,7 @@ export async function checkpointContainer(
 
 /** @throws CriError unimplemented: what the kubelet takes for "this runtime cannot" */
 export function requireCriu(): void {
-  if (findProgram('criu', `${process.env.PATH ?? ''}:${systemPath}`) !== undefined) return;
+  if (findProgram('criu') !== undefined) return;
   throw new CriError('unimplemented', 'checkpoint container: criu is not installed on this node');
 }
 

@@ -8,7 +8,7 @@ import type { Container, Sandbox } from '../store/records.ts';
 import type { HostPath } from './host-paths.ts';
 import { containerPaths } from './paths.ts';
 import { removeMountPoint } from './rootfs.ts';
-import type { Refuse } from './volume-mount.ts';
+import type { ContainerInPod, Refuse } from './volume-mount.ts';
 
 /** True for a mount that the pod's users are to see with their own ids. @throws CriError where they are not the pod's */
 export function wantsIdMap(sandbox: Sandbox, mount: Mount, refuse: Refuse): boolean {
@@ -29,7 +29,7 @@ export function wantsIdMap(sandbox: Sandbox, mount: Mount, refuse: Refuse): bool
 }
 
 /** CRI's message as a line of a map. */
-export function toIdMapping({ containerId, hostId, length }: IDMapping) {
+function toIdMapping({ containerId, hostId, length }: IDMapping) {
   return { containerId, hostId, length };
 }
 
@@ -39,7 +39,7 @@ export function toIdMapping({ containerId, hostId, length }: IDMapping) {
  */
 export async function planIdMappedMount(
   context: RuntimeContext,
-  { sandbox, container }: { sandbox: Sandbox; container: Container },
+  { sandbox, container }: ContainerInPod,
   { source, index, refuse }: { source: HostPath; index: number; refuse: Refuse },
 ): Promise<string> {
   const { volumes } = containerPaths(context.config, container.id);

@@ -1,12 +1,11 @@
 import { mkdirSync } from 'node:fs';
-import { isCode, realPathBeneath, type SyscallError } from '@amphipod/linux';
+import { isCode, realPathBeneath } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
 import { type Mount, MountPropagation } from '../gen/api.ts';
-import { sandboxPaths } from '../pods/paths.ts';
-import type { Container, Sandbox } from '../store/records.ts';
 import { containerPaths } from './paths.ts';
-import type { Refuse } from './volume-mount.ts';
+import { podIdMap } from './rootfs.ts';
+import type { ContainerInPod, Refuse } from './volume-mount.ts';
 
 /** What the kubelet looks for at the beginning of a message (cri-api, pkg/errors). */
 const kubeletPrefix = 'ImageVolumeMountFailed';
@@ -18,7 +17,7 @@ const kubeletPrefix = 'ImageVolumeMountFailed';
  */
 export function mountImageVolume(
   context: RuntimeContext,
-  { sandbox, container }: { sandbox: Sandbox; container: Container },
+  { sandbox, container }: ContainerInPod,
   { mount, index, refuse }: { mount: Mount; index: number; refuse: Refuse },
 ): string {
   const failed = (why: string, options?: { cause?: unknown }) => {
@@ -47,7 +46,7 @@ export function mountImageVolume(
     workDir: `${layer}/work`,
     target,
     volatile: true,
-    ...(sandbox.userns && { idMap: { userNs: sandboxPaths(context.config, sandbox.id).user } }),
+    ...podIdMap(context, sandbox),
   });
   return mount.imageSubPath === '' ? target : subPath(target, mount.imageSubPath, failed);
 }
@@ -58,11 +57,9 @@ function subPath(root: string, path: string, failed: Refuse): string {
     return realPathBeneath(root, path);
   } catch (cause) {
     if (!isCode(cause, 'EXDEV', 'ENOENT', 'ENOTDIR', 'ELOOP')) throw cause;
-    const why = isCode(cause, 'EXDEV') ? 'leads out of the image' : `is not in the image (${codeOf(cause)})`;
+    const why = isCode(cause, 'EXDEV')
+      ? 'leads out of the image'
+      : `is not in the image (${(cause as NodeJS.ErrnoException).code})`;
     throw failed(`image_sub_path ${JSON.stringify(path)} ${why}`);
   }
-}
-
-function codeOf(error: unknown): string {
-  return String((error as SyscallError).code);
 }

@@ -119,8 +119,8 @@ describe('mergeResources', () => {
 });
 
 describe('clampOomScoreAdj', () => {
-  const without = { status: 'CapEff:\t000001fffeffffff\n', own: '0\n' };
-  const having = { status: 'CapEff:\t000001ffffffffff\n', own: '0\n' };
+  const without = { mayLower: false, own: '0\n' };
+  const having = { mayLower: true, own: '0\n' };
   it('does not go below its own value without CAP_SYS_RESOURCE', () => {
     assert.equal(clampOomScoreAdj(-997, without), 0);
     assert.equal(clampOomScoreAdj(500, without), 500);

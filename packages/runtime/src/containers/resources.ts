@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type CgroupLayout, cgroupCountsSwap } from '@amphipod/linux';
 import type { LinuxContainerResources } from '../gen/api.ts';
 import type { OciResources } from '../oci/spec.ts';
+import { hasCapability } from './capabilities.ts';
 import { checkResources } from './check-resources.ts';
 
 /**
@@ -50,19 +51,13 @@ function swapLimit(
   return cgroupCountsSwap(cgroups) ? limit : 0n;
 }
 
-const CAP_SYS_RESOURCE = 24n;
-
 /**
  * The oom_score_adj that we can really set: without CAP_SYS_RESOURCE not below our own (proc_pid_oom_score_adj(5)).
  * The kubelet sends -997 for guaranteed pods; failing them on such a machine would help nobody.
  */
 export function clampOomScoreAdj(
   wanted: number,
-  {
-    status = readFileSync('/proc/self/status', 'latin1'),
-    own = readFileSync('/proc/self/oom_score_adj', 'latin1'),
-  } = {},
+  { mayLower = hasCapability('SYS_RESOURCE'), own = readFileSync('/proc/self/oom_score_adj', 'latin1') } = {},
 ): number {
-  const mask = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
-  return (mask >> CAP_SYS_RESOURCE) & 1n ? wanted : Math.max(wanted, Number(own));
+  return mayLower ? wanted : Math.max(wanted, Number(own));
 }

@@ -1,7 +1,8 @@
-import { mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { isCode, unmountAsync } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
+import { listDir } from '../list-dir.ts';
 import { sandboxPaths } from '../pods/paths.ts';
 import type { Container, Sandbox } from '../store/records.ts';
 import { containerPaths } from './paths.ts';
@@ -17,8 +18,13 @@ export function mountContainerRootfs(context: RuntimeContext, sandbox: Sandbox, 
     target: rootfs,
     // After a crash of the machine the container is gone: syncing its layer at each unmount would help nobody (docs/adr/0009).
     volatile: true,
-    ...(sandbox.userns && { idMap: { userNs: sandboxPaths(context.config, sandbox.id).user } }),
+    ...podIdMap(context, sandbox),
   });
+}
+
+/** For a mount of an image that the pod's users are to see with their own ids; nothing for the node's. */
+export function podIdMap(context: RuntimeContext, { id, userns }: Sandbox): { idMap?: { userNs: string } } {
+  return userns === undefined ? {} : { idMap: { userNs: sandboxPaths(context.config, id).user } };
 }
 
 /**
@@ -42,14 +48,5 @@ export async function removeMountPoint(path: string): Promise<void> {
     else rmSync(path);
   } catch (error) {
     if (!isCode(error, 'ENOENT')) throw error;
-  }
-}
-
-function listDir(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return [];
-    throw error;
   }
 }

@@ -3,6 +3,7 @@ import { arch, release } from 'node:os';
 import { supportsX32 } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import { type LinuxContainerSecurityContext, SecurityProfile_ProfileType } from '../gen/api.ts';
+import { isKernelAtLeast } from '../kernel-version.ts';
 import type { OciSeccomp } from '../oci/spec.ts';
 import { distributionProfile, restrictToRuntimeDefault } from './runtime-default.ts';
 
@@ -96,13 +97,6 @@ interface Machine {
   kernel: string;
 }
 
-function isAtLeast(kernel: string, wanted: string): boolean {
-  const [[major = 0, minor = 0], [wantedMajor = 0, wantedMinor = 0]] = [kernel, wanted].map((text) =>
-    text.split('.').map((part) => Number.parseInt(part, 10)),
-  ) as [number[], number[]];
-  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
-}
-
 /** Keeps the rules whose conditions hold for this machine and these capabilities; plain OCI profiles pass unchanged. */
 export function resolveProfile(
   profile: ConditionalProfile,
@@ -115,7 +109,7 @@ export function resolveProfile(
   const holds = ({ caps, arches, minKernel }: Conditions) =>
     (caps ?? []).every((cap) => capabilities.includes(cap)) &&
     (!arches?.length || arches.includes(archName)) &&
-    (minKernel === undefined || isAtLeast(machine.kernel, minKernel));
+    (minKernel === undefined || isKernelAtLeast(machine.kernel, minKernel));
   const excluded = ({ caps, arches }: Conditions) =>
     (caps ?? []).some((cap) => capabilities.includes(cap)) || (arches ?? []).includes(archName);
   return {

@@ -113,7 +113,8 @@ function parsePasswd(text: string): PasswdEntry[] {
   );
 }
 
-function parseGroup(text: string): GroupEntry[] {
+/** The lines of /etc/group that have a number. */
+export function parseGroup(text: string): GroupEntry[] {
   return fieldsOf(text).flatMap(([name, , gid, members]) =>
     name && /^\d+$/.test(gid ?? '')
       ? [{ name, gid: Number(gid), members: (members ?? '').split(',').map((member) => member.trim()) }]

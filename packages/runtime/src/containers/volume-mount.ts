@@ -2,7 +2,14 @@ import { type MountInfo, mountInfo } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import { type Mount, MountPropagation } from '../gen/api.ts';
 import type { OciMount } from '../oci/spec.ts';
+import type { Container, Sandbox } from '../store/records.ts';
 import type { HostPath, HostPaths } from './host-paths.ts';
+
+/** What belongs together when a container is made. */
+export interface ContainerInPod {
+  sandbox: Sandbox;
+  container: Container;
+}
 
 /** Makes an error that names the mount. */
 export type Refuse = (why: string, options?: { cause?: unknown }) => CriError;

@@ -2,17 +2,10 @@ import type { OciImageConfig } from '@amphipod/images';
 import type { RuntimeContext } from '../context.ts';
 import type { Mount } from '../gen/api.ts';
 import type { OciMount } from '../oci/spec.ts';
-import type { Container, Sandbox } from '../store/records.ts';
 import { anonymousVolumes } from './anonymous-volumes.ts';
 import { planIdMappedMount, wantsIdMap } from './id-mapped-mounts.ts';
 import { mountImageVolume } from './image-volume.ts';
-import { hostSource, refuseMount, volumeMount } from './volume-mount.ts';
-
-/** What belongs together when a container is made. */
-export interface ContainerInPod {
-  sandbox: Sandbox;
-  container: Container;
-}
+import { type ContainerInPod, hostSource, refuseMount, volumeMount } from './volume-mount.ts';
 
 /**
  * Makes what a container's volumes need and gives their mounts: directories of the host, image volumes, VOLUMEs of the image.

@@ -5,14 +5,15 @@ import type { Handler } from './call.ts';
 import { Encoded } from './encoded.ts';
 import { imageItem } from './image-message.ts';
 
-/** The last list and its form on the wire: the kubelet asks for it again and again, and mostly nothing has changed. */
-let last: { images: readonly Image[]; bytes: Buffer } | undefined;
+/** Lists in their form on the wire. The store gives the same one while nothing changes, and the kubelet asks again and again. */
+const encodedLists = new WeakMap<readonly Image[], Buffer>();
 
 /** ListImages: all, or the one that the filter names. */
 export const listImages: Handler<ListImagesRequest, Encoded<ListImagesResponse>> = (context, { filter }) => {
   const images = selectImages(context, filter);
-  if (last?.images !== images) last = { images, bytes: Buffer.concat(images.map(imageItem)) };
-  return new Encoded(last.bytes);
+  const bytes = encodedLists.get(images) ?? Buffer.concat(images.map(imageItem));
+  encodedLists.set(images, bytes);
+  return new Encoded(bytes);
 };
 
 export function selectImages({ images }: RuntimeContext, filter: ImageFilter | undefined): readonly Image[] {

@@ -11,6 +11,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { DaemonConfig } from '../config.ts';
+import { parseGroup } from '../containers/user.ts';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
 import { ImageServiceService, RuntimeServiceService } from '../gen/api.ts';
@@ -24,6 +25,7 @@ import { createContainer } from './create-container.ts';
 import { Encoded } from './encoded.ts';
 import { exec } from './exec.ts';
 import { execSync } from './exec-sync.ts';
+import { failedCall } from './failed-call.ts';
 import { getContainerEvents } from './get-container-events.ts';
 import { imageFsInfo } from './image-fs-info.ts';
 import { imageStatus } from './image-status.ts';
@@ -47,7 +49,6 @@ import { runPodSandbox } from './run-pod-sandbox.ts';
 import { runtimeConfig } from './runtime-config.ts';
 import { startContainer } from './start-container.ts';
 import { status } from './status.ts';
-import { toServiceError } from './status-code.ts';
 import { stopContainer } from './stop-container.ts';
 import { stopPodSandbox } from './stop-pod-sandbox.ts';
 import { streamContainerStats } from './stream-container-stats.ts';
@@ -151,13 +152,10 @@ export async function serve(
 function groupIdOf(group: string): number {
   if (group === '') return 0;
   if (/^\d+$/.test(group)) return Number(group);
-  const line = readFileSync('/etc/group', 'utf8')
-    .split('\n')
-    .find((text) => text.startsWith(`${group}:`));
-  const id = Number.parseInt(line?.split(':')[2] ?? '', 10);
-  if (Number.isNaN(id))
-    throw new CriError('failed-precondition', `socket_group = ${JSON.stringify(group)}: no such group`);
-  return id;
+  const entry = parseGroup(readFileSync('/etc/group', 'utf8')).find(({ name }) => name === group);
+  if (entry !== undefined) return entry.gid;
+  const setting = `socket_group = ${JSON.stringify(group)}`;
+  throw new CriError('failed-precondition', `${setting}: no such group in /etc/group`);
 }
 
 function addService<D extends ServiceDefinition>(
@@ -261,9 +259,7 @@ function observe({ telemetry, log }: RuntimeContext, { service, method }: Rpc, m
       call.end('CANCELLED');
     },
     failed(error: unknown) {
-      const status = toServiceError(error);
-      log.warn('call failed', { method, ms: elapsedMs(), code: status.name, error: status.details });
-      if (status.name === 'INTERNAL' && error instanceof Error) log.error(error.stack ?? error.message);
+      const status = failedCall(log, { method, ms: elapsedMs() }, error);
       call.end(status.name, status.details);
       return status;
     },

@@ -1,5 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { findProcess, isAlive, isCode } from '@amphipod/linux';
+import { findProcess, isAlive } from '@amphipod/linux';
 import { nowNs } from '../clock.ts';
 import { cleanUpExited, recordExit, recordLostExit } from '../containers/exited.ts';
 import { containerPaths } from '../containers/paths.ts';
@@ -7,12 +6,14 @@ import { removeContainerCompletely } from '../containers/remove.ts';
 import { removeContainerFiles, removeMountPoint } from '../containers/rootfs.ts';
 import type { RuntimeContext } from '../context.ts';
 import { errorText } from '../errors.ts';
+import { listDir } from '../list-dir.ts';
 import { cleanUpContainer, waitsForStart } from '../oci/cleanup.ts';
 import { killMonitor } from '../oci/conmon.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
 import { removeSandboxFiles } from '../pods/files.ts';
 import { removeSandboxNamespaces } from '../pods/namespaces.ts';
 import { releaseSandbox } from '../pods/release.ts';
+import { readText } from '../read-text.ts';
 import type { Container, Sandbox } from '../store/records.ts';
 
 /**
@@ -148,22 +149,4 @@ async function killOrphan(context: RuntimeContext, id: string): Promise<void> {
   context.log.warn('end container without a record', { container: id, pid });
   for (const runtime of context.runtimes.byName.values())
     await cleanUpContainer(runtime, id, { cgroups: context.cgroups, cgroupPath });
-}
-
-function listDir(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return [];
-    throw error;
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch (error) {
-    if (isCode(error, 'ENOENT', 'ESRCH')) return '';
-    throw error;
-  }
 }

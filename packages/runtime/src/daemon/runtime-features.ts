@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isKernelAtLeast } from '../kernel-version.ts';
 import { runProgram } from '../oci/run-runtime.ts';
 import type { RuntimeFeatures } from '../oci/runtimes.ts';
 
@@ -15,7 +16,7 @@ const withoutCommand: Record<string, FeaturesOutput> = {
 
 /**
  * What a runtime and this kernel can do together, as the program itself says. One that does not say has no features.
- * @param kernel /proc/sys/kernel/osrelease
+ * @param kernel `uname -r`
  */
 export async function runtimeFeatures(
   { name, program }: { name: string; program: string },
@@ -24,7 +25,7 @@ export async function runtimeFeatures(
   const { mountOptions = [], linux = {} } = await askProgram(name, program);
   return {
     // mount_setattr(2)
-    recursiveReadOnlyMounts: mountOptions.includes('rro') && isAtLeast(kernel, 5, 12),
+    recursiveReadOnlyMounts: mountOptions.includes('rro') && isKernelAtLeast(kernel, '5.12'),
     userNamespaces: userNamespaces(name, kernel, linux.namespaces ?? []),
   };
 }
@@ -39,16 +40,11 @@ async function askProgram(name: string, program: string): Promise<FeaturesOutput
 
 function userNamespaces(name: string, kernel: string, namespaces: readonly string[]): { problem?: string } {
   if (!namespaces.includes('user')) return { problem: `${name} has no user namespaces` };
-  if (!isAtLeast(kernel, 5, 19))
+  if (!isKernelAtLeast(kernel, '5.19'))
     return { problem: `Linux ${kernel} cannot show images to a user namespace; 5.19 can` };
   if (maxUserNamespaces() === 0)
     return { problem: 'user namespaces are turned off (sysctl user.max_user_namespaces)' };
   return {};
-}
-
-function isAtLeast(kernel: string, major: number, minor: number): boolean {
-  const [ours = 0, oursMinor = 0] = kernel.split('.').map((part) => Number.parseInt(part, 10));
-  return ours > major || (ours === major && oursMinor >= minor);
 }
 
 /** A kernel without user namespaces does not have the file. */

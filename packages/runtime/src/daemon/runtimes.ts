@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
+import { release } from 'node:os';
 import { type CgroupLayout, detectCgroups } from '@amphipod/linux';
 import type { DaemonConfig, RuntimeConfig } from '../config.ts';
 import { CriError } from '../errors.ts';
@@ -11,20 +12,18 @@ const known = ['crun', 'runc'];
 /**
  * The OCI runtimes of this machine and of the configuration. The default is the one that the configuration names, else the
  * first of crun and runc that works here.
- * @param path directories of the programs, separated by colons
  * @throws CriError failed-precondition when there is none
  */
-export async function findRuntimes(config: DaemonConfig, path: string): Promise<OciRuntimes> {
+export async function findRuntimes(config: DaemonConfig): Promise<OciRuntimes> {
   const onPath = known.flatMap((name): [string, RuntimeConfig][] => {
-    const program = findProgram(name, path);
+    const program = findProgram(name);
     return program === undefined ? [] : [[name, { path: program }]];
   });
   const programs = new Map([...onPath, ...Object.entries(config.runtimes)]);
   const cgroups = detectCgroups();
-  const kernel = readFileSync('/proc/sys/kernel/osrelease', 'latin1').trim();
   const found = await Promise.all(
     [...programs].map(async ([name, { path: program, options = [] }]): Promise<OciRuntime> => {
-      const features = await runtimeFeatures({ name, program }, kernel);
+      const features = await runtimeFeatures({ name, program }, release());
       const problem = problemOf(name, program, cgroups);
       return { name, path: program, options, root: `${config.state}/oci/${name}`, features, problem };
     }),
@@ -44,7 +43,7 @@ export async function findRuntimes(config: DaemonConfig, path: string): Promise<
 }
 
 function problemOf(name: string, program: string, cgroups: CgroupLayout): string | undefined {
-  if (findProgram(program, '') === undefined) return `${program} is not there, or not executable`;
+  if (findProgram(program) === undefined) return `${program} is not there, or not executable`;
   // Of its get_cgroup_mode: it knows version 1 alone and version 2 alone.
   if (name === 'crun' && cgroups.version === 1 && cgroups.mounts.has('unified'))
     return 'crun does not run on a machine with cgroup versions 1 and 2 mounted side by side';

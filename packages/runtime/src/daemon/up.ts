@@ -214,14 +214,13 @@ function lockRoot(config: DaemonConfig): FileLock {
 async function findPrograms(
   config: DaemonConfig,
 ): Promise<{ runtimes: OciRuntimes; programs: RuntimeContext['programs'] }> {
-  const path = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin`;
   const need = (program: string) => {
-    const found = findProgram(program, path);
+    const found = findProgram(program);
     if (found !== undefined) return found;
     throw new CriError('failed-precondition', `find ${program}: not installed (apt-get install ${program})`);
   };
   return {
     programs: { conmon: need('conmon'), init: need('catatonit') },
-    runtimes: await findRuntimes(config, path),
+    runtimes: await findRuntimes(config),
   };
 }

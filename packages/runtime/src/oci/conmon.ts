@@ -5,7 +5,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   findProcess,
   isAlive,
-  isCode,
   killQuietly,
   pipe,
   processTree,
@@ -13,6 +12,7 @@ import {
   spawnProcess,
 } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
+import { readText } from '../read-text.ts';
 import { globalArgs, type OciRuntime } from './runtimes.ts';
 
 export interface ConmonOptions {
@@ -82,18 +82,9 @@ export async function killMonitor(conmonPidFile: string, containerId: string): P
 
 /** Pid of the conmon of a container; undefined when it is gone. While it lives, it will report the container's end. */
 export function monitorOf(conmonPidFile: string, containerId: string): number | undefined {
-  const pid = Number(readProcFile(conmonPidFile));
-  const isIts = pid > 0 && readProcFile(`/proc/${pid}/cmdline`).split('\0').includes(containerId);
+  const pid = Number(readText(conmonPidFile));
+  const isIts = pid > 0 && readText(`/proc/${pid}/cmdline`).split('\0').includes(containerId);
   return isIts ? pid : undefined;
-}
-
-function readProcFile(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch (error) {
-    if (isCode(error, 'ENOENT', 'ESRCH')) return '';
-    throw error;
-  }
 }
 
 function conmonArguments(options: ConmonOptions): string[] {

@@ -52,8 +52,12 @@ export function usableRuntime(runtimes: OciRuntimes, handler: string): OciRuntim
   throw new CriError('failed-precondition', `runtime handler ${JSON.stringify(handler)}: ${runtime.problem}`);
 }
 
-/** The first directory of `path` that holds an executable `program`, joined; undefined when none does. */
-export function findProgram(program: string, path: string): string | undefined {
+/** Where programs are looked for that the daemon's own PATH, which may be a user's, does not have. */
+const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** The first directory of PATH and the system's that holds an executable `program`, joined; undefined when none does. */
+export function findProgram(program: string): string | undefined {
+  const path = `${process.env.PATH ?? ''}:${systemPath}`;
   const candidates = program.includes('/') ? [program] : path.split(':').map((dir) => `${dir}/${program}`);
   return candidates.find((candidate) => {
     try {

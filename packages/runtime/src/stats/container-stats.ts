@@ -5,7 +5,7 @@ import type { Container } from '../store/records.ts';
 import { groupUsage } from './usage.ts';
 
 /** How long a first question may wait for the sizes of writable layers. */
-export const firstLayersMs = 500;
+const firstLayersMs = 500;
 
 /** Stats of one container; those of its processes are undefined when it has none. */
 export function containerStats(context: RuntimeContext, container: Container): ContainerStats {

@@ -54,10 +54,7 @@ function memoryMessage(
     timestamp,
     workingSetBytes: { value: workingSetBytes },
     // Unset without a limit: the node's free memory is not this group's.
-    availableBytes:
-      limitBytes === undefined
-        ? undefined
-        : { value: limitBytes > workingSetBytes ? limitBytes - workingSetBytes : 0n },
+    availableBytes: whatIsLeft(limitBytes, workingSetBytes),
     usageBytes: { value: memory.usageBytes },
     rssBytes: { value: memory.rssBytes },
     pageFaults: { value: memory.pageFaults },
@@ -74,11 +71,13 @@ function swapMessage(
   return {
     timestamp,
     swapUsageBytes: { value: swapBytes },
-    swapAvailableBytes:
-      swapLimitBytes === undefined
-        ? undefined
-        : { value: swapLimitBytes > swapBytes ? swapLimitBytes - swapBytes : 0n },
+    swapAvailableBytes: whatIsLeft(swapLimitBytes, swapBytes),
   };
+}
+
+function whatIsLeft(limit: bigint | undefined, used: bigint): { value: bigint } | undefined {
+  if (limit === undefined) return undefined;
+  return { value: limit > used ? limit - used : 0n };
 }
 
 function pressureMessage(pressure: Pressure | undefined): PsiStats | undefined {

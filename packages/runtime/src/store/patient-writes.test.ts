@@ -38,6 +38,17 @@ describe('PatientWrites (LIF-11)', () => {
     });
     assert.deepEqual([done, changes], [['a'], []]);
   });
+  it('has a reserve again when there is room, also when nothing had to wait', (t) => {
+    t.mock.timers.enable({ apis: ['setInterval'] });
+    using writes = open();
+    writes.write('a', () => {
+      if (existsSync(`${dir}/reserve`)) throw full;
+    });
+    assert.ok(!existsSync(`${dir}/reserve`));
+    t.mock.timers.tick(5000);
+    assert.equal(statSync(`${dir}/reserve`).size, 256 * 1024);
+    assert.deepEqual(changes, []);
+  });
   it('waits when that is not enough: the latest of each key, in order; new things are refused', () => {
     using writes = open();
     isFull = true;

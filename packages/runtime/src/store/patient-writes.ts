@@ -20,6 +20,7 @@ export class PatientWrites implements Disposable {
   readonly #options: PatientWritesOptions;
   readonly #waiting = new Map<string, () => void>();
   #timer: NodeJS.Timeout | undefined;
+  #isWaiting = false;
 
   constructor(options: PatientWritesOptions) {
     this.#options = options;
@@ -40,18 +41,18 @@ export class PatientWrites implements Disposable {
    */
   writeNow(work: () => void): void {
     this.#flush();
-    const mustWait = this.#waiting.size > 0;
-    try {
-      if (!mustWait) work();
-    } catch (cause) {
-      if (!this.#isDiskFull(cause)) throw cause;
-      throw new CriError('resource-exhausted', 'save record: the disk is full', { cause });
-    }
-    if (mustWait)
+    if (this.#waiting.size > 0) {
       throw new CriError(
         'resource-exhausted',
         'save record: the disk is full, earlier changes wait for room',
       );
+    }
+    try {
+      work();
+    } catch (cause) {
+      if (!this.#isDiskFull(cause)) throw cause;
+      throw new CriError('resource-exhausted', 'save record: the disk is full', { cause });
+    }
   }
 
   [Symbol.dispose](): void {
@@ -60,26 +61,34 @@ export class PatientWrites implements Disposable {
   }
 
   #flush(): void {
-    const wasWaiting = this.#timer !== undefined;
+    const wasWaiting = this.#isWaiting;
     for (const [key, work] of this.#waiting) {
       this.#waiting.delete(key);
       if (this.#try(work)) continue;
       // Behind what was added meanwhile under another key, which does not matter: keys have nothing to do with each other.
       this.#waiting.set(key, work);
-      this.#wait(wasWaiting);
+      this.#isWaiting = true;
+      if (!wasWaiting) this.#options.onChange?.(true);
       return;
     }
     if (!wasWaiting) return;
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#isWaiting = false;
     this.#fillReserve();
     this.#options.onChange?.(false);
   }
 
-  #wait(wasWaiting: boolean): void {
-    if (wasWaiting) return;
-    this.#timer = setInterval(() => this.#flush(), retryMs).unref();
-    this.#options.onChange?.(true);
+  #giveReserveUp(): void {
+    const { reserve } = this.#options;
+    if (reserve !== undefined) rmSync(reserve, { force: true });
+    this.#timer ??= setInterval(() => this.#retry(), retryMs).unref();
+  }
+
+  /** Until nothing waits and the reserve is whole. */
+  #retry(): void {
+    this.#flush();
+    if (this.#isWaiting || !this.#fillReserve()) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   #try(work: () => void): boolean {
@@ -90,7 +99,7 @@ export class PatientWrites implements Disposable {
       } catch (error) {
         if (!this.#isDiskFull(error)) throw error;
         if (isLast) break;
-        if (this.#options.reserve !== undefined) rmSync(this.#options.reserve, { force: true });
+        this.#giveReserveUp();
       }
     }
     return false;
@@ -104,14 +113,18 @@ export class PatientWrites implements Disposable {
     return code === SQLITE_IOERR && reserve !== undefined && statfsSync(dirname(reserve)).bavail === 0;
   }
 
-  #fillReserve(): void {
+  /** False where there is no room for it. */
+  #fillReserve(): boolean {
     const { reserve } = this.#options;
-    if (reserve === undefined || statSync(reserve, { throwIfNoEntry: false })?.size === reserveBytes) return;
+    if (reserve === undefined || statSync(reserve, { throwIfNoEntry: false })?.size === reserveBytes)
+      return true;
     try {
       // Not a hole: it must take the room that it is to give back.
       writeFileSync(reserve, Buffer.alloc(reserveBytes, 'reserve '), { mode: 0o600 });
+      return true;
     } catch {
       rmSync(reserve, { force: true });
+      return false;
     }
   }
 }

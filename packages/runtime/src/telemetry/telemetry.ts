@@ -6,7 +6,6 @@ export interface Step {
   name: string;
   startMs: number;
   endMs: number;
-  attributes?: Record<string, string>;
   error?: string;
 }
 

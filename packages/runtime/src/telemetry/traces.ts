@@ -29,8 +29,8 @@ export class Traces implements Observer, AsyncDisposable {
     const span = this.#tracer.startSpan(`${service}/${method}`, options, contextOf(traceparent));
     const inside = trace.setSpan(ROOT_CONTEXT, span);
     return {
-      step: ({ name, startMs, endMs, attributes = {}, error }: Step) => {
-        const step = this.#tracer.startSpan(name, { startTime: epochMs(startMs), attributes }, inside);
+      step: ({ name, startMs, endMs, error }: Step) => {
+        const step = this.#tracer.startSpan(name, { startTime: epochMs(startMs) }, inside);
         if (error !== undefined) step.setStatus({ code: SpanStatusCode.ERROR, message: error });
         step.end(epochMs(endMs));
       },

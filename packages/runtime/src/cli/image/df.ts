@@ -4,7 +4,7 @@ import { defineCommand, outputOption } from '../command.ts';
 import { imageSpec } from '../image-spec.ts';
 import { formatBytes, outputFormat, printJson, printTable, shortId } from '../output.ts';
 import { type LayerInfo, layersOf } from './image-info.ts';
-import { imagesAndContainers, nameOf } from './in-use.ts';
+import { imagesAndContainers, nameOf, usedBytesOf } from './in-use.ts';
 
 export const command = defineCommand({
   name: 'image df',
@@ -71,13 +71,12 @@ interface Counted {
 }
 
 async function readUsage(cri: CriClient) {
-  const [entries, filesystems, { containers }] = await Promise.all([
+  const [{ images, containers }, filesystems] = await Promise.all([
     imagesAndContainers(cri),
     cri.images.imageFsInfo({}),
-    cri.runtime.listContainers({ filter: undefined }),
   ]);
   const counted: Counted[] = [];
-  for (const { image, containers: users } of entries) {
+  for (const { image, containers: users } of images) {
     const { info } = await cri.images.imageStatus({ image: imageSpec(image.id), verbose: true });
     counted.push({ image, users: users.length, parts: partsOf(image, layersOf(info)) });
   }
@@ -88,23 +87,15 @@ async function readUsage(cri: CriClient) {
   }
   const sum = ({ parts }: Counted, isWanted: (all: Counted[]) => boolean) =>
     [...parts].reduce((total, [part, bytes]) => total + (isWanted(holders.get(part)!) ? bytes : 0), 0);
-  const reclaimable = new Map<string, number>();
-  for (const { image, users, parts } of counted) {
-    if (users > 0 || image.pinned) continue;
-    for (const [part, bytes] of parts) {
-      if (holders.get(part)!.every((holder) => holder.users === 0 && !holder.image.pinned))
-        reclaimable.set(part, bytes);
-    }
-  }
-  const used = (list: { usedBytes?: { value: bigint } | undefined }[]) =>
-    list.length === 0
-      ? undefined
-      : list.reduce((total, { usedBytes }) => total + (usedBytes?.value ?? 0n), 0n);
+  const stays = ({ users, image }: Counted) => users > 0 || image.pinned;
+  const reclaimable = new Map(
+    counted.flatMap(({ parts }) => [...parts].filter(([part]) => !holders.get(part)!.some(stays))),
+  );
   return {
     images: {
       total: counted.length,
       active: counted.filter(({ users }) => users > 0).length,
-      usedBytes: used(filesystems.imageFilesystems),
+      usedBytes: usedBytesOf(filesystems.imageFilesystems),
       reclaimableBytes: isKnown ? [...reclaimable.values()].reduce((a, b) => a + b, 0) : undefined,
       each: counted.map((entry) => ({
         name: nameOf(entry.image),
@@ -117,7 +108,7 @@ async function readUsage(cri: CriClient) {
     containers: {
       total: containers.length,
       active: containers.filter(({ state }) => state === ContainerState.CONTAINER_RUNNING).length,
-      usedBytes: used(filesystems.containerFilesystems),
+      usedBytes: usedBytesOf(filesystems.containerFilesystems),
     },
   };
 }

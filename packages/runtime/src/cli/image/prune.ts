@@ -1,8 +1,9 @@
+import type { Image } from '../../gen/api.ts';
 import type { CriClient } from '../client.ts';
 import { defineCommand, outputOption } from '../command.ts';
 import { imageSpec } from '../image-spec.ts';
 import { formatBytes, outputFormat, printJson } from '../output.ts';
-import { imagesAndContainers, nameOf } from './in-use.ts';
+import { imagesAndContainers, nameOf, usedBytesOf } from './in-use.ts';
 
 export const command = defineCommand({
   name: 'image prune',
@@ -23,14 +24,11 @@ Examples:
   async run(_operands, options, { client, stdout, stderr }) {
     const format = outputFormat(options.output);
     const cri = await client();
-    const before = await usedBytes(cri);
-    const gone = (await imagesAndContainers(cri))
+    const gone = (await imagesAndContainers(cri)).images
       .filter(({ image, containers }) => containers.length === 0 && !image.pinned)
       .filter(({ image }) => options.all || image.repoTags.length === 0)
       .map(({ image }) => image);
-    if (!options['dry-run'])
-      for (const { id } of gone) await cri.images.removeImage({ image: imageSpec(id) });
-    const freedBytes = options['dry-run'] ? 0n : before - (await usedBytes(cri));
+    const freedBytes = options['dry-run'] ? 0n : await removeAll(cri, gone);
     if (format === 'json') {
       const removed = gone.map(({ id, repoTags, repoDigests, size }) => ({
         id,
@@ -50,7 +48,14 @@ Examples:
   },
 });
 
+/** @returns how much less the file systems of images hold then */
+async function removeAll(cri: CriClient, images: readonly Image[]): Promise<bigint> {
+  const before = await usedBytes(cri);
+  for (const { id } of images) await cri.images.removeImage({ image: imageSpec(id) });
+  return before - (await usedBytes(cri));
+}
+
 async function usedBytes({ images }: CriClient): Promise<bigint> {
   const { imageFilesystems } = await images.imageFsInfo({});
-  return imageFilesystems.reduce((sum, { usedBytes: used }) => sum + (used?.value ?? 0n), 0n);
+  return usedBytesOf(imageFilesystems) ?? 0n;
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { ServerDuplexStream, ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { RuntimeContext } from '../../context.ts';
-import { toServiceError } from '../status-code.ts';
+import { failedCall } from '../failed-call.ts';
 import type { StreamHandler } from './call.ts';
 import { load } from './load.ts';
 import { save } from './save.ts';
@@ -33,11 +33,7 @@ function streaming(context: RuntimeContext, method: string, handler: StreamHandl
     Promise.try(() => handler(context, { requests, send, signal })).then(
       () => call.end(),
       (error: unknown) => {
-        const status = toServiceError(error);
-        context.log.warn('call failed', { method, code: status.name, error: status.details });
-        if (status.name === 'INTERNAL' && error instanceof Error)
-          context.log.error(error.stack ?? error.message);
-        call.emit('error', status);
+        call.emit('error', failedCall(context.log, { method }, error));
       },
     );
   };

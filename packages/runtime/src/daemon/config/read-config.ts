@@ -6,7 +6,7 @@ import { CriError } from '../../errors.ts';
 import { keyLine } from './key-line.ts';
 import { fieldOf, fields, keyOf, settings } from './settings.ts';
 
-export const defaultConfigFile = '/etc/amphipod/config.toml';
+const defaultConfigFile = '/etc/amphipod/config.toml';
 
 export type DaemonFlags = Record<string, string | boolean | undefined>;
 

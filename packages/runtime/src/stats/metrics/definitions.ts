@@ -38,7 +38,9 @@ function seconds(ns: bigint): bigint {
 /** Metrics of containers and of pods' own groups. */
 const groupMetrics: MetricDefinition<GroupSample>[] = [
   {
-    ...counter('container_cpu_usage_seconds_total', 'CPU time used, in seconds', () => undefined),
+    name: 'container_cpu_usage_seconds_total',
+    help: 'CPU time used, in seconds',
+    type: MetricType.COUNTER,
     labels: ['cpu'],
     read: ({ cpu }) => [[seconds(cpu.usageNs), 'total']],
   },
@@ -106,7 +108,9 @@ const groupMetrics: MetricDefinition<GroupSample>[] = [
     ({ memoryDetails }) => memoryDetails.failures,
   ),
   {
-    ...counter('container_memory_failures_total', 'Page faults', () => undefined),
+    name: 'container_memory_failures_total',
+    help: 'Page faults',
+    type: MetricType.COUNTER,
     labels: ['failure_type', 'scope'],
     read: ({ memory, memoryDetails }) => [
       [memoryDetails.ownPageFaults, 'pgfault', 'container'],
@@ -157,11 +161,9 @@ const groupMetrics: MetricDefinition<GroupSample>[] = [
     ),
   ]),
   {
-    ...counter(
-      'container_blkio_device_usage_total',
-      'Bytes moved to and from a block device',
-      () => undefined,
-    ),
+    name: 'container_blkio_device_usage_total',
+    help: 'Bytes moved to and from a block device',
+    type: MetricType.COUNTER,
     labels: ['device', 'major', 'minor', 'operation'],
     read: ({ devices }) =>
       devices.flatMap(({ device, major, minor, readBytes, writtenBytes }): MetricValue[] => [
@@ -176,14 +178,21 @@ function deviceCounter(
   help: string,
   read: (io: GroupSample['devices'][number]) => bigint,
 ): MetricDefinition<GroupSample> {
-  const common = counter<GroupSample>(name, help, () => undefined);
-  return { ...common, labels: ['device'], read: ({ devices }) => devices.map((io) => [read(io), io.device]) };
+  return {
+    name,
+    help,
+    type: MetricType.COUNTER,
+    labels: ['device'],
+    read: ({ devices }) => devices.map((io) => [read(io), io.device]),
+  };
 }
 
 /** Only where the machine counts huge pages. */
 const hugePageMetrics: MetricDefinition<GroupSample>[] = [
   {
-    ...gauge('container_hugetlb_usage_bytes', 'Memory in huge pages, in bytes', () => undefined),
+    name: 'container_hugetlb_usage_bytes',
+    help: 'Memory in huge pages, in bytes',
+    type: MetricType.GAUGE,
     labels: ['pagesize'],
     read: ({ hugePages }) => hugePages.map(({ pageSize, usageBytes }) => [usageBytes, pageSize]),
   },
@@ -191,11 +200,9 @@ const hugePageMetrics: MetricDefinition<GroupSample>[] = [
 
 /** Only where cgroups are of version 1, which keeps the maximum. */
 const hugePageMaximum: MetricDefinition<GroupSample> = {
-  ...gauge(
-    'container_hugetlb_max_usage_bytes',
-    'The most memory in huge pages so far, in bytes',
-    () => undefined,
-  ),
+  name: 'container_hugetlb_max_usage_bytes',
+  help: 'The most memory in huge pages so far, in bytes',
+  type: MetricType.GAUGE,
   labels: ['pagesize'],
   read: ({ hugePages }) =>
     hugePages.flatMap(({ pageSize, maxUsageBytes }): MetricValue[] =>
@@ -224,7 +231,9 @@ export const containerOnlyMetrics: MetricDefinition<ContainerSample>[] = [
   diskGauge('container_fs_inodes_total', 'Inodes of the file system', (disk) => disk.totalInodes),
   diskGauge('container_fs_inodes_free', 'Free inodes of the file system', (disk) => disk.freeInodes),
   {
-    ...gauge('container_ulimits_soft', 'Soft limits of the first process', () => undefined),
+    name: 'container_ulimits_soft',
+    help: 'Soft limits of the first process',
+    type: MetricType.GAUGE,
     labels: ['ulimit'],
     read: ({ openFilesLimit }) => (openFilesLimit === undefined ? [] : [[openFilesLimit, 'max_open_files']]),
   },
@@ -235,8 +244,13 @@ function diskGauge(
   help: string,
   read: (disk: ContainerSample['disk']) => bigint,
 ): MetricDefinition<ContainerSample> {
-  const common = gauge<ContainerSample>(name, help, () => undefined);
-  return { ...common, labels: ['device'], read: ({ disk }) => [[read(disk), disk.device]] };
+  return {
+    name,
+    help,
+    type: MetricType.GAUGE,
+    labels: ['device'],
+    read: ({ disk }) => [[read(disk), disk.device]],
+  };
 }
 
 /** Metrics of pods only. */
@@ -257,10 +271,10 @@ function network(
   what: string,
   read: (link: LinkCounters) => bigint,
 ): MetricDefinition<PodSample> {
-  const help = `${what.replace('_', ' ')}, ${direction === 'receive' ? 'received' : 'transmitted'}`;
-  const common = counter<PodSample>(`container_network_${direction}_${what}_total`, help, () => undefined);
   return {
-    ...common,
+    name: `container_network_${direction}_${what}_total`,
+    help: `${what.replace('_', ' ')}, ${direction === 'receive' ? 'received' : 'transmitted'}`,
+    type: MetricType.COUNTER,
     labels: ['interface'],
     read: ({ interfaces }) => interfaces.map((link) => [read(link), link.name]),
   };

@@ -28,7 +28,7 @@ import type { Container, Sandbox } from '../../store/records.ts';
 import { podInterfaces } from '../pod-network.ts';
 
 /** What processes of a group have open. */
-export interface OpenFiles {
+interface OpenFiles {
   processes: number;
   descriptors: number;
   sockets: number;
@@ -69,7 +69,7 @@ export interface PodSample extends GroupSample {
 }
 
 /** Undefined when the group is gone. @param startedAtNs nanoseconds since 1970 */
-export function sampleGroup(
+function sampleGroup(
   context: RuntimeContext,
   cgroupPath: string,
   startedAtNs: bigint,
@@ -177,8 +177,15 @@ function deviceOf(path: string): string {
   return source;
 }
 
+let pageSizes: string[] | undefined;
+
 /** "2MB", "1GB": what this kernel has, in the words of the hugetlb controller. */
 export function hugePageSizes(): string[] {
+  pageSizes ??= readHugePageSizes();
+  return pageSizes;
+}
+
+function readHugePageSizes(): string[] {
   const names = readIfThere(() => readdirSync('/sys/kernel/mm/hugepages')) ?? [];
   return names.flatMap((name) => {
     const kib = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1]);
