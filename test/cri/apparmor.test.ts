@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import { SecurityProfile_ProfileType } from '../../packages/runtime/src/gen/api.ts';
+import { ociRuntime } from './support/amphipod.ts';
 import { useServer } from './support/fixture.ts';
 import { createContainer, execText, type Pod, removePod, runPod, startContainer } from './support/pods.ts';
 import { run } from './support/program.ts';
@@ -15,9 +16,9 @@ type SecurityContext = NonNullable<
   NonNullable<Parameters<typeof createContainer>[2]['linux']>['securityContext']
 >;
 
-/** What a process of the OCI runtime has without a profile of ours: Debian 13 gives runc one that confines nothing. */
+/** What a process of the OCI runtime has without a profile of ours: Debian 13 gives it one that confines nothing. */
 const inherited = () => {
-  const label = 'runc (unconfined)';
+  const label = `${ociRuntime} (unconfined)`;
   const isLoaded = readFileSync('/sys/kernel/security/apparmor/profiles', 'utf8').split('\n').includes(label);
   return isLoaded ? `${label}\n` : 'unconfined\n';
 };

@@ -13,6 +13,9 @@ export const projectDir = new URL('../../..', import.meta.url).pathname.replace(
 const built = process.env.AMPHIPOD_TEST_BUILT === '1';
 const programDir = built ? `${projectDir}/dist` : projectDir;
 
+/** AMPHIPOD_TEST_RUNTIME=crun runs the suites with another OCI runtime. */
+export const ociRuntime = process.env.AMPHIPOD_TEST_RUNTIME ?? 'runc';
+
 /** The plugin executables of this project. */
 export const ownPluginDir = `${programDir}/packages/plugins/bin`;
 /** The plugins of Debian's package containernetworking-plugins. */
@@ -42,7 +45,7 @@ export async function startAmphipod(options: ServerOptions): Promise<CriServer> 
       '--cni-cache-dir',
       `${dir}/cni-cache`,
     ],
-    ...['--runtime', 'runc', ...flags],
+    ...['--runtime', ociRuntime, ...flags],
   ];
   let program: Program;
   const server: CriServer = {
@@ -50,7 +53,7 @@ export async function startAmphipod(options: ServerOptions): Promise<CriServer> 
     dir,
     socket,
     confDir,
-    ociRoot: `${dir}/state/oci/runc`,
+    ociRoot: `${dir}/state/oci/${ociRuntime}`,
     command,
     cri: connect(socket),
     program: () => program,

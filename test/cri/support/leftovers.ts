@@ -30,9 +30,10 @@ export async function leftovers(server: CriServer): Promise<Leftovers> {
       .map(({ mountPoint }) => mountPoint)
       .filter((path) => path.startsWith(`${dir}/`) || path.startsWith('/run/netns/'))
       .toSorted(),
-    links: JSON.parse(await run(['ip', '-json', 'link', 'show', 'type', 'veth'])).map(
-      (link: { ifname: string }) => link.ifname,
-    ),
+    // Some releases of ip print an empty object for a link of another type.
+    links: (JSON.parse(await run(['ip', '-json', 'link', 'show', 'type', 'veth'])) as { ifname?: string }[])
+      .map((link) => link.ifname)
+      .filter((name) => name !== undefined),
     reservations: addressFiles(`${dir}/ipam`),
     cgroups: podCgroups(),
     processes: processesIn(dir),
