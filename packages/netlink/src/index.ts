@@ -34,7 +34,7 @@ export {
   tryParseCidr,
   tryParseIp,
 } from './ip.ts';
-export { formatMac, isMac, parseMac } from './mac.ts';
+export { formatMac, isMac, parseMac, randomMac } from './mac.ts';
 export type {
   NftExpression,
   NftExpressionOf,

@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto';
-import { formatMac, linkFind, type Rtnl } from '@amphipod/netlink';
+import { linkFind, type Rtnl, randomMac } from '@amphipod/netlink';
 import type { LeaseAttributes } from './lease.ts';
 import type { NetworkConfig } from './network-config.ts';
 import type { KernelView } from './sync-kernel.ts';
@@ -31,9 +30,5 @@ export function ownAttributes({
 /** That of the device which is there, so that no other node has to learn a new one; else one at random. */
 function macOf(conn: Rtnl, name: string): string {
   const link = linkFind(conn, name);
-  if (link?.kind === 'vxlan') return link.mac;
-  const bytes = randomBytes(6);
-  // Locally administered, not multicast.
-  bytes[0] = (bytes[0]! & 0xfc) | 0x02;
-  return formatMac(bytes);
+  return link?.kind === 'vxlan' ? link.mac : randomMac();
 }

@@ -9,8 +9,8 @@ import {
   linkList,
   linkSet,
   type Rtnl,
+  randomMac,
 } from '@amphipod/netlink';
-import { randomMac } from '../lib/random-mac.ts';
 import { trySysctl } from '../lib/settings.ts';
 import type { BridgeConfig } from './config.ts';
 

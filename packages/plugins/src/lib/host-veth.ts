@@ -10,10 +10,10 @@ import {
   linkSetRequest,
   type NetlinkRequest,
   type Rtnl,
+  randomMac,
 } from '@amphipod/netlink';
 import type { Pod } from './host.ts';
 import { type Owner, ownerTag } from './owner.ts';
-import { randomMac } from './random-mac.ts';
 import { trySysctl } from './settings.ts';
 
 /** ETH_MAX_MTU. */
