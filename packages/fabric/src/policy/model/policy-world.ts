@@ -49,8 +49,10 @@ export class PolicyWorld {
   readonly #tiers = new Map<string, ModelTier>(standardTiers().map((tier) => [tier.name, tier]));
   /** Keys of pods and network sets of each namespace. */
   readonly #members = new Map<string, Set<string>>();
-  /** Pods by the text of their addresses. */
-  readonly #byIp = new Map<string, Set<Item>>();
+  /** Keys of the pods that say they have an address, by its text; it belongs to the last of them. */
+  readonly #claims = new Map<string, string[]>();
+  /** The other way round. */
+  readonly #claimed = new Map<string, Set<string>>();
   readonly #networkSets = new Set<Item>();
   readonly #isLocal: (pod: PodResource) => boolean;
   readonly #listeners: WorldListener[] = [];
@@ -92,7 +94,9 @@ export class PolicyWorld {
   /** Pods and network sets that have the address. */
   itemsAt(ip: IpAddress): Item[] {
     const sets = [...this.#networkSets].filter(({ nets }) => nets.some((net) => contains(net, ip)));
-    return [...(this.#byIp.get(formatIp(ip)) ?? []), ...sets];
+    const owner = this.#ownerOf(ip);
+    const pod = owner === undefined ? undefined : this.#items.get(owner);
+    return pod === undefined ? sets : [pod, ...sets];
   }
 
   put(resource: Resource): void {
@@ -171,10 +175,7 @@ export class PolicyWorld {
   }
 
   #refresh(namespace: string): void {
-    for (const key of this.#members.get(namespace) ?? []) {
-      const resource = this.#resources.get(key);
-      if (resource?.type === 'pod' || resource?.type === 'network-set') this.#putItem(key, resource);
-    }
+    for (const key of this.#members.get(namespace) ?? []) this.#refreshItem(key);
   }
 
   #putItem(key: string, resource: PodResource | NetworkSetResource): void {
@@ -184,41 +185,65 @@ export class PolicyWorld {
       this.#removeItem(key);
       return;
     }
+    const losers = isPod ? this.#claim(key, resource.ips) : [];
     const item: Item = {
       id: key,
       origin: resource.origin,
       labels: this.#labelsOf(resource),
-      ips: isPod ? resource.ips : [],
+      ips: isPod ? resource.ips.filter((ip) => this.#ownerOf(ip) === key) : [],
       ports: isPod ? resource.ports : [],
       nets: isPod ? [] : resource.nets,
       isLocal: isPod && this.#isLocal(resource),
     };
-    this.#forget(key);
-    this.#items.set(key, item);
-    if (!isPod) this.#networkSets.add(item);
-    for (const ip of item.ips) {
-      const text = formatIp(ip);
-      this.#byIp.set(text, (this.#byIp.get(text) ?? new Set()).add(item));
+    if (!isPod) {
+      const before = this.#items.get(key);
+      if (before !== undefined) this.#networkSets.delete(before);
+      this.#networkSets.add(item);
     }
+    // Who had an address before loses it first.
+    for (const loser of losers) this.#refreshItem(loser);
+    this.#items.set(key, item);
     for (const listener of this.#listeners) listener.itemChanged(item);
   }
 
   #removeItem(key: string): void {
-    if (!this.#forget(key)) return;
-    for (const listener of this.#listeners) listener.itemRemoved(key);
-  }
-
-  #forget(key: string): boolean {
     const item = this.#items.get(key);
-    if (item === undefined) return false;
+    if (item === undefined) return;
     this.#items.delete(key);
     this.#networkSets.delete(item);
-    for (const text of item.ips.map(formatIp)) {
-      const there = this.#byIp.get(text);
-      there?.delete(item);
-      if (there?.size === 0) this.#byIp.delete(text);
+    for (const listener of this.#listeners) listener.itemRemoved(key);
+    for (const heir of this.#claim(key, [])) this.#refreshItem(heir);
+  }
+
+  #ownerOf(ip: IpAddress): string | undefined {
+    return this.#claims.get(formatIp(ip))?.at(-1);
+  }
+
+  /** Notes down which addresses a pod says it has; gives the other pods that have some more or less by it. */
+  #claim(key: string, ips: readonly IpAddress[]): Set<string> {
+    const wanted = new Set(ips.map(formatIp));
+    const held = this.#claimed.get(key) ?? new Set<string>();
+    const others = new Set<string>();
+    for (const text of held.difference(wanted)) {
+      const claims = this.#claims.get(text)!.filter((one) => one !== key);
+      const isOwner = this.#claims.get(text)!.at(-1) === key;
+      if (claims.length === 0) this.#claims.delete(text);
+      else this.#claims.set(text, claims);
+      if (isOwner && claims.length > 0) others.add(claims.at(-1)!);
     }
-    return true;
+    for (const text of wanted.difference(held)) {
+      const claims = this.#claims.get(text) ?? [];
+      if (claims.length > 0) others.add(claims.at(-1)!);
+      this.#claims.set(text, [...claims, key]);
+    }
+    if (wanted.size === 0) this.#claimed.delete(key);
+    else this.#claimed.set(key, wanted);
+    return others;
+  }
+
+  #refreshItem(key: string): void {
+    const resource = this.#resources.get(key);
+    if (resource?.type === 'pod' || resource?.type === 'network-set') this.#putItem(key, resource);
   }
 
   #labelsOf(resource: PodResource | NetworkSetResource): Labels {
