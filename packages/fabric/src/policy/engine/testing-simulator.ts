@@ -147,13 +147,12 @@ export class NftSimulator {
     }
     const [first, last] = rangeOf(set, element);
     const overlaps =
-      set.hasIntervals &&
-      [...elements.values()].some((other) => {
-        const [otherFirst, otherLast] = rangeOf(set, other);
-        return first.compare(otherLast) <= 0 && otherFirst.compare(last) <= 0;
-      });
-    this.#refuseIf(overlaps === true, { op, name, text });
-    elements.set(text, element);
+      set.hasIntervals === true &&
+      [...elements.values()].some(
+        (other) => first.compare(other.last) <= 0 && other.first.compare(last) <= 0,
+      );
+    this.#refuseIf(overlaps, { op, name, text });
+    elements.set(text, { verdict: element.verdict, first, last });
   }
 
   #refuseIf(isWrong: boolean, what: object): void {
