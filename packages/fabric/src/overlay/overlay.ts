@@ -34,10 +34,17 @@ export interface OverlayOptions {
   masquerade: boolean;
   /** The subnets of the last time. */
   previous?: Pick<Lease, 'subnet' | 'ipv6Subnet'>;
-  /** Told after each look at the kernel: how many differences were mended. */
-  onSync?: (mended: number) => void;
+  /** Told after each look at the kernel: how many differences were mended, and what the look was. */
+  onSync?: (mended: number, look: SyncLook) => void;
   /** Told of failures that are tried again. */
   onError?: (error: unknown) => void;
+}
+
+/** One look at the kernel. */
+export interface SyncLook {
+  /** At all that the overlay has there, not only at what has changed. */
+  isFull: boolean;
+  durationMs: number;
 }
 
 /**
@@ -52,6 +59,8 @@ export interface Overlay extends AsyncDisposable {
   readonly passedOver: readonly PassedOver[];
   /** Is rejected with FabricError `lease-lost`, or whatever else ends the overlay; resolves when it is disposed of. */
   readonly ended: Promise<void>;
+  /** Has all of the kernel looked at soon, as it is done every minute anyway. */
+  resync(): void;
   /** Ends the overlay and gives the lease back, unless it is a reservation. */
   release(): Promise<void>;
 }
@@ -139,6 +148,10 @@ class OverlayKeeper implements Overlay {
     await this.#tasks;
     await this.#work;
     this.#end.resolve();
+  }
+
+  resync(): void {
+    this.#touch();
   }
 
   async release(): Promise<void> {
@@ -290,7 +303,9 @@ class OverlayKeeper implements Overlay {
     const leases = [...this.#leases.values()];
     const { state, passedOver } = wantedState({ config, underlay, own: this.#own.lease, leases, masquerade });
     this.#passedOver = passedOver;
-    onSync?.(await syncKernel(kernel, state));
+    const start = performance.now();
+    const mended = await syncKernel(kernel, state);
+    onSync?.(mended, { isFull: true, durationMs: performance.now() - start });
   }
 
   #report(error: unknown): void {
