@@ -10,6 +10,8 @@ export {
 export { parseDocument } from './documents/parse-document.ts';
 export { type ReadDocuments, readDocuments } from './documents/read-documents.ts';
 export { type Direction, describeResource, type Resource, resourceKey } from './documents/resources.ts';
+export { type EndExplanation, type Explanation, explainFlow, findEnd } from './explain/explain.ts';
+export { type Finding, lint } from './explain/lint.ts';
 export {
   filterBridgedPackets,
   type PolicyOptions,
