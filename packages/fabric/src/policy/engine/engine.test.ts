@@ -211,6 +211,37 @@ describe('the cost of rules', () => {
   });
 });
 
+describe('rules of Calico', () => {
+  const calico = (ingress: object[]) => ({
+    apiVersion: 'projectcalico.org/v3',
+    kind: 'GlobalNetworkPolicy',
+    metadata: { name: 'rules' },
+    spec: { selector: "app == 'web'", ingress },
+  });
+  const pods = [pod('web', '10.0.0.1'), pod('a', '10.0.0.2'), pod('b', '10.0.0.3')];
+
+  it('that allow all but one kind of ICMP message allow its other codes', () => {
+    const { nft } = fixture([
+      ...pods,
+      calico([{ action: 'Allow', protocol: 'ICMP', notICMP: { type: 8, code: 1 } }]),
+    ]);
+    const [src, dst] = [parseIp('10.0.0.2'), parseIp('10.0.0.1')];
+    const verdict = (type: number, code: number) =>
+      nft.forward({ src, dst, protocol: 1, icmp: { type, code } });
+    assert.deepEqual([verdict(8, 1), verdict(8, 0), verdict(3, 1)], ['drop', 'accept', 'accept']);
+  });
+
+  it('that differ in who is not meant stay two rules', () => {
+    const source = (notSelector: string) => ({
+      action: 'Allow',
+      source: { selector: 'has(app)', notSelector },
+    });
+    const { nft } = fixture([...pods, calico([source("app in {'a', 'b'}"), source("app == 'a'")])]);
+    assert.equal(nft.forward(tcp('10.0.0.3', '10.0.0.1')), 'accept');
+    assert.equal(nft.forward(tcp('10.0.0.2', '10.0.0.1')), 'drop');
+  });
+});
+
 describe('addresses', () => {
   it('belong to the pod that had them last (address reuse)', () => {
     const { put, remove, nft } = fixture([

@@ -64,9 +64,10 @@ function portOf(text: string | undefined, protocol: string): number | undefined 
     if (text !== undefined) throw new UsageError(`--port: ${protocol} has no ports`);
     return undefined;
   }
+  if (text === undefined) throw new UsageError('give --port');
   const port = Number(text);
-  if (text === undefined || !Number.isInteger(port) || port < 1 || port > MAX_PORT) {
-    throw new UsageError(`--port ${text ?? ''}: must be a number from 1 to ${MAX_PORT}`);
+  if (!Number.isInteger(port) || port < 1 || port > MAX_PORT) {
+    throw new UsageError(`--port ${text}: must be a number from 1 to ${MAX_PORT}`);
   }
   return port;
 }
