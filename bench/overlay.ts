@@ -49,7 +49,9 @@ class Agent {
 
   constructor(start: AgentStart) {
     const profile = options['cpu-prof'];
-    const execArgv = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+    const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+    // As bin/amphipod has them.
+    const execArgv = ['--max-semi-space-size=1', '--optimize-for-size', ...profiling];
     this.#child = fork(join(import.meta.dirname, 'lib/overlay-agent.ts'), [], { execArgv });
     this.#child.on('message', (report: AgentReport) => {
       this.reports.push(report);
