@@ -53,7 +53,7 @@ test('what is not ours is left alone', async () => {
   assert.match(node.netns.run('ip', 'route'), /^10\.99\.0\.0\/16 via 198\.51\.1\.1/m);
 });
 
-test('OVL-01: a node that is replaced leaves nothing behind: new address, new hardware address, new subnet', async () => {
+test('OVL-01: a node that is replaced leaves nothing behind: new address, new hardware address, both with the old subnet, new subnet', async () => {
   using cluster = createCluster(3, 'switched');
   await using store = openEmbeddedDatastore(':memory:');
   const running = await startAll(cluster.nodes, store, dualStack({ Type: 'vxlan' }));
@@ -68,6 +68,12 @@ test('OVL-01: a node that is replaced leaves nothing behind: new address, new ha
     const changes: [string, string][] = [
       [key, value.replace(second.node.ip, '192.0.2.77')],
       [key, value.replace(/"VtepMAC":"[^"]*"/, '"VtepMAC":"02:aa:aa:aa:aa:aa"')],
+      [
+        key,
+        value
+          .replace(second.node.ip, '192.0.2.77')
+          .replace(/"VtepMAC":"[^"]*"/, '"VtepMAC":"02:aa:aa:aa:aa:ab"'),
+      ],
       [key.replace(/10\.244\.\d+\.0/, '10.244.200.0'), value],
     ];
     for (const [newKey, newValue] of changes) {
@@ -136,6 +142,10 @@ test('OVL-02: a foreign entry with a live node’s hardware address goes, the li
 test('OVL-03: learning is off; an entry that was learned, right or wrong, becomes one that stays', async () => {
   using cluster = createCluster(2, 'switched');
   await using store = openEmbeddedDatastore(':memory:');
+  // As another program may have left it.
+  const [before] = cluster.nodes as [TestNode];
+  const device = ['type', 'vxlan', 'id', '1', 'dev', 'eth0', 'local', before.ip, 'dstport', '8472'];
+  before.netns.run('ip', 'link', 'add', 'flannel.1', 'up', ...device, 'learning');
   const running = await startAll(cluster.nodes, store, dualStack({ Type: 'vxlan' }));
   try {
     const [{ node }, second] = running as [RunningNode, RunningNode];
