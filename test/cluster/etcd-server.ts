@@ -114,7 +114,7 @@ function createMember(options: MemberOptions): EtcdMember {
 }
 
 /** One self-signed certificate for both sides. */
-function makeCertificate(dir: string): TlsFiles {
+export function makeCertificate(dir: string): TlsFiles {
   const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
   const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
   args.push('-subj', '/CN=etcd-test', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2');
