@@ -120,7 +120,11 @@ test('a mistake ends it with what is wrong', async () => {
   const file = join(dir, 'net-conf.json');
   writeFileSync(file, config.replace('/16', '/30'));
   const cases: [string[], RegExp][] = [
-    [[], /give --etcd-endpoints or --net-config/],
+    [[], /give --etcd-endpoints, --kube, --kubeconfig or --net-config/],
+    [
+      ['--etcd-endpoints', 'http://127.0.0.1:1', '--kubeconfig', file],
+      /--kubeconfig: not with --etcd-endpoints/,
+    ],
     [
       ['--net-config', file, '--database', join(dir, 'a.db')],
       /net-conf\.json": Network: "10\.244\.0\.0\/30": is too small/,

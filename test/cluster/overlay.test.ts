@@ -6,6 +6,7 @@ import {
   leasesPrefix,
   type NetworkConfig,
   type Overlay,
+  openDatastoreLeases,
   openEmbeddedDatastore,
   parseNetworkConfig,
   readUnderlay,
@@ -38,7 +39,7 @@ async function startNode(node: TestNode, store: Datastore, config: NetworkConfig
   const syncs: number[] = [];
   const underlay = readUnderlay(node.kernel.rtnl, { families: [4, 6], name: 'eth0' });
   const overlay = await startOverlay({
-    leases: { store, prefix },
+    leases: openDatastoreLeases({ store, prefix }),
     config,
     underlay,
     kernel: node.kernel,

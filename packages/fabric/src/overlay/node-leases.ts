@@ -33,14 +33,17 @@ const NODES = '/api/v1/nodes';
 const CONFLICTS = 10;
 const CONFLICT_DELAY_MS = 50;
 
+export interface PodName {
+  namespace: string;
+  name: string;
+}
+
 export interface NodeLeasesOptions {
   client: KubernetesClient;
-  /** Of this node. */
-  nodeName: string;
+  /** The name of this node, or the pod that we run in, which knows it. */
+  node: string | PodName;
   /** `flannel.alpha.coreos.com` unless given. */
   annotationPrefix?: string;
-  /** Sets the node's condition NetworkUnavailable to false once there is a network; true unless given. */
-  setsNetworkUnavailable?: boolean;
   /** Told of failures of a watch before they are tried again. */
   onRetry?: (error: unknown) => void;
 }
@@ -58,15 +61,15 @@ class NodeLeases implements LeaseStore {
   readonly #options: NodeLeasesOptions;
   readonly #keys: AnnotationKeys;
   readonly #nodes: Collection<KubernetesNode, Lease | undefined>;
-  readonly #path: string;
+  /** Once the pod has told it. */
+  #name: string | undefined;
 
   constructor(options: NodeLeasesOptions) {
-    const { client, nodeName, annotationPrefix = 'flannel.alpha.coreos.com' } = options;
+    const { client, annotationPrefix = 'flannel.alpha.coreos.com' } = options;
     this.#options = options;
     const keys = annotationKeys(annotationPrefix);
     this.#keys = keys;
     this.#nodes = { client, path: NODES, read: (node) => leaseOfNode(node, keys) };
-    this.#path = `${NODES}/${encodeURIComponent(nodeName)}`;
   }
 
   async acquire(config: NetworkConfig, { attributes, signal }: AcquireOptions): Promise<OwnLease> {
@@ -74,7 +77,7 @@ class NodeLeases implements LeaseStore {
     const subnets = this.#subnetsOf(node, config);
     const told = withOverwrites(attributes, node, this.#keys);
     await this.#annotate(node, told, signal);
-    return { id: this.#options.nodeName, lease: { ...subnets, attributes: told } };
+    return { id: node.metadata.name, lease: { ...subnets, attributes: told } };
   }
 
   async renew(own: OwnLease, { signal }: CallOptions = {}): Promise<OwnLease | undefined> {
@@ -89,7 +92,6 @@ class NodeLeases implements LeaseStore {
   async release(): Promise<void> {}
 
   async announceReady({ signal }: CallOptions = {}): Promise<void> {
-    if (this.#options.setsNetworkUnavailable === false) return;
     const now = new Date().toISOString().replace(/\.\d+/, '');
     const condition = {
       type: 'NetworkUnavailable',
@@ -133,10 +135,24 @@ class NodeLeases implements LeaseStore {
     }
   }
 
+  async #nodeName(signal: AbortSignal | undefined): Promise<string> {
+    const { client, node } = this.#options;
+    if (typeof node === 'string') return node;
+    if (this.#name !== undefined) return this.#name;
+    const what = `find the node of pod ${JSON.stringify(`${node.namespace}/${node.name}`)}`;
+    const path = `/api/v1/namespaces/${encodeURIComponent(node.namespace)}/pods/${encodeURIComponent(node.name)}`;
+    const pod = await client.get<{ spec?: { nodeName?: string } }>({ what, path, signal });
+    this.#name = pod.spec?.nodeName;
+    if (this.#name === undefined) throw new FabricError('unavailable', `${what}: it has none yet`);
+    return this.#name;
+  }
+
+  /** @throws FabricError `unavailable` while there is no such node */
   async #getNode(signal: AbortSignal | undefined): Promise<KubernetesNode> {
-    const what = `get node ${JSON.stringify(this.#options.nodeName)}`;
+    const name = await this.#nodeName(signal);
+    const what = `get node ${JSON.stringify(name)}`;
     try {
-      return await this.#options.client.get<KubernetesNode>({ what, path: this.#path, signal });
+      return await this.#options.client.get<KubernetesNode>({ what, path: pathOf(name), signal });
     } catch (error) {
       // It comes when its kubelet registers it.
       if (!(error instanceof KubernetesApiError) || error.status !== 404) throw error;
@@ -145,8 +161,11 @@ class NodeLeases implements LeaseStore {
   }
 
   /** @throws FabricError `unavailable` while the cluster has given the node none, `invalid-config` for such as do not fit */
-  #subnetsOf({ spec }: KubernetesNode, { ipv4, ipv6 }: NetworkConfig): Pick<Lease, 'subnet' | 'ipv6Subnet'> {
-    const what = `acquire subnet lease: node ${JSON.stringify(this.#options.nodeName)}`;
+  #subnetsOf(
+    { metadata, spec }: KubernetesNode,
+    { ipv4, ipv6 }: NetworkConfig,
+  ): Pick<Lease, 'subnet' | 'ipv6Subnet'> {
+    const what = `acquire subnet lease: node ${JSON.stringify(metadata.name)}`;
     const subnets = podSubnets(spec);
     if (subnets === undefined) {
       const why =
@@ -183,10 +202,11 @@ class NodeLeases implements LeaseStore {
 
   /** Through the node's status, for which alone flannel's roles have the right to write. */
   async #patchStatus(verb: string, body: object, signal: AbortSignal | undefined): Promise<void> {
-    const what = `${verb} node ${JSON.stringify(this.#options.nodeName)}`;
+    const name = await this.#nodeName(signal);
+    const what = `${verb} node ${JSON.stringify(name)}`;
     for (let tries = 1; ; tries++) {
       try {
-        await this.#options.client.patch({ what, path: `${this.#path}/status`, body, signal });
+        await this.#options.client.patch({ what, path: `${pathOf(name)}/status`, body, signal });
         return;
       } catch (error) {
         // The server gives up when others keep changing the node meanwhile. We change what is ours alone.
@@ -195,6 +215,10 @@ class NodeLeases implements LeaseStore {
       }
     }
   }
+}
+
+function pathOf(nodeName: string): string {
+  return `${NODES}/${encodeURIComponent(nodeName)}`;
 }
 
 function withLease(objects: ReadonlyMap<string, Lease | undefined>): Map<string, Lease> {

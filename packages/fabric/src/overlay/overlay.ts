@@ -1,17 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isCode } from '@amphipod/linux';
 import { type MonitorEvent, monitor } from '@amphipod/netlink';
-import type { WatchEvent } from '../datastore/datastore.ts';
 import { FabricError } from '../errors.ts';
-import {
-  acquireLease,
-  type LeaseStore,
-  leasesPrefix,
-  leaseTtlSeconds,
-  type OwnLease,
-  renewLease,
-} from './acquire-lease.ts';
-import { isSameNode, type Lease, leaseName, parseLease } from './lease.ts';
+import { leaseTtlSeconds } from './acquire-lease.ts';
+import { formatAttributes, type Lease, leaseName } from './lease.ts';
+import type { LeaseStore, LeasesEvent, OwnLease } from './lease-store.ts';
 import type { NetworkConfig } from './network-config.ts';
 import { ownAttributes } from './own-attributes.ts';
 import { type KernelView, syncKernel } from './sync-kernel.ts';
@@ -52,15 +44,15 @@ export interface Overlay extends AsyncDisposable {
   readonly passedOver: readonly PassedOver[];
   /** Is rejected with FabricError `lease-lost`, or whatever else ends the overlay; resolves when it is disposed of. */
   readonly ended: Promise<void>;
-  /** Ends the overlay and gives the lease back, unless it is a reservation. */
+  /** Ends the overlay and gives the lease back, where it is the node's to give. */
   release(): Promise<void>;
 }
 
-/** Acquires a lease, sets the overlay up, and then keeps it. @throws as {@link acquireLease}; NetlinkError */
+/** Acquires a lease, sets the overlay up, and then keeps it. @throws as {@link LeaseStore.acquire}; NetlinkError */
 export async function startOverlay(options: OverlayOptions): Promise<Overlay> {
   const { leases, config, previous } = options;
   const attributes = ownAttributes(options);
-  const own = await acquireLease(leases, config, { attributes, ...(previous && { previous }) });
+  const own = await leases.acquire(config, { attributes, ...(previous && { previous }) });
   const keeper = new OverlayKeeper(options, own);
   await keeper.start();
   return keeper;
@@ -108,18 +100,15 @@ class OverlayKeeper implements Overlay {
   }
 
   async start(): Promise<void> {
-    const { store, prefix } = this.#options.leases;
     const { signal } = this.#stop;
     const { rtnl } = this.#options.kernel;
-    const snapshot = await store.list(leasesPrefix(prefix), { signal });
+    const snapshot = await this.#options.leases.list({ signal });
     this.#learn({ type: 'snapshot', ...snapshot });
     // Listens before it looks.
     const kernelEvents = monitor(rtnl, ['link', 'address', 'route', 'neighbour', 'fdb'], { signal });
-    const tasks = [
-      this.#watchKernel(kernelEvents),
-      this.#watchLeases(snapshot.revision + 1n),
-      this.#renew(),
-    ].map((task) => task.catch((error: unknown) => this.#fail(error)));
+    const tasks = [this.#watchKernel(kernelEvents), this.#watchLeases(snapshot.revision), this.#renew()].map(
+      (task) => task.catch((error: unknown) => this.#fail(error)),
+    );
     this.#tasks = Promise.all(tasks).then(() => {});
     const first = this.#sync();
     // Only one at a time: deleting a link takes a while.
@@ -143,14 +132,7 @@ class OverlayKeeper implements Overlay {
 
   async release(): Promise<void> {
     await this[Symbol.asyncDispose]();
-    const { key, leaseId, revision } = this.#own.entry;
-    if (leaseId === undefined) return;
-    try {
-      await this.#options.leases.store.delete(key, { expected: revision });
-    } catch (error) {
-      // Somebody else has written it: it is not ours any more.
-      if (!isCode(error, 'conflict')) throw error;
-    }
+    await this.#options.leases.release(this.#own);
   }
 
   #halt(): void {
@@ -165,33 +147,32 @@ class OverlayKeeper implements Overlay {
     this.#halt();
   }
 
-  async #watchLeases(fromRevision: bigint): Promise<void> {
-    const { store, prefix } = this.#options.leases;
+  async #watchLeases(fromRevision: string): Promise<void> {
     const options = { fromRevision, signal: this.#stop.signal };
-    for await (const event of store.watch(leasesPrefix(prefix), options)) {
+    for await (const event of this.#options.leases.watch(options)) {
       this.#learn(event);
       if (!this.#hasOwn()) await this.#renewNow();
       this.#touch();
     }
   }
 
-  #learn(event: WatchEvent): void {
-    if (event.type === 'snapshot') this.#leases.clear();
-    const changes =
-      event.type === 'changes'
-        ? event.changes
-        : event.entries.map((entry) => ({ type: 'put', entry }) as const);
-    for (const change of changes) {
-      const key = change.type === 'put' ? change.entry.key : change.key;
-      const lease = change.type === 'put' ? parseLease(key, change.entry.value) : undefined;
-      if (lease === undefined) this.#leases.delete(key);
-      else this.#leases.set(key, lease);
+  #learn(event: LeasesEvent): void {
+    if (event.type === 'snapshot') {
+      this.#leases.clear();
+      for (const [id, lease] of event.leases) this.#leases.set(id, lease);
+      return;
+    }
+    for (const change of event.changes) {
+      if (change.type === 'put') this.#leases.set(change.id, change.lease);
+      else this.#leases.delete(change.id);
     }
   }
 
+  /** True when the others are told of this node what they ought to be told. */
   #hasOwn(): boolean {
-    const there = this.#leases.get(this.#own.entry.key);
-    return there !== undefined && isSameNode(there.attributes, this.#own.lease.attributes);
+    const { id, lease } = this.#own;
+    const there = this.#leases.get(id);
+    return there !== undefined && formatAttributes(there.attributes) === formatAttributes(lease.attributes);
   }
 
   async #watchKernel(events: AsyncIterable<MonitorEvent>): Promise<void> {
@@ -241,7 +222,7 @@ class OverlayKeeper implements Overlay {
   async #tryRenew(): Promise<boolean> {
     let renewed: OwnLease | undefined;
     try {
-      renewed = await renewLease(this.#options.leases, this.#own, { signal: this.#stop.signal });
+      renewed = await this.#options.leases.renew(this.#own, { signal: this.#stop.signal });
     } catch (error) {
       this.#report(error);
       return false;
