@@ -54,7 +54,8 @@ export class FakeKubeApi implements AsyncDisposable {
   readonly #nodes = new Map<string, FakeNode>();
   readonly #refusals: Refusal[] = [];
   readonly #sockets = new Set<Socket>();
-  readonly #watches = new Set<http.ServerResponse>();
+  /** With the revision that each began at. */
+  readonly #watches = new Map<http.ServerResponse, number>();
   readonly #pages = new Map<string, { revision: number; nodes: FakeNode[] }>();
   #history: WatchEvent[] = [];
   #compacted = 0;
@@ -157,20 +158,23 @@ export class FakeKubeApi implements AsyncDisposable {
   /** Tells all who watch how far they are, without a change. */
   sendBookmarks(): void {
     const object = { kind: 'Node', metadata: { resourceVersion: `${this.#revision}` } };
-    for (const watch of this.#watches) watch.write(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`);
+    for (const watch of this.#watches.keys())
+      watch.write(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`);
   }
 
   /** Ends all watches as the server does when their time is over. */
   endWatches(): void {
-    for (const watch of this.#watches) watch.end();
+    for (const watch of this.#watches.keys()) watch.end();
+    this.#watches.clear();
   }
 
   /** Cuts all watches in the middle of a line. */
   cutWatches(): void {
-    for (const watch of this.#watches) {
+    for (const watch of this.#watches.keys()) {
       watch.write('{"type":"MODIFIED","object":{"metadata":{"na');
       setImmediate(() => watch.destroy());
     }
+    this.#watches.clear();
   }
 
   cutConnections(): void {
@@ -178,12 +182,15 @@ export class FakeKubeApi implements AsyncDisposable {
   }
 
   #commit(type: WatchEvent['type'], node: FakeNode): void {
-    this.#revision++;
+    // Changes of all other kinds of objects count too.
+    this.#revision += 3;
     node.metadata.resourceVersion = `${this.#revision}`;
     if (type !== 'DELETED') this.#nodes.set(node.metadata.name, node);
     const event: WatchEvent = { revision: this.#revision, type, node: COPY(node) };
     this.#history.push(event);
-    for (const watch of this.#watches) void this.#write(watch, eventLine(event));
+    for (const [watch, from] of this.#watches) {
+      if (event.revision > from) void this.#write(watch, eventLine(event));
+    }
   }
 
   async #answer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
@@ -255,13 +262,11 @@ export class FakeKubeApi implements AsyncDisposable {
   #watch(url: URL, response: http.ServerResponse): void {
     const from = Number(url.searchParams.get('resourceVersion'));
     const gone = { code: 410, reason: 'Expired', message: `too old resource version: ${from}` };
-    if (from > this.#revision) {
-      const details = { causes: [{ reason: 'ResourceVersionTooLarge' }] };
-      sendStatus(response, 504, { reason: 'Timeout', message: 'Too large resource version', details });
-    } else if (from >= this.#compacted) {
+    if (from >= this.#compacted) {
       response.writeHead(200, { 'Content-Type': 'application/json' });
       response.flushHeaders();
-      this.#watches.add(response);
+      // As the real server does: of a time that has not come yet it has nothing to tell, not even that.
+      this.#watches.set(response, from);
       response.on('close', () => this.#watches.delete(response));
       for (const event of this.#history) if (event.revision > from) response.write(eventLine(event));
     } else if (this.#options.goneAs === 'status') sendStatus(response, 410, gone);

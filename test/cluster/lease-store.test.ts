@@ -232,12 +232,17 @@ for (const subject of subjects) {
       await watch.end();
     });
 
-    test('renewing a lease that is right changes nothing', async () => {
+    test('renewing a lease that is right is nothing to tell of', async () => {
       await using opened = subject.open(8);
+      await using other = subject.open(9);
       const own = await opened.leases.acquire(config, { attributes: attributesOf(8) });
-      const before = await opened.leases.list();
+      const { revision } = await opened.leases.list();
+      const watch = follow(opened.leases, revision);
       assert.deepEqual(await opened.leases.renew(own), own);
-      assert.equal((await opened.leases.list()).revision, before.revision);
+      const { id } = await other.leases.acquire(config, { attributes: attributesOf(9) });
+      await watch.until(() => watch.table.has(id));
+      assert.deepEqual([...watch.table.keys()], [id]);
+      await watch.end();
     });
 
     test('a call whose signal is aborted is rejected with its reason', async () => {

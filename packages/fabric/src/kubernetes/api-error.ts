@@ -5,7 +5,7 @@ export interface KubernetesStatus {
   message?: string;
   reason?: string;
   code?: number;
-  details?: { causes?: readonly { reason?: string }[]; retryAfterSeconds?: number };
+  details?: { retryAfterSeconds?: number };
 }
 
 /** A refusal by the API server. */
@@ -14,7 +14,7 @@ export class KubernetesApiError extends FabricError {
   readonly status: number;
   /** How long the server asks us to wait before we try again. */
   readonly retryAfterMs: number;
-  /** What was asked for is too old to be known, or of a time that the server has not come to: begin anew. */
+  /** What was asked for is too old to be known: begin anew. */
   readonly isPositionLost: boolean;
 
   /** @param what for the message: `list "/api/v1/nodes"` */
@@ -23,15 +23,14 @@ export class KubernetesApiError extends FabricError {
     super(codeOf(status.code), `${what}: the API server says ${status.code}: ${text}`);
     this.status = status.code;
     this.retryAfterMs = 1000 * (status.details?.retryAfterSeconds ?? 0);
-    this.isPositionLost =
-      status.code === 410 ||
-      status.reason === 'Expired' ||
-      status.reason === 'Gone' ||
-      status.details?.causes?.some(({ reason }) => reason === 'ResourceVersionTooLarge') === true;
+    this.isPositionLost = status.code === 410;
   }
 }
 
+/** Not to be let in may pass: tokens are replaced, roles are bound later, and a server that starts does not know its roles yet. */
+const passingStatuses: readonly number[] = [401, 403, 429];
+
 function codeOf(status: number): FabricErrorCode {
   if (status === 409) return 'conflict';
-  return status === 429 || status >= 500 ? 'unavailable' : 'datastore-error';
+  return passingStatuses.includes(status) || status >= 500 ? 'unavailable' : 'datastore-error';
 }

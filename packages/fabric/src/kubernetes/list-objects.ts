@@ -51,6 +51,16 @@ export async function listObjects<O extends KubernetesObject, T>(
   }
 }
 
+/** The server's word for this moment. @throws as {@link listObjects} */
+export async function currentRevision(
+  { client, path }: Pick<Collection<never, never>, 'client' | 'path'>,
+  signal: AbortSignal,
+): Promise<string> {
+  const what = `look up the revision of ${JSON.stringify(path)}`;
+  const page: ObjectsPage<never> = await client.get({ what, path, query: { limit: 1 }, signal });
+  return page.metadata.resourceVersion;
+}
+
 /** @param pageSize 0: everything in one answer */
 async function listPages<O extends KubernetesObject, T>(
   { client, path, read }: Collection<O, T>,

@@ -2,7 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { FabricError } from '../errors.ts';
 import { KubernetesApiError, type KubernetesStatus } from './api-error.ts';
 import type { KubernetesWatchLine } from './client.ts';
-import { type Collection, type KubernetesObject, listObjects, type ObjectsSnapshot } from './list-objects.ts';
+import {
+  type Collection,
+  currentRevision,
+  type KubernetesObject,
+  listObjects,
+  type ObjectsSnapshot,
+} from './list-objects.ts';
 
 const FIRST_DELAY_MS = 100;
 const LAST_DELAY_MS = 10_000;
@@ -31,7 +37,8 @@ export interface WatchObjectsOptions {
 
 /**
  * Tells of all changes until `signal` aborts. It goes on over lost connections, restarts and refusals of the server, with pauses that
- * grow to 10 s, and begins anew with a snapshot where the changes in between cannot be had any more (410 Gone).
+ * grow to 10 s, and begins anew with a snapshot where the changes in between cannot be had any more (410 Gone), or the server's data was
+ * put back from a copy. Of a time that it has not come to again a server says nothing at all: we ask when it comes back.
  */
 export async function* watchObjects<O extends KubernetesObject, T>(
   collection: Collection<O, T>,
@@ -39,9 +46,14 @@ export async function* watchObjects<O extends KubernetesObject, T>(
 ): AsyncGenerator<ObjectsEvent<T>, void> {
   let position = fromRevision;
   let delayMs = FIRST_DELAY_MS;
+  let isInDoubt = false;
   while (!signal.aborted) {
     let waitMs = delayMs;
     try {
+      if (isInDoubt && position !== undefined) {
+        if (isBefore(await currentRevision(collection, signal), position)) position = undefined;
+        isInDoubt = false;
+      }
       if (position === undefined) {
         const snapshot = await listObjects(collection, { signal });
         position = snapshot.revision;
@@ -58,6 +70,7 @@ export async function* watchObjects<O extends KubernetesObject, T>(
       if (signal.aborted) return;
       if (error instanceof KubernetesApiError && error.isPositionLost) position = undefined;
       else {
+        isInDoubt = true;
         onRetry?.(error);
         waitMs = Math.max(delayMs, error instanceof KubernetesApiError ? error.retryAfterMs : 0);
       }
@@ -66,6 +79,11 @@ export async function* watchObjects<O extends KubernetesObject, T>(
     await delay(waitMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
     delayMs = Math.min(2 * delayMs, LAST_DELAY_MS);
   }
+}
+
+/** Revisions of one server are whole numbers that grow. Of others nothing can be said. */
+function isBefore(a: string, b: string): boolean {
+  return /^\d+$/.test(a) && /^\d+$/.test(b) && BigInt(a) < BigInt(b);
 }
 
 /** The lines of one watch; ends when the server ends it. @throws KubernetesApiError also for what the server says in a line */
