@@ -1,5 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
+import { isCode } from '@amphipod/linux';
 import { FabricError } from '../errors.ts';
 import { KubernetesApiError, type KubernetesStatus } from './api-error.ts';
 import type { KubernetesConfig, KubernetesCredentials } from './config.ts';
@@ -112,7 +113,7 @@ export class KubernetesClient implements Disposable {
 
   #send(
     method: string,
-    { path, query = {} }: KubernetesRequest,
+    { path, query = {} }: Pick<KubernetesRequest, 'path' | 'query'>,
     { body, signal }: { body: string | undefined; signal: AbortSignal },
   ): Promise<http.IncomingMessage> {
     const { server } = this.#config;
@@ -133,7 +134,12 @@ export class KubernetesClient implements Disposable {
         },
       });
       request.on('response', resolve);
-      request.on('error', reject);
+      request.on('error', (error) => {
+        // The server has closed a connection that we had kept; all our calls may be made twice.
+        const isStale = request.reusedSocket && isCode(error, 'ECONNRESET') && !signal.aborted;
+        if (isStale) resolve(this.#send(method, { path, query }, { body, signal }));
+        else reject(error);
+      });
       request.end(body);
     });
   }

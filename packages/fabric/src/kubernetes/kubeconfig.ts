@@ -56,7 +56,9 @@ function readYaml(file: string): Fields {
   try {
     document = parse(readFileSync(file, 'utf8'));
   } catch (cause) {
-    const text = `read kubeconfig ${JSON.stringify(file)}: ${(cause as Error).message}`;
+    // After its first line the parser shows a part of the file, which may be a secret.
+    const [why] = (cause as Error).message.split('\n');
+    const text = `read kubeconfig ${JSON.stringify(file)}: ${why}`;
     throw new FabricError('invalid-config', text, { cause });
   }
   if (isFields(document)) return document;
