@@ -97,6 +97,7 @@ async function persist<T>({ log, signal }: AgentOptions, act: () => Promise<T>):
     try {
       return await act();
     } catch (error) {
+      if (signal.aborted) return undefined;
       if (!isCode(error, 'unavailable')) throw error;
       if (!isTold) log.warn(`${(error as Error).message}; trying again`);
       isTold = true;

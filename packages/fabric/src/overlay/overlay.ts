@@ -229,7 +229,10 @@ class OverlayKeeper implements Overlay {
     }
     if (renewed === undefined) {
       const name = leaseName(this.#own.lease);
-      throw new FabricError('lease-lost', `renew subnet lease ${JSON.stringify(name)}: another node has it`);
+      throw new FabricError(
+        'lease-lost',
+        `renew subnet lease ${JSON.stringify(name)}: the subnet is not this node's any more`,
+      );
     }
     this.#own = renewed;
     return true;
@@ -271,7 +274,8 @@ class OverlayKeeper implements Overlay {
     const leases = [...this.#leases.values()];
     const { state, passedOver } = wantedState({ config, underlay, own: this.#own.lease, leases, masquerade });
     this.#passedOver = passedOver;
-    onSync?.(await syncKernel(kernel, state));
+    const mended = await syncKernel(kernel, state);
+    onSync?.(mended);
   }
 
   #report(error: unknown): void {
