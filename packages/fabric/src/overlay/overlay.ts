@@ -6,12 +6,11 @@ import { formatAttributes, type Lease, leaseName } from './lease.ts';
 import type { LeaseStore, LeasesEvent, OwnLease } from './lease-store.ts';
 import type { NetworkConfig } from './network-config.ts';
 import { ownAttributes } from './own-attributes.ts';
-import { type KernelView, syncKernel } from './sync-kernel.ts';
-import { overlayRouteProtocol } from './sync-routes.ts';
+import { type EntryEvent, judgeEvent, type KernelView, syncChanges, syncKernel } from './sync-kernel.ts';
 import { areRulesUntouched } from './sync-rules.ts';
-import { overlayMtu, type PassedOver, type Underlay, vxlanName, wantedState } from './wanted-state.ts';
+import { overlayMtu, type PassedOver, type Underlay, WantedState } from './wanted-state.ts';
 
-/** Changes that come together are mended together. */
+/** What somebody changes in the kernel at one time is mended at one time. */
 const GATHER_MS = 5;
 const RULES_CHECK_MS = 250;
 const RESYNC_MS = 60_000;
@@ -26,10 +25,17 @@ export interface OverlayOptions {
   masquerade: boolean;
   /** The subnets of the last time. */
   previous?: Pick<Lease, 'subnet' | 'ipv6Subnet'>;
-  /** Told after each look at the kernel: how many differences were mended. */
-  onSync?: (mended: number) => void;
+  /** Told after each look at the kernel: how many differences were mended, and what the look was. */
+  onSync?: (mended: number, look: SyncLook) => void;
   /** Told of failures that are tried again. */
   onError?: (error: unknown) => void;
+}
+
+/** One look at the kernel. */
+export interface SyncLook {
+  /** At all that the overlay has there, not only at what has changed. */
+  isFull: boolean;
+  durationMs: number;
 }
 
 /**
@@ -40,10 +46,12 @@ export interface Overlay extends AsyncDisposable {
   readonly lease: Lease;
   /** The MTU for pods. */
   readonly mtu: number;
-  /** Leases that nothing can be done for, as of the last look. */
+  /** Leases that nothing can be done for. */
   readonly passedOver: readonly PassedOver[];
   /** Is rejected with FabricError `lease-lost`, or whatever else ends the overlay; resolves when it is disposed of. */
   readonly ended: Promise<void>;
+  /** Has all of the kernel looked at soon, as it is done every minute anyway. */
+  resync(): void;
   /** Ends the overlay and gives the lease back, where it is the node's to give. */
   release(): Promise<void>;
 }
@@ -61,24 +69,21 @@ export async function startOverlay(options: OverlayOptions): Promise<Overlay> {
 class OverlayKeeper implements Overlay {
   readonly #options: OverlayOptions;
   readonly #stop = new AbortController();
-  readonly #leases = new Map<string, Lease>();
+  readonly #wanted: WantedState;
   readonly #timers: NodeJS.Timeout[] = [];
-  /** Of the devices that we may have, one for each family. */
-  readonly #deviceNames: readonly string[];
   #own: OwnLease;
-  #passedOver: readonly PassedOver[] = [];
-  #gathering: NodeJS.Timeout | undefined;
+  #gathering: { timer: NodeJS.Timeout; dueAt: number } | undefined;
   #work: Promise<void> = Promise.resolve();
   #tasks: Promise<void> = Promise.resolve();
-  #isDue = false;
+  /** What the next look is to see to, beside what leases have changed. */
+  #isFullDue = true;
+  #events: EntryEvent[] = [];
   readonly #end = Promise.withResolvers<void>();
 
   constructor(options: OverlayOptions, own: OwnLease) {
     this.#options = options;
     this.#own = own;
-    const { backend } = options.config;
-    this.#deviceNames =
-      backend.type === 'vxlan' ? ([4, 6] as const).map((family) => vxlanName(backend.vni, family)) : [];
+    this.#wanted = new WantedState({ ...options, own: own.lease, ownId: own.id });
     // Whoever does not look at `ended` must not be ended by it.
     this.#end.promise.catch(() => {});
   }
@@ -92,7 +97,7 @@ class OverlayKeeper implements Overlay {
   }
 
   get passedOver(): readonly PassedOver[] {
-    return this.#passedOver;
+    return this.#wanted.passedOver();
   }
 
   get ended(): Promise<void> {
@@ -120,7 +125,7 @@ class OverlayKeeper implements Overlay {
       throw error;
     }
     this.#timers.push(setInterval(() => this.#checkRules(), RULES_CHECK_MS));
-    this.#timers.push(setInterval(() => this.#touch(), RESYNC_MS));
+    this.#timers.push(setInterval(() => this.resync(), RESYNC_MS));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -130,6 +135,11 @@ class OverlayKeeper implements Overlay {
     this.#end.resolve();
   }
 
+  resync(): void {
+    this.#isFullDue = true;
+    this.#touch(0);
+  }
+
   async release(): Promise<void> {
     await this[Symbol.asyncDispose]();
     await this.#options.leases.release(this.#own);
@@ -137,7 +147,7 @@ class OverlayKeeper implements Overlay {
 
   #halt(): void {
     this.#stop.abort();
-    clearTimeout(this.#gathering);
+    clearTimeout(this.#gathering?.timer);
     for (const timer of this.#timers) clearInterval(timer);
   }
 
@@ -151,53 +161,37 @@ class OverlayKeeper implements Overlay {
     const options = { fromRevision, signal: this.#stop.signal };
     for await (const event of this.#options.leases.watch(options)) {
       this.#learn(event);
+      if (this.#wanted.hasChanges) this.#touch(0);
       if (!this.#hasOwn()) await this.#renewNow();
-      this.#touch();
     }
   }
 
   #learn(event: LeasesEvent): void {
-    if (event.type === 'snapshot') {
-      this.#leases.clear();
-      for (const [id, lease] of event.leases) this.#leases.set(id, lease);
+    if (event.type === 'changes') {
+      for (const change of event.changes) {
+        this.#wanted.set(change.id, change.type === 'put' ? change.lease : undefined);
+      }
       return;
     }
-    for (const change of event.changes) {
-      if (change.type === 'put') this.#leases.set(change.id, change.lease);
-      else this.#leases.delete(change.id);
-    }
+    for (const id of [...this.#wanted.ids()]) if (!event.leases.has(id)) this.#wanted.set(id, undefined);
+    for (const [id, lease] of event.leases) this.#wanted.set(id, lease);
   }
 
   /** True when the others are told of this node what they ought to be told. */
   #hasOwn(): boolean {
     const { id, lease } = this.#own;
-    const there = this.#leases.get(id);
+    const there = this.#wanted.get(id);
     return there !== undefined && formatAttributes(there.attributes) === formatAttributes(lease.attributes);
   }
 
   async #watchKernel(events: AsyncIterable<MonitorEvent>): Promise<void> {
-    for await (const event of events) if (this.#concerns(event)) this.#touch();
-  }
-
-  /** False for the many things that happen on a node and are nothing to us. */
-  #concerns(event: MonitorEvent): boolean {
-    const { kernel, underlay } = this.#options;
-    // A device of the same name with another index is told of as a link first.
-    const isDevice = (ifIndex: number | undefined) =>
-      ifIndex !== undefined && kernel.deviceIndexes?.includes(ifIndex) === true;
-    switch (event.subject) {
-      case 'lost':
-        return true;
-      case 'link':
-        return this.#deviceNames.includes(event.link.name) || event.link.ifIndex === underlay.ifIndex;
-      case 'address':
-        return isDevice(event.address.ifIndex);
-      case 'neighbour':
-        return isDevice(event.neighbour.ifIndex);
-      case 'fdb':
-        return isDevice(event.entry.ifIndex);
-      case 'route':
-        return event.route.protocol === overlayRouteProtocol || isDevice(event.route.ifIndex);
+    const { kernel: view, underlay } = this.#options;
+    for await (const event of events) {
+      const asked = judgeEvent(event, { view, state: this.#wanted, underlay });
+      if (asked === undefined) continue;
+      if (asked === 'all') this.#isFullDue = true;
+      else this.#events.push(asked);
+      this.#touch(GATHER_MS);
     }
   }
 
@@ -242,40 +236,47 @@ class OverlayKeeper implements Overlay {
     const { kernel } = this.#options;
     try {
       if (kernel.writtenRules !== undefined && !areRulesUntouched(kernel.nft, kernel.writtenRules))
-        this.#touch();
+        this.#touch(0);
     } catch (error) {
       this.#report(error);
     }
   }
 
-  /** Has the kernel looked at soon. */
-  #touch(delayMs = GATHER_MS): void {
+  /** Has the kernel looked at in so many ms, or sooner if that was wanted before. */
+  #touch(delayMs: number): void {
     if (this.#stop.signal.aborted) return;
-    this.#isDue = true;
-    this.#gathering ??= setTimeout(() => {
+    const dueAt = performance.now() + delayMs;
+    if (this.#gathering !== undefined && this.#gathering.dueAt <= dueAt) return;
+    clearTimeout(this.#gathering?.timer);
+    const timer = setTimeout(() => {
       this.#gathering = undefined;
-      this.#work = this.#work.then(() => this.#syncIfDue());
+      this.#work = this.#work.then(() => this.#trySync());
     }, delayMs);
+    this.#gathering = { timer, dueAt };
   }
 
-  async #syncIfDue(): Promise<void> {
-    if (!this.#isDue || this.#stop.signal.aborted) return;
+  async #trySync(): Promise<void> {
+    if (this.#stop.signal.aborted) return;
     try {
       await this.#sync();
     } catch (error) {
       this.#report(error);
+      // What of it was done is not known.
+      this.#isFullDue = true;
       this.#touch(RETRY_MS);
     }
   }
 
   async #sync(): Promise<void> {
-    this.#isDue = false;
-    const { config, underlay, masquerade, kernel, onSync } = this.#options;
-    const leases = [...this.#leases.values()];
-    const { state, passedOver } = wantedState({ config, underlay, own: this.#own.lease, leases, masquerade });
-    this.#passedOver = passedOver;
-    const mended = await syncKernel(kernel, state);
-    onSync?.(mended);
+    const { kernel, onSync } = this.#options;
+    const start = performance.now();
+    const [isFull, events] = [this.#isFullDue, this.#events];
+    this.#isFullDue = false;
+    this.#events = [];
+    const mended = isFull
+      ? await syncKernel(kernel, this.#wanted)
+      : syncChanges(kernel, this.#wanted, events);
+    onSync?.(mended, { isFull, durationMs: performance.now() - start });
   }
 
   #report(error: unknown): void {
