@@ -6,6 +6,10 @@ export type FabricErrorCode =
   | 'unavailable'
   | 'datastore-error'
   | 'invalid-config'
+  | 'invalid-resource'
+  | 'invalid-selector'
+  | 'not-found'
+  | 'already-exists'
   | 'no-free-subnet'
   | 'lease-lost';
 

@@ -62,3 +62,38 @@ export {
   type WantedState,
   wantedState,
 } from './overlay/wanted-state.ts';
+export type { BgpConfiguration, BgpConfigurationSpec } from './resources/bgp-configuration.ts';
+export type { BgpFilter, BgpFilterOperation, BgpFilterRule, BgpFilterSpec } from './resources/bgp-filter.ts';
+export type { BgpPeer, BgpPeerSpec } from './resources/bgp-peer.ts';
+export type { AffinityId, BlockAffinity } from './resources/block-affinity.ts';
+export type { ClusterInformation } from './resources/cluster-information.ts';
+export { type ReadDocument, readDocuments } from './resources/documents.ts';
+export { parseIpAndPort } from './resources/fields.ts';
+export { formatJson, formatYaml } from './resources/format-documents.ts';
+export { goDurationMs } from './resources/go-duration.ts';
+export type { IpPool, IpPoolSpec } from './resources/ip-pool.ts';
+export type { IpReservation, IpReservationSpec } from './resources/ip-reservation.ts';
+export type { AllocationAttribute, IpamBlock } from './resources/ipam-block.ts';
+export type { IpamConfig, IpamConfiguration, IpamConfigurationSpec } from './resources/ipam-config.ts';
+export type { IpamHandle } from './resources/ipam-handle.ts';
+export type { BlockAffinityResource, IpamBlockResource, IpamHandleResource } from './resources/ipam-kinds.ts';
+export { findKind, type Kind, type KindName, kinds, type Resources } from './resources/kinds.ts';
+export { apiVersion, type Resource, type ResourceMetadata } from './resources/metadata.ts';
+export type { Node, NodeSpec } from './resources/node.ts';
+export {
+  applyResource,
+  createResource,
+  decodeAll,
+  deleteResource,
+  getResource,
+  listResources,
+  type ResourceId,
+  type ResourceList,
+  updateResource,
+} from './resources/resource-store.ts';
+export { type Labels, parseSelector, type Selector, selects } from './resources/selector.ts';
+export {
+  type WorkloadEndpoint,
+  type WorkloadEndpointSpec,
+  workloadEndpointName,
+} from './resources/workload-endpoint.ts';
