@@ -15,6 +15,7 @@ import {
   listResources,
   updateResource,
 } from './resource-store.ts';
+import type { WorkloadEndpoint } from './workload-endpoint.ts';
 
 const metadata = { name: 'blue', uid: 'b3a9', creationTimestamp: '2026-12-01T12:00:00Z' };
 
@@ -51,7 +52,7 @@ test('a namespaced resource is stored under its namespace; the configuration of 
     kind: 'WorkloadEndpoint',
     apiVersion,
     metadata: { name: 'n-k8s-p-eth0', namespace: 'default' },
-    spec: { node: 'n', ipNetworks: ['10.0.0.1/32'] },
+    spec: { node: 'n', orchestrator: 'k8s', pod: 'p', endpoint: 'eth0', ipNetworks: ['10.0.0.1/32'] },
   });
   await createResource(store, {
     kind: 'IPAMConfiguration',
@@ -192,3 +193,36 @@ for (const [what, json, message] of brokenBlocks) {
     assert.throws(() => parseBlock(json, '/k'), { code: 'invalid-resource', message });
   });
 }
+
+test('a pool keeps its network and block size, and stays apart from other pools and blocks', async () => {
+  await using store = openEmbeddedDatastore(':memory:');
+  await createResource(store, pool());
+  const refused = async (change: IpPool, message: RegExp) =>
+    await assert.rejects(applyResource(store, change), { code: 'invalid-resource', message });
+  await refused(
+    pool({ cidr: '10.1.0.0/16' }),
+    /spec.cidr: "10.1.0.0\/16": cannot be changed, it was 10.0.0.0\/16/,
+  );
+  await refused(pool({ blockSize: 27 }), /spec.blockSize: 27: cannot be changed, it was 26/);
+  await refused(pool({ cidr: '10.0.4.0/24' }, { name: 'red' }), /overlaps 10.0.0.0\/16 of IPPool "blue"/);
+  await store.put('/calico/ipam/v2/assignment/ipv4/block/10.9.0.0-27', '{}');
+  await refused(
+    pool({ cidr: '10.9.0.0/16' }, { name: 'red' }),
+    /spec.blockSize: 26: there is a block of another size, 10.9.0.0\/27/,
+  );
+  await applyResource(store, pool({ cidr: '10.9.0.0/16', blockSize: 27 }, { name: 'red' }));
+});
+
+test('a WorkloadEndpoint has the name that its spec gives it', async () => {
+  await using store = openEmbeddedDatastore(':memory:');
+  const endpoint = (name: string): WorkloadEndpoint => ({
+    kind: 'WorkloadEndpoint',
+    apiVersion,
+    metadata: { name, namespace: 'default' },
+    spec: { node: 'n-1', orchestrator: 'k8s', pod: 'p', endpoint: 'eth0' },
+  });
+  await assert.rejects(createResource(store, endpoint('n-1-k8s-p-eth0')), {
+    message: /metadata.name: "n-1-k8s-p-eth0": must be n--1-k8s-p-eth0/,
+  });
+  await createResource(store, endpoint('n--1-k8s-p-eth0'));
+});

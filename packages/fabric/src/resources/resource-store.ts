@@ -2,8 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { isCode } from '@amphipod/linux';
 import type { CallOptions, Datastore, Entry } from '../datastore/datastore.ts';
 import { FabricError } from '../errors.ts';
+import { checkPool } from './check-pool.ts';
+import type { IpPool } from './ip-pool.ts';
+import { parseBlockKey } from './ipam-block.ts';
 import { type Kind, type KindName, kinds, type Resources } from './kinds.ts';
 import type { Resource } from './metadata.ts';
+import { checkEndpointName } from './workload-endpoint.ts';
 
 const APPLY_TRIES = 10;
 
@@ -78,6 +82,7 @@ export async function createResource<R extends Resources[KindName]>(
     uid: resource.metadata.uid ?? randomUUID(),
     creationTimestamp: resource.metadata.creationTimestamp ?? timeText(new Date()),
   });
+  await checkWrite(store, made, undefined, call);
   try {
     return await write(store, made, { ...call, expected: 0n });
   } catch (error) {
@@ -112,6 +117,7 @@ export async function updateResource<R extends Resources[KindName]>(
     ...(uid !== undefined && { uid }),
     ...(creationTimestamp !== undefined && { creationTimestamp }),
   });
+  await checkWrite(store, made, old, call);
   return await write(store, made, { ...call, expected: BigInt(old.metadata.resourceVersion!) });
 }
 
@@ -149,6 +155,21 @@ export async function deleteResource(
   { name, namespace, ...options }: ResourceId & { expected?: bigint } & CallOptions,
 ): Promise<boolean> {
   return await store.delete((kinds[kindName] as Kind).key(name, namespace), options);
+}
+
+/** Checks what cannot be seen in the resource alone. @throws FabricError `invalid-resource` */
+async function checkWrite(
+  store: Datastore,
+  resource: Resources[KindName],
+  old: Resource | undefined,
+  call: CallOptions,
+): Promise<void> {
+  if (resource.kind === 'WorkloadEndpoint') checkEndpointName(resource);
+  if (resource.kind !== 'IPPool') return;
+  const { resources: pools } = await listResources(store, 'IPPool', call);
+  const { entries } = await store.list(kinds.IPAMBlock.prefix(), call);
+  const blocks = entries.flatMap(({ key }) => parseBlockKey(key) ?? []);
+  checkPool(resource, { old: old as IpPool | undefined, pools, blocks });
 }
 
 async function write<R extends Resources[KindName]>(

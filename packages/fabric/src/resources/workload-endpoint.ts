@@ -85,3 +85,11 @@ export function workloadEndpointName(
   const parts = [node, orchestrator, what ?? spec.workload, endpoint];
   return parts.map((part) => (part ?? '').replaceAll('-', '--')).join('-');
 }
+
+/** Calico finds endpoints by their names. @throws FabricError `invalid-resource` */
+export function checkEndpointName({ metadata: { name }, spec }: WorkloadEndpoint): void {
+  const expected = workloadEndpointName(spec);
+  if (name === expected) return;
+  const place = { what: 'write WorkloadEndpoint', path: 'metadata.name', isStrict: true };
+  throw refusal(place, name, `must be ${expected}, for what spec says`);
+}
