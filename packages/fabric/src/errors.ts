@@ -11,6 +11,9 @@ export type FabricErrorCode =
   | 'not-found'
   | 'already-exists'
   | 'no-free-subnet'
+  | 'no-free-address'
+  | 'no-pool'
+  | 'address-taken'
   | 'lease-lost';
 
 /** An error of the network of many nodes: its datastore, its configuration, its leases. */
