@@ -14,6 +14,14 @@ export { type EmbeddedOptions, openEmbeddedDatastore } from './datastore/embedde
 export { openEtcdDatastore } from './datastore/etcd.ts';
 export type { EtcdClientOptions, EtcdTls } from './datastore/etcd-client.ts';
 export { FabricError, type FabricErrorCode } from './errors.ts';
+export { isYoungerThan, readAddressUse } from './ipam/address-use.ts';
+export type { AllocateRequest, FamilyWish } from './ipam/allocate.ts';
+export type { AssignRequest } from './ipam/assign.ts';
+export type { Owner } from './ipam/block.ts';
+export { type AddressUse, type Finding, findMistakes } from './ipam/check.ts';
+export { createIpam, type Ipam, type IpamOptions } from './ipam/ipam.ts';
+export { type Observation, observe } from './ipam/observe.ts';
+export { type Repaired, type RepairOptions, repair } from './ipam/repair.ts';
 export {
   type AcquireOptions,
   acquireLease,

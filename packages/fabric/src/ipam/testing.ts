@@ -25,7 +25,7 @@ export async function addNode(
 type Method = 'get' | 'list' | 'put' | 'delete';
 
 /** A store before whose calls something happens. */
-function interpose(
+export function interpose(
   store: Datastore,
   around: <T>(method: Method, call: () => Promise<T>) => Promise<T>,
 ): Datastore {

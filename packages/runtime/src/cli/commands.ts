@@ -15,7 +15,7 @@ export interface CommandGroup {
   summary: string;
   /** What stands above the list of its commands. */
   text: string;
-  commands: Record<string, CommandEntry>;
+  commands: Record<string, CommandEntry | CommandGroup>;
   /** What runs when none of them is named. */
   default?: CommandEntry;
 }

@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { createIpam, createResource, openEmbeddedDatastore } from '@amphipod/fabric';
+import { formatIp } from '@amphipod/netlink';
 import { dispatch } from '../dispatch.ts';
 import { Sink } from '../testing.ts';
 
@@ -23,7 +25,7 @@ function network() {
     writeFileSync(path, text);
     return path;
   };
-  return { net, file };
+  return { net, file, database };
 }
 
 const pool = `apiVersion: projectcalico.org/v3
@@ -106,12 +108,63 @@ test('what the datastore refuses is told with what is left', async () => {
   );
 });
 
+test('addresses are shown, checked and mended', async () => {
+  const { net, file, database } = network();
+  const { one, endpoint } = await takeAddresses(database);
+  assert.deepEqual((await net('ipam', 'show', '--show-blocks')).out.split('\n'), [
+    'GROUPING   NAME          CIDR          AFFINITY   ADDRESSES   TAKEN',
+    'IPPool     blue          10.0.0.0/30              4           2',
+    'Block      10-0-0-0-30   10.0.0.0/30   host:n1    4           2',
+    '',
+  ]);
+  assert.equal((await net('apply', '-f', file(endpoint))).code, 0);
+  const leak = 'nothing uses 10.0.0.1: handle "h2", pod default/gone of node "n1"';
+  assert.deepEqual(await net('ipam', 'check', '--min-age', '0'), {
+    code: 1,
+    out: `leak: ${leak}\n1 blocks, 2 handles, 1 addresses in use: 1 mistakes\n`,
+    err: '',
+  });
+  assert.deepEqual(await net('ipam', 'repair', '--min-age', '0', '--settle', '0'), {
+    code: 0,
+    out: `mended: ${leak}\n1 mended, 0 left\n`,
+    err: '',
+  });
+  assert.equal((await net('ipam', 'check', '--min-age', '0')).code, 0);
+  assert.equal(one, '10.0.0.0');
+});
+
+/** Two pods' addresses, of which only the first has an endpoint. */
+async function takeAddresses(database: string): Promise<{ one: string; endpoint: string }> {
+  await using store = openEmbeddedDatastore(database);
+  await createResource(store, {
+    kind: 'IPPool',
+    apiVersion: 'projectcalico.org/v3',
+    metadata: { name: 'blue' },
+    spec: { cidr: '10.0.0.0/30', blockSize: 30 },
+  });
+  const ipam = createIpam({ store, node: 'n1' });
+  const take = async (handleId: string, pod: string) => {
+    const attributes = { node: 'n1', namespace: 'default', pod, timestamp: new Date().toISOString() };
+    const [ip] = await ipam.allocate({ owner: { handleId, attributes }, ipv4: { count: 1 } });
+    return formatIp(ip!);
+  };
+  const one = await take('h1', 'web');
+  await take('h2', 'gone');
+  const endpoint = `apiVersion: projectcalico.org/v3
+kind: WorkloadEndpoint
+metadata: {name: n1-k8s-web-eth0, namespace: default}
+spec: {node: n1, orchestrator: k8s, pod: web, endpoint: eth0, ipNetworks: [${one}/32]}
+`;
+  return { one, endpoint };
+}
+
 const usage: [args: string[], message: RegExp][] = [
   [['apply'], /give -f FILE; see amphipod net apply --help/],
   [['get'], /give KIND or -f FILE/],
   [['get', 'things'], /unknown kind "things"/],
   [['delete', 'ippool'], /arguments missing: expected KIND NAME/],
   [['delete', 'ipamhandle', 'x'], /only the allocator deletes this kind/],
+  [['ipam', 'check', '--min-age', 'soon'], /--min-age "soon": expected a number of seconds/],
   [['apply', '-f', '/nonexistent.yaml'], /read "\/nonexistent.yaml": ENOENT/],
 ];
 for (const [args, message] of usage) {
