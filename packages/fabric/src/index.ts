@@ -19,6 +19,7 @@ export type { AllocateRequest, FamilyWish } from './ipam/allocate.ts';
 export type { AssignRequest } from './ipam/assign.ts';
 export type { Owner } from './ipam/block.ts';
 export { type AddressUse, type Finding, findMistakes } from './ipam/check.ts';
+export { deletePool } from './ipam/delete-pool.ts';
 export { createIpam, type Ipam, type IpamOptions } from './ipam/ipam.ts';
 export { type Observation, observe } from './ipam/observe.ts';
 export { type Repaired, type RepairOptions, repair } from './ipam/repair.ts';
