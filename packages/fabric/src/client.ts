@@ -1,2 +1,4 @@
 // What plugins need of the agent, and nothing that takes long to load.
+
+export type { Datastore } from './datastore/datastore.ts';
 export { readSubnetEnv, type SubnetEnv, type SubnetEnvFamily } from './overlay/subnet-env.ts';
