@@ -2,3 +2,5 @@
 
 export type { Datastore } from './datastore/datastore.ts';
 export { readSubnetEnv, type SubnetEnv, type SubnetEnvFamily } from './overlay/subnet-env.ts';
+export type { Ipam } from './ipam/ipam.ts';
+export type { WorkloadEndpoint } from './resources/workload-endpoint.ts';

@@ -26,6 +26,7 @@ const SHARE = OPERATIONS / WORKERS;
 /** A worker is killed after this many operations of its own, at the most. */
 const OPERATIONS_PER_LIFE = Math.min(SHARE, 1_500);
 const REPAIRS = 5;
+const running = new Set<ChildProcess>();
 /** Two workers of each node, so that they are in each other's way. */
 const nodeOf = (worker: number) => `n${worker >> 1}`;
 
@@ -55,6 +56,7 @@ test(`no address twice and no leak: ${WORKERS} processes, ${OPERATIONS} operatio
     );
     assert.ok(kills.every((count) => count > 0));
   } finally {
+    for (const child of running) child.kill('SIGKILL');
     rmSync(directory, { recursive: true, force: true });
   }
 });
@@ -65,6 +67,7 @@ async function runWorker(endpoint: string, worker: number, directory: string): P
   let kills = 0;
   for (let done = 0; done < SHARE; done = countOf(journal)) {
     const child = startWorker(endpoint, worker, { directory, operations: SHARE - done });
+    running.add(child);
     const exited = once(child, 'exit');
     const until = done + 1 + Math.floor(Math.random() * OPERATIONS_PER_LIFE);
     while (child.exitCode === null && countOf(journal) < until) {
@@ -75,6 +78,7 @@ async function runWorker(endpoint: string, worker: number, directory: string): P
       kills++;
     }
     const [code, signal] = (await exited) as [number | null, string | null];
+    running.delete(child);
     if (signal === null) assert.equal(code, 0, `worker ${worker} fails`);
   }
   return kills;

@@ -39,7 +39,8 @@ async function take(handleId: string): Promise<void> {
     appendFileSync(journal, `+ ${handleId} ${text}\n`);
     held.push([handleId, text]);
   } catch (error) {
-    if (!isCode(error, 'no-free-address')) throw error;
+    // Without an answer nobody knows whether an address was taken: it is not used, and found afterwards.
+    if (!isCode(error, 'no-free-address', 'unavailable')) throw error;
   }
 }
 
@@ -47,5 +48,9 @@ async function giveBack(handleId: string, ip: string): Promise<void> {
   // A killed process may have come as far as this.
   rmSync(join(directory, ip), { force: true });
   appendFileSync(journal, `- ${handleId}\n`);
-  await ipam.releaseHandle(handleId);
+  try {
+    await ipam.releaseHandle(handleId);
+  } catch (error) {
+    if (!isCode(error, 'unavailable')) throw error;
+  }
 }

@@ -19,6 +19,8 @@ export interface FailEveryStepOptions {
   staysAfterDel?: Readonly<Record<string, string>>;
   /** No ADD and DEL beforehand: the first pod of a machine, where the shared tables and settings are made. */
   isFirst?: boolean;
+  /** Looks at what {@link observe} does not see, after each failure and at the end. */
+  afterFailure?(): Promise<void>;
   /** Puts back what such an ADD and DEL took from the machine, for the steps that are still to fail. */
   restore?(): void;
 }
@@ -28,7 +30,16 @@ export interface FailEveryStepOptions {
  * start of a program. After each failure everything is as before, and the next ADD works. Returns the steps of a whole ADD.
  */
 export async function failEveryStep(options: FailEveryStepOptions): Promise<string[]> {
-  const { world, netns, plugins, mayStay = {}, staysAfterDel = {}, isFirst = false, restore } = options;
+  const {
+    world,
+    netns,
+    plugins,
+    mayStay = {},
+    staysAfterDel = {},
+    isFirst = false,
+    restore,
+    afterFailure,
+  } = options;
   const fuse = new Fuse();
   const last = plugins.at(-1)!;
   const call = caller(fuse, options);
@@ -45,6 +56,7 @@ export async function failEveryStep(options: FailEveryStepOptions): Promise<stri
       await call('CHECK', last, outcome.result);
       await call('DEL', last, outcome.result);
       assertSame(before, observe(world, netns), { ...mayStay, ...staysAfterDel }, 'DEL');
+      await afterFailure?.();
       return steps;
     }
     const step = `step ${failAt} (${fuse.steps[failAt - 1]})`;
@@ -52,6 +64,7 @@ export async function failEveryStep(options: FailEveryStepOptions): Promise<stri
     if ('result' in outcome) {
       await call('DEL', last, outcome.result);
       assertSame(before, observe(world, netns), { ...mayStay, ...staysAfterDel }, `DEL after ${step} failed`);
+      await afterFailure?.();
       // The next one is the machine's first pod again.
       if (isFirst) await removeUnused(bridgesOf(plugins));
       if (restore === undefined) continue;
@@ -60,6 +73,7 @@ export async function failEveryStep(options: FailEveryStepOptions): Promise<stri
     } else {
       assert.match(outcome.message, /injected failure/, `${step} failed with another message`);
       assertSame(before, observe(world, netns), mayStay, `the failure of ${step}`);
+      await afterFailure?.();
     }
   }
 }

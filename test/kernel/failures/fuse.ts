@@ -2,9 +2,10 @@ import childProcess from 'node:child_process';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import type { InProcessPlugins } from '@amphipod/cni';
+import type { Datastore } from '@amphipod/fabric';
 import { inNetnsOfSocket, NETLINK, NetlinkSocket } from '@amphipod/linux';
 import { type NetlinkTransport, Nft, Rtnl } from '@amphipod/netlink';
-import { builtinPlugins, openPluginHost } from '@amphipod/plugins';
+import { builtinPlugins, openDatastore, openPluginHost } from '@amphipod/plugins';
 
 /** Counts the steps of an operation and lets one of them fail. */
 export class Fuse {
@@ -49,6 +50,7 @@ export function fusedPlugins(fuse: Fuse): InProcessPlugins {
         );
       },
       openNft: () => new Nft(fused(new NetlinkSocket(NETLINK.NETFILTER), 'nf_tables', fuse)),
+      openDatastore: async (settings) => fusedDatastore(await openDatastore(settings), fuse),
     }),
   );
 }
@@ -61,6 +63,20 @@ function fused(socket: NetlinkSocket, name: string, fuse: Fuse): NetlinkTranspor
     },
     receiveNow: () => socket.receiveNow(),
     close: () => socket.close(),
+  };
+}
+
+/** What is asked and written; as with requests to the kernel, a step that fails is not done. */
+function fusedDatastore(store: Datastore, fuse: Fuse): Datastore {
+  const step = async (what: string) => fuse.step(`datastore ${what}`);
+  return {
+    get: (key, options) => step(`get ${key}`).then(() => store.get(key, options)),
+    list: (prefix, options) => step(`list ${prefix}`).then(() => store.list(prefix, options)),
+    put: (key, value, options) => step(`put ${key}`).then(() => store.put(key, value, options)),
+    delete: (key, options) => step(`delete ${key}`).then(() => store.delete(key, options)),
+    renew: (entry, options) => store.renew(entry, options),
+    watch: (prefix, options) => store.watch(prefix, options),
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };
 }
 

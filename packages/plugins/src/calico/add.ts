@@ -1,5 +1,5 @@
 import type { PluginRequest, Result } from '@amphipod/cni';
-import type { WorkloadEndpoint } from '@amphipod/fabric';
+import type { WorkloadEndpoint } from '@amphipod/fabric/client';
 import { formatCidr } from '@amphipod/netlink';
 import type { PluginHost } from '../lib/host.ts';
 import { refuseIfTaken } from '../lib/link-in-pod.ts';

@@ -1,6 +1,5 @@
 import type { PluginRequest } from '@amphipod/cni';
-import type { WorkloadEndpoint } from '@amphipod/fabric';
-import type { Datastore } from '@amphipod/fabric/client';
+import type { Datastore, WorkloadEndpoint } from '@amphipod/fabric/client';
 import { isCode, type UndoStack } from '@amphipod/linux';
 import { type Cidr, formatCidr, formatIp } from '@amphipod/netlink';
 import type { PodWishes } from './annotations.ts';

@@ -1,6 +1,5 @@
 import { CniError, type PluginRequest } from '@amphipod/cni';
-import type { Ipam } from '@amphipod/fabric';
-import type { Datastore } from '@amphipod/fabric/client';
+import type { Datastore, Ipam } from '@amphipod/fabric/client';
 import type { PluginHost } from '../lib/host.ts';
 import { readDatastore } from './datastore-settings.ts';
 import { readNodeName } from './node-name.ts';
