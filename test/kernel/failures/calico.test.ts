@@ -9,7 +9,7 @@ import {
   readAddressUse,
 } from '@amphipod/fabric';
 import { World } from '../../conformance/lib/world.ts';
-import { failEveryStep } from './fail-every-step.ts';
+import { failEveryStep, killAtEveryStep } from './fail-every-step.ts';
 
 /** A network of both families in a datastore of the world's own. */
 async function setUp(world: World) {
@@ -31,7 +31,9 @@ async function setUp(world: World) {
   return { database, plugin };
 }
 
-const ofPodAndStore = {
+const mayStay = {
+  '^sysctls\\.host\\.net/ip.*(forward|forwarding|/accept_redirects)$':
+    'forwarding and what the kernel changes with it: other pods may have come to need it',
   '^files\\..*network\\.db': 'the datastore, which is looked at below',
   '^sysctls\\.pod\\..*/(lo|all)/': 'settings of the pod, whose namespace goes with it',
   '^sysctls\\.pod\\.net/ipv4/ip_forward$': 'the same',
@@ -54,14 +56,17 @@ for (const [what, args] of [
     using world = new World();
     const netns = world.netns('pod');
     const { database, plugin } = await setUp(world);
-    const mayStay = {
-      ...ofPodAndStore,
-      '^sysctls\\.host\\.net/ip.*(forward|forwarding|/accept_redirects)$':
-        'forwarding and what the kernel changes with it: other pods may have come to need it',
-    };
     const afterFailure = async () => assert.deepEqual(await leftIn(database), []);
     const steps = await failEveryStep({ world, netns, plugins: [plugin], args, mayStay, afterFailure });
     assert.ok(steps.filter((step) => step.startsWith('datastore')).length >= 12, steps.join('\n'));
+    assert.ok(steps.length >= 35, steps.join('\n'));
+  });
+  test(`calico, ${what}: killed at each step, and a DEL leaves nothing`, async () => {
+    using world = new World();
+    const netns = world.netns('pod');
+    const { database, plugin } = await setUp(world);
+    const afterFailure = async () => assert.deepEqual(await leftIn(database), []);
+    const steps = await killAtEveryStep({ world, netns, plugins: [plugin], args, mayStay, afterFailure });
     assert.ok(steps.length >= 35, steps.join('\n'));
   });
 }

@@ -78,6 +78,29 @@ export async function failEveryStep(options: FailEveryStepOptions): Promise<stri
   }
 }
 
+/**
+ * Ends an ADD for good at step 1, 2, … as if its process had been killed there, until one goes through. After each a DEL, which is all
+ * that a runtime can do, leaves everything as before. Returns the steps of a whole ADD.
+ */
+export async function killAtEveryStep(options: FailEveryStepOptions): Promise<string[]> {
+  const { world, netns, plugins, mayStay = {}, staysAfterDel = {}, afterFailure } = options;
+  const fuse = new Fuse();
+  const last = plugins.at(-1)!;
+  const call = caller(fuse, options);
+  const prevResult = await addAll(call, plugins.slice(0, -1));
+  await call('DEL', last, await call('ADD', last, prevResult));
+  const before = observe(world, netns);
+  using _files = fuseFilesAndPrograms(fuse);
+  for (let failAt = 1; ; failAt++) {
+    const outcome = await attempt(fuse, failAt, () => call('ADD', last, prevResult), { isForGood: true });
+    await call('DEL', last, 'result' in outcome ? outcome.result : undefined);
+    const what = `DEL after a kill at step ${failAt} (${fuse.steps[failAt - 1]})`;
+    assertSame(before, observe(world, netns), { ...mayStay, ...staysAfterDel }, what);
+    await afterFailure?.();
+    if ('result' in outcome && !fuse.isBlown) return [...fuse.steps];
+  }
+}
+
 function bridgesOf(plugins: FailEveryStepOptions['plugins']): string[] {
   return plugins.flatMap(({ bridge }) => (typeof bridge === 'string' ? [bridge] : []));
 }
@@ -104,8 +127,9 @@ async function attempt(
   fuse: Fuse,
   failAt: number,
   act: () => Promise<Result>,
+  how: { isForGood?: boolean } = {},
 ): Promise<{ result: Result } | { message: string }> {
-  fuse.arm(failAt);
+  fuse.arm(failAt, how);
   try {
     return { result: await act() };
   } catch (error) {

@@ -13,11 +13,16 @@ export class Fuse {
   readonly steps: string[] = [];
   #failAt = Number.POSITIVE_INFINITY;
   #isArmed = false;
+  #isForGood = false;
 
-  /** Counts from here on; step number `failAt` (the first is 1) fails. */
-  arm(failAt: number): void {
+  /**
+   * Counts from here on; step number `failAt` (the first is 1) fails. With `isForGood` all later ones do too, those that would undo
+   * something among them: nothing more happens, as in a process that is killed.
+   */
+  arm(failAt: number, { isForGood = false }: { isForGood?: boolean } = {}): void {
     this.steps.length = 0;
     this.#failAt = failAt;
+    this.#isForGood = isForGood;
     this.#isArmed = true;
   }
 
@@ -33,7 +38,8 @@ export class Fuse {
   step(what: string): void {
     if (!this.#isArmed) return;
     this.steps.push(what);
-    if (this.steps.length === this.#failAt) {
+    const { length } = this.steps;
+    if (length === this.#failAt || (this.#isForGood && length > this.#failAt)) {
       throw Object.assign(new Error(`injected failure of step ${this.#failAt}: ${what}`), { code: 'EIO' });
     }
   }
