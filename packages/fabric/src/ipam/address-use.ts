@@ -49,5 +49,10 @@ function tunnelAddresses({ spec }: Node): (string | undefined)[] {
  * say when it was taken is old.
  */
 export function isYoungerThan(ageMs: number, nowMs: number): (attribute: AllocationAttribute) => boolean {
-  return ({ secondary }) => Date.parse(secondary?.timestamp ?? '') + ageMs > nowMs;
+  return ({ secondary }) => parseTime(secondary?.timestamp ?? '') + ageMs > nowMs;
+}
+
+/** Calico writes times as Go prints them: `2026-12-01 12:00:00.123456789 +0000 UTC`. NaN for what is none. */
+function parseTime(text: string): number {
+  return Date.parse(text.replace(/^(\S+) (\S+) \+0000 UTC.*$/, '$1T$2Z'));
 }

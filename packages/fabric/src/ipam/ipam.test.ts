@@ -166,6 +166,26 @@ test('a block that another node has not used for a minute is taken over', async 
   await assert.rejects(first.one('h3'), { code: 'no-free-address' });
 });
 
+test('what a killed process left half-way is finished by the next allocation', async () => {
+  await using store = openEmbeddedDatastore(':memory:');
+  await addPool(store, 'a', '10.0.0.0/30', { blockSize: 30 });
+  await allocator(store).one('h1');
+  const key = '/calico/ipam/v2/host/n1/ipv4/block/10.0.0.0-30';
+  for (const [state, ip] of [
+    ['pending', '10.0.0.1'],
+    ['pendingDeletion', '10.0.0.2'],
+  ]) {
+    await store.put(key, `{"state":"${state}","deleted":false}`);
+    assert.equal(await allocator(store).one(`h ${state}`), ip);
+    assert.equal((await store.get(key))?.value, '{"state":"confirmed","deleted":false}');
+  }
+  // An affinity to another's block is no block of ours: it goes, and does not count.
+  await store.put('/calico/ipam/v2/config', formatIpamConfig({ maxBlocksPerHost: 1 }));
+  await store.put(key.replace('n1', 'n2'), '{"state":"confirmed","deleted":false}');
+  assert.equal(await allocator(store, 'n2').one('h4'), '10.0.0.3');
+  assert.equal(await store.get(key.replace('n1', 'n2')), undefined);
+});
+
 test('without automatic blocks a node has only what it has', async () => {
   await using store = openEmbeddedDatastore(':memory:');
   await addPool(store, 'a', '10.0.0.0/30', { blockSize: 30 });

@@ -1,5 +1,5 @@
 import { type Cidr, contains, type IpAddress, type IpFamily, parseCidr } from '@amphipod/netlink';
-import { hostAffinitiesPrefix, parseAffinityKey } from '../resources/block-affinity.ts';
+import { hostAffinitiesPrefix, parseAffinity, parseAffinityKey } from '../resources/block-affinity.ts';
 import type { IpPool } from '../resources/ip-pool.ts';
 import {
   defaultIpamConfig,
@@ -46,12 +46,22 @@ export async function readConfig({ store, signal }: Place): Promise<IpamConfig> 
   return entry === undefined ? defaultIpamConfig : parseIpamConfig(entry.value);
 }
 
+/** A block that a node has by its affinities. */
+export interface OwnBlock {
+  readonly cidr: Cidr;
+  /** False for one that was not claimed or released to the end. */
+  readonly isConfirmed: boolean;
+}
+
 /** The node's blocks, by their affinities. */
 export async function listOwnBlocks(
   { store, signal }: Place,
   node: string,
   family: IpFamily,
-): Promise<Cidr[]> {
+): Promise<OwnBlock[]> {
   const { entries } = await store.list(hostAffinitiesPrefix(node, family), callOf(signal));
-  return entries.flatMap(({ key }) => parseAffinityKey(key)?.cidr ?? []);
+  return entries.flatMap(({ key, value }) => {
+    const cidr = parseAffinityKey(key)?.cidr;
+    return cidr === undefined ? [] : [{ cidr, isConfirmed: parseAffinity(value, key).state === 'confirmed' }];
+  });
 }
