@@ -70,6 +70,7 @@ export {
   pciBindDriver,
   pciDriver,
   pciNetdevs,
+  pciRebind,
   pfNetdev,
   readPciDevice,
   setVfCount,

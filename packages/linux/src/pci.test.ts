@@ -8,6 +8,7 @@ import {
   listPciDevices,
   pciBindDriver,
   pciNetdevs,
+  pciRebind,
   pfNetdev,
   readPciDevice,
   setVfCount,
@@ -99,4 +100,7 @@ test('the number of virtual functions and the driver are written where the kerne
   assert.equal(text('drivers_probe'), '0000:01:10.0');
   pciBindDriver('0000:01:10.0', undefined, fake);
   assert.equal(text('devices/0000:01:10.0/driver_override'), '\n');
+  pciRebind('0000:01:10.2', fake);
+  assert.equal(text('drivers/vfio-pci/unbind'), '0000:01:10.2');
+  assert.equal(text('drivers/vfio-pci/bind'), '0000:01:10.2');
 });

@@ -114,8 +114,8 @@ export function setVfCount(pfAddress: string, count: number, where: Sysfs = {}):
 }
 
 /**
- * Gives a device to a driver, whatever has it now: `driverctl set-override`. Undefined: to the one that the kernel would choose; a
- * device that has it already is unbound and bound again. @throws as writeFileSync: ENOENT without such a driver
+ * Gives a device to a driver, whatever has it now: `driverctl set-override`. Undefined: to the one that the kernel would choose.
+ * @throws as writeFileSync: ENOENT without such a driver
  */
 export function pciBindDriver(address: string, driver: string | undefined, where: Sysfs = {}): void {
   const { sysfs = '/sys' } = where;
@@ -127,6 +127,13 @@ export function pciBindDriver(address: string, driver: string | undefined, where
     if (!isCode(error, 'ENOENT', 'ENODEV')) throw error;
   }
   writeFileSync(join(sysfs, 'bus/pci/drivers_probe'), address);
+}
+
+/** Takes a device from its driver and gives it back: its interface is made anew, on the host. @throws as writeFileSync */
+export function pciRebind(address: string, where: Sysfs = {}): void {
+  const driver = join(where.sysfs ?? '/sys', 'bus/pci/drivers', pciDriver(address, where) ?? '');
+  writeFileSync(join(driver, 'unbind'), address);
+  writeFileSync(join(driver, 'bind'), address);
 }
 
 function namesIn(dir: string): string[] {

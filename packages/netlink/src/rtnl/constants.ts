@@ -24,7 +24,15 @@ export const WITH_VFS = 1;
 export const IFLA_VF_INFO = 1;
 /** In the VLANs of a virtual function: one of them. */
 export const IFLA_VF_VLAN_INFO = 1;
-export const IFLA_VF = { MAC: 1, VLAN: 2, SPOOFCHK: 4, LINK_STATE: 5, RATE: 6, TRUST: 9, VLAN_LIST: 12 } as const;
+export const IFLA_VF = {
+  MAC: 1,
+  VLAN: 2,
+  SPOOFCHK: 4,
+  LINK_STATE: 5,
+  RATE: 6,
+  TRUST: 9,
+  VLAN_LIST: 12,
+} as const;
 export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
 export const VETH_INFO_PEER = 1;
 // biome-ignore format: tables read best as tables

@@ -2,10 +2,10 @@ import { closeSync, openSync } from 'node:fs';
 import { CniError, type PluginRequest } from '@amphipod/cni';
 import { isCode, type UndoStack } from '@amphipod/linux';
 import { type Link, linkFind, linkGet, linkSet, type Rtnl } from '@amphipod/netlink';
+import { deviceAlias, parseDeviceAlias } from '../lib/device-alias.ts';
 import type { PluginHost, Pod } from '../lib/host.ts';
 import { refuseIfTaken } from '../lib/link-in-pod.ts';
 import { ownerOf } from '../lib/owner-of.ts';
-import { deviceAlias, parseDeviceAlias } from './device-alias.ts';
 import { restoreHostState, saveHostState } from './host-state.ts';
 
 /** Moves a device into the pod under the pod's name for it; undoing brings it back as it was. */
