@@ -97,8 +97,10 @@ export {
 } from './rtnl/filter.ts';
 export {
   linkAdd,
+  linkAddAltName,
   linkAddIn,
   linkDel,
+  linkDelAltName,
   linkFind,
   linkGet,
   linkList,

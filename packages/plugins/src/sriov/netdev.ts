@@ -8,6 +8,7 @@ import type { Pod } from '../lib/host.ts';
 import { refuseIfTaken } from '../lib/link-in-pod.ts';
 import { isOwnTag, ownerTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
+import { renameLink } from '../lib/rename-link.ts';
 import type { Call } from './call.ts';
 import { type DeviceRecord, isAlive } from './records.ts';
 import { settleMac } from './settle-mac.ts';
@@ -105,7 +106,7 @@ function rename(call: Call, link: Link, hostName: string): Link {
   const wanted = link.name.startsWith(`${hostName}_`) ? link.name : freeName(call, hostName, link.ifIndex);
   if (wanted === link.name) return link;
   if (link.flags.up) linkSet(rtnl, link.ifIndex, { up: false });
-  linkSet(rtnl, link.ifIndex, { name: wanted });
+  renameLink(rtnl, link.ifIndex, wanted);
   return linkGet(rtnl, link.ifIndex);
 }
 
