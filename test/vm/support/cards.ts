@@ -1,5 +1,6 @@
 // For tests in the virtual machine: its two igb cards, their virtual functions, pods, and what ends up in the kernel.
-import { execFileSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cni, createCni, type NetworkConfigList, parseNetworkConfigList } from '@amphipod/cni';
@@ -126,3 +127,39 @@ export class Pod implements Disposable {
 }
 
 export const readText = (path: string) => readFileSync(path, 'utf8').trim();
+
+/** What becomes of the plugin when it is killed right after its n-th change of the kernel. */
+export interface KillableCall {
+  command: 'ADD' | 'DEL';
+  list: NetworkConfigList;
+  attachment: { containerID: string; netns: string; ifName: string };
+  /** 0: before the first. */
+  afterChange: number;
+}
+
+/** Starts processes ahead of their use: one takes seconds on the emulated machine. */
+export class KillableProcesses implements Disposable {
+  readonly #ready: ChildProcess[] = [];
+
+  #start(): ChildProcess {
+    const file = new URL('./killable-call.ts', import.meta.url).pathname;
+    return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', file], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+    });
+  }
+
+  /** True when it was killed, false when the call was over before. @throws when the call failed by itself */
+  async run(call: KillableCall): Promise<boolean> {
+    while (this.#ready.length < 3) this.#ready.push(this.#start());
+    const child = this.#ready.shift()!;
+    child.stdin!.end(JSON.stringify(call));
+    const [code, signal] = await once(child, 'exit');
+    if (signal === 'SIGKILL') return true;
+    if (code !== 0) throw new Error(`${call.command} ended with ${code ?? signal}`);
+    return false;
+  }
+
+  [Symbol.dispose](): void {
+    for (const child of this.#ready) child.kill('SIGKILL');
+  }
+}
