@@ -33,6 +33,7 @@ export { ptp } from './ptp/ptp.ts';
 export { removeUnused } from './remove-unused.ts';
 export { sbr } from './sbr/sbr.ts';
 export { createPluginServer, type PluginServer, type PluginServerOptions } from './server/plugin-server.ts';
+export { type DeviceHolder, deviceHolder } from './sriov/records.ts';
 export { sriov } from './sriov/sriov.ts';
 export { staticIpam } from './static/static.ts';
 export { tap } from './tap/tap.ts';

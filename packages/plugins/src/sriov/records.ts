@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isCode, isNamespace, isPciAddress, namespaceId } from '@amphipod/linux';
 import type { VfSettings } from '@amphipod/netlink';
 import type { Owner } from '../lib/owner.ts';
-import type { Places } from './places.ts';
+import { defaultPlaces, type Places } from './places.ts';
 
 /** Who has a virtual function, and what it was like before: written before the first change, removed after the last. */
 export interface DeviceRecord {
@@ -106,4 +106,19 @@ function namesIn(dir: string): string[] {
     if (isCode(error, 'ENOENT')) return [];
     throw error;
   }
+}
+
+/** Who has a virtual function: as the plugin noted it, or the path of the namespace that the reference's plugin gave it to. */
+export interface DeviceHolder {
+  owner?: Owner;
+  netns: string;
+  isAlive: boolean;
+}
+
+/** Undefined when nobody has it. */
+export function deviceHolder(address: string, places: Places = defaultPlaces): DeviceHolder | undefined {
+  const record = readRecord(places, address);
+  if (record !== undefined) return { owner: record.owner, netns: record.netns, isAlive: isAlive(record) };
+  const netns = foreignNetns(places, address);
+  return netns === undefined ? undefined : { netns, isAlive: true };
 }

@@ -1,6 +1,7 @@
 import { nowNs } from '../clock.ts';
 import type { RuntimeContext } from '../context.ts';
-import type { PodSandboxStatusRequest, PodSandboxStatusResponse } from '../gen/api.ts';
+import type { PodSandboxStatus, PodSandboxStatusRequest, PodSandboxStatusResponse } from '../gen/api.ts';
+import { networkStatus, STATUS_ANNOTATION } from '../pods/further-networks/network-status.ts';
 import { sandboxPaths } from '../pods/paths.ts';
 import type { Sandbox } from '../store/records.ts';
 import type { Handler } from './call.ts';
@@ -14,7 +15,7 @@ export const podSandboxStatus: Handler<PodSandboxStatusRequest, PodSandboxStatus
 ) => {
   const sandbox = getSandbox(context, podSandboxId);
   return {
-    status: sandboxStatusMessage(sandbox),
+    status: withNetworks(context, sandbox),
     info: verbose ? { info: verboseInfo(context, sandbox) } : {},
     containersStatuses: context.store
       .containersOf(sandbox.id)
@@ -23,6 +24,14 @@ export const podSandboxStatus: Handler<PodSandboxStatusRequest, PodSandboxStatus
     timestamp: nowNs(),
   };
 };
+
+/** A pod that has more than one network has their state as an annotation more, as tools that look at pods expect it. */
+function withNetworks(context: RuntimeContext, sandbox: Sandbox): PodSandboxStatus {
+  const status = sandboxStatusMessage(sandbox);
+  if (sandbox.furtherNetworks === undefined) return status;
+  const networks = JSON.stringify(networkStatus(context, sandbox));
+  return { ...status, annotations: { ...status.annotations, [STATUS_ANNOTATION]: networks } };
+}
 
 function verboseInfo(context: RuntimeContext, sandbox: Sandbox): string {
   const { config, init, ...record } = sandbox;

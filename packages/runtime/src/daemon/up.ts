@@ -9,6 +9,7 @@ import { HostPaths } from '../containers/host-paths.ts';
 import { Stops } from '../containers/stop.ts';
 import type { RuntimeContext } from '../context.ts';
 import { serve } from '../cri/server.ts';
+import { DevicePools } from '../devices/device-pools.ts';
 import { CriError, errorText } from '../errors.ts';
 import { Events } from '../events.ts';
 import { failpoints, fileFailpoint, noFailpoint } from '../failpoint.ts';
@@ -113,6 +114,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     pulls: new Pulls(),
     cni,
     networks: new Networks(config.cniConfDir),
+    devices: new DevicePools(config.devicePools),
     ...(await findPrograms(config)),
     cgroups,
     cgroupDriver,
