@@ -22,6 +22,6 @@ for file in "$@"; do
   options=$(sed -n 's,^// vm: ,,p' "$file")
   # shellcheck disable=SC2086
   bash test/vm/boot.sh -t 600 -D "$stage,/src" $options -- \
-    "cd /src && AMPHIPOD_TEST_PATIENCE=5 bin/node24 --test --test-reporter=spec --test-concurrency=1 $file" || status=1
+    "cd /src && NODE_COMPILE_CACHE=/tmp/node AMPHIPOD_TEST_PATIENCE=5 bin/node24 --test --test-reporter=spec --test-concurrency=1 $file" || status=1
 done
 exit $status

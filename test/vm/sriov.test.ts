@@ -8,7 +8,6 @@ import { pciBindDriver, pciNetdevs } from '@amphipod/linux';
 import { linkFind, openRtnlIn } from '@amphipod/netlink';
 import {
   type Card,
-  KillableProcesses,
   list,
   openCni,
   Pod,
@@ -268,48 +267,6 @@ test('twenty ADDs at once for one function: one has it; a late DEL leaves its ow
   await cni.checkList(net, winner!.attachment());
   await cni.delList(net, winner!.attachment());
   for (const pod of pods) pod.remove();
-});
-
-test('a plugin that is killed at any step of ADD leaves nothing that DEL, or the next ADD, cannot put right', async () => {
-  using processes = new KillableProcesses();
-  const net = list('fast', {
-    ...{ deviceID: vf(0, 0), vlan: 100, trust: 'on', mac: '02:00:00:00:0a:09' },
-    ...staticIpam('10.9.0.1/24'),
-  });
-  let steps = 0;
-  for (; ; steps++) {
-    using pod = new Pod(`killed${steps}`);
-    const call = { command: 'ADD', list: net, attachment: pod.attachment(), afterChange: steps } as const;
-    const wasKilled = await processes.run(call);
-    if (steps % 2 === 0) await cni.delList(net, pod.attachment());
-    else {
-      pod.remove();
-      using next = new Pod(`next${steps}`);
-      const plain = list('other', { deviceID: vf(0, 0) });
-      await cni.addList(plain, next.attachment());
-      assert.equal(vfOf(cards[0], 0).vlan.id, 0);
-      await cni.delList(plain, next.attachment());
-    }
-    assert.deepEqual(stateOf(cards[0], 0), start.get(vf(0, 0)), `killed after change ${steps} of ADD`);
-    if (!wasKilled) break;
-  }
-  assert.ok(steps >= 8, `${steps} steps`);
-});
-
-test('a plugin that is killed at any step of DEL leaves what the next DEL puts right', async () => {
-  using processes = new KillableProcesses();
-  const net = list('fast', { deviceID: vf(0, 0), vlan: 100, trust: 'on', mac: '02:00:00:00:0a:0a' });
-  let steps = 0;
-  for (; ; steps++) {
-    using pod = new Pod(`killed${steps}`);
-    await cni.addList(net, pod.attachment());
-    const call = { command: 'DEL', list: net, attachment: pod.attachment(), afterChange: steps } as const;
-    const wasKilled = await processes.run(call);
-    await cni.delList(net, pod.attachment());
-    assert.deepEqual(stateOf(cards[0], 0), start.get(vf(0, 0)), `killed after change ${steps} of DEL`);
-    if (!wasKilled) break;
-  }
-  assert.ok(steps >= 6, `${steps} steps`);
 });
 
 test('a function that the reference has given away is refused, until its namespace is gone', async () => {

@@ -68,7 +68,7 @@ test('physical and virtual functions are read from sysfs', () => {
   assert.equal(readPciDevice('0000:09:00.0', fake), undefined);
   assert.equal(readPciDevice('..', fake), undefined);
   assert.equal(listPciDevices(fake).length, 5);
-  assert.deepEqual(listPciDevices({ sysfs: '/nowhere' }), []);
+  assert.deepEqual(listPciDevices({ sysfs: '/nonexistent/file' }), []);
   assert.deepEqual(vfAddresses('0000:01:00.0', fake), ['0000:01:10.0', '0000:01:10.2']);
 });
 

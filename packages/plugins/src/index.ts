@@ -35,6 +35,7 @@ export { sbr } from './sbr/sbr.ts';
 export { createPluginServer, type PluginServer, type PluginServerOptions } from './server/plugin-server.ts';
 export { type DeviceHolder, deviceHolder } from './sriov/records.ts';
 export { sriov } from './sriov/sriov.ts';
+export { unwantedSettings } from './sriov/unwanted-settings.ts';
 export { staticIpam } from './static/static.ts';
 export { tap } from './tap/tap.ts';
 export { tuning } from './tuning/tuning.ts';

@@ -8,7 +8,7 @@ import { type Call, isSameOwner, lockDevice } from './call.ts';
 import { requireDeviceId, type SriovConfig } from './config.ts';
 import { bootId, type DeviceRecord, foreignNetns, isAlive, readRecord, writeRecord } from './records.ts';
 import { release, releaseOf } from './release.ts';
-import { applySettings } from './settings.ts';
+import { applySettings, wantedSettings } from './settings.ts';
 import { findVirtualFunction, readVf, type VirtualFunction } from './virtual-function.ts';
 
 const NO_MAC = '00:00:00:00:00:00';
@@ -31,7 +31,7 @@ export async function claim(call: Call, config: SriovConfig): Promise<VirtualFun
     netnsId: namespaceId(request.netns),
     bootId: bootId(),
     vf: settings,
-    ...(config.mac !== undefined && { wantedMac: config.mac }),
+    wanted: wantedSettings(config),
     ...(!vf.isDpdk && { netdev: describeNetdev(host, vf) }),
   });
   return vf;

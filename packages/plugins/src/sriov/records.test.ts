@@ -25,6 +25,7 @@ function setUp() {
     address,
     owner: { network: 'fast', containerID: 'c', ifName: 'net1' },
     ...{ netns, netnsId: namespaceId(netns), bootId: bootId() },
+    wanted: { trust: true },
     vf: {
       ...{ mac: '00:00:00:00:00:00', rate: { min: 0, max: 0 }, linkState: 'auto' },
       vlan: { id: 0, qos: 0, protocol: '802.1Q' },
@@ -72,11 +73,11 @@ test('a pod is there while its path leads to the namespace that was noted', () =
   const { places, record } = given;
   assert.equal(isAlive(record), true);
   assert.equal(isAlive({ ...record, netnsId: '4:1' }), false, 'another namespace');
-  assert.equal(isAlive({ ...record, netns: '/nowhere' }), false);
+  assert.equal(isAlive({ ...record, netns: '/nonexistent/file' }), false);
   assert.equal(isAlive({ ...record, netns: '/etc/hostname' }), false, 'a plain file');
   mkdirSync(join(places.stateDir, 'pci'));
   writeFileSync(join(places.stateDir, 'pci', address), '/proc/self/ns/net\n');
   assert.equal(foreignNetns(places, address), '/proc/self/ns/net');
-  writeFileSync(join(places.stateDir, 'pci', address), '/nowhere');
+  writeFileSync(join(places.stateDir, 'pci', address), '/nonexistent/file');
   assert.equal(foreignNetns(places, address), undefined);
 });

@@ -16,8 +16,8 @@ export interface DeviceRecord {
   bootId: string;
   /** What the physical function said. */
   vf: Required<Pick<VfSettings, 'mac' | 'vlan' | 'rate' | 'linkState'>> & VfSettings;
-  /** The administrative hardware address that this attachment asks for. */
-  wantedMac?: string;
+  /** What this attachment asks for. */
+  wanted: VfSettings;
   /** Its interface on the host; absent where a driver for user space has it. */
   netdev?: { name: string; mac: string; mtu: number; up: boolean };
 }

@@ -36,7 +36,7 @@ export async function release(call: Call, record: DeviceRecord): Promise<void> {
   const link = hasNetdev ? await bringHome(call, record as NetdevRecord) : undefined;
   const vf = findVirtualFunction(host.rtnl, address, places);
   const { mac, ...settings } = record.vf;
-  const past = record.wantedMac === undefined ? settings : { ...settings, mac };
+  const past = record.wanted.mac === undefined ? settings : { ...settings, mac };
   applySettings(host.rtnl, vf, differences(past, readVf(host.rtnl, vf)));
   if (link !== undefined) await restoreNetdev(call, link, record as NetdevRecord);
   removeRecord(places, address);

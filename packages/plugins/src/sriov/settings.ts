@@ -15,6 +15,14 @@ const keysOf: Record<keyof VfSettings, string> = {
 /** In the order in which they are set. */
 const order = Object.keys(keysOf) as (keyof VfSettings)[];
 
+/** As every driver starts. */
+export const defaultSettings: VfSettings = {
+  vlan: { id: 0, qos: 0, protocol: '802.1Q' },
+  rate: { min: 0, max: 0 },
+  trust: false,
+  linkState: 'auto',
+};
+
 /**
  * What an attachment asks for: the configuration, and for what it does not say that which a driver starts with, whatever the
  * attachment before left (field case SRI-02). Spoof check and hardware address start differently from driver to driver and stay.

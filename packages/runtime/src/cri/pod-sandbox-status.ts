@@ -16,7 +16,7 @@ export const podSandboxStatus: Handler<PodSandboxStatusRequest, PodSandboxStatus
   const sandbox = getSandbox(context, podSandboxId);
   return {
     status: withNetworks(context, sandbox),
-    info: verbose ? { info: verboseInfo(context, sandbox) } : {},
+    info: verbose ? { info: verboseInfo(context, sandbox), networks: networksOf(context, sandbox) } : {},
     containersStatuses: context.store
       .containersOf(sandbox.id)
       .filter(({ state }) => state !== 'creating')
@@ -29,8 +29,12 @@ export const podSandboxStatus: Handler<PodSandboxStatusRequest, PodSandboxStatus
 function withNetworks(context: RuntimeContext, sandbox: Sandbox): PodSandboxStatus {
   const status = sandboxStatusMessage(sandbox);
   if (sandbox.furtherNetworks === undefined) return status;
-  const networks = JSON.stringify(networkStatus(context, sandbox));
-  return { ...status, annotations: { ...status.annotations, [STATUS_ANNOTATION]: networks } };
+  const annotations = { ...status.annotations, [STATUS_ANNOTATION]: networksOf(context, sandbox) };
+  return { ...status, annotations };
+}
+
+function networksOf(context: RuntimeContext, sandbox: Sandbox): string {
+  return JSON.stringify(networkStatus(context, sandbox));
 }
 
 function verboseInfo(context: RuntimeContext, sandbox: Sandbox): string {
