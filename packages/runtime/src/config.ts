@@ -26,6 +26,8 @@ export interface DaemonConfig {
   networkDir: string;
   /** Which devices are in which pool; the file of the device plugin. */
   devicePools: string;
+  /** Where the kubelet says which devices its pods have; without that socket the runtime chooses them itself. */
+  podResourcesSocket: string;
   /** Where plugins are looked for, in this order. */
   cniBinDir: string[];
   cniCacheDir: string;

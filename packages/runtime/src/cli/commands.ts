@@ -30,6 +30,10 @@ const imageGroup: CommandGroup = {
 export const commands: Record<string, CommandEntry | CommandGroup> = {
   up: { summary: 'Run the container runtime in the foreground', load: () => import('./up.ts') },
   agent: { summary: 'Run the network agent in the foreground', load: () => import('./agent.ts') },
+  'device-plugin': {
+    summary: 'Give devices of pools to the kubelet, in the foreground',
+    load: () => import('./device-plugin.ts'),
+  },
   run: { summary: 'Run an image as a pod of one container', load: () => import('./run.ts') },
   ps: { summary: 'List containers', load: () => import('./ps.ts') },
   logs: { summary: 'Print what a container wrote', load: () => import('./logs.ts') },

@@ -106,6 +106,12 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     help: 'pools of devices for such networks, by resource name, in the format of sriov-network-device-plugin',
     refuse: absolutePath,
   },
+  podResourcesSocket: {
+    default: '/var/lib/kubelet/pod-resources/kubelet.sock',
+    placeholder: 'PATH',
+    help: 'where the kubelet tells which devices its pods have; where there is none the runtime chooses',
+    refuse: absolutePath,
+  },
   cniBinDir: {
     // The reader puts the directory of this installation behind it.
     default: ['/opt/cni/bin'],

@@ -12,6 +12,7 @@ import type { RuntimeContext } from '../../context.ts';
 import { CriError } from '../../errors.ts';
 import type { FurtherNetwork, Sandbox } from '../../store/records.ts';
 import { firstInterface, podAttachment } from '../network.ts';
+import { allocatedDevices, pickDevice } from './choose-device.ts';
 import { leadDefaultRoutes } from './default-route.ts';
 import {
   findDefinition,
@@ -79,7 +80,8 @@ async function attachOne(
 ): Promise<void> {
   const { store } = context;
   const further = describe(selection, plain);
-  const deviceId = selection.deviceId ?? pickDevice(context, definition);
+  const allocated = await allocatedDevices(context, sandbox, definition);
+  const deviceId = selection.deviceId ?? pickDevice(context, definition, allocated);
   if (deviceId !== undefined) {
     further.deviceId = deviceId;
     further.capabilityArgs.deviceID = deviceId;
@@ -97,16 +99,6 @@ async function attachOne(
     throw error;
   }
   if (further.defaultRoute !== undefined) leadDefaultRoutes(context, sandbox, further);
-}
-
-/** A device of the definition's pool that no pod has. @throws CriError resource-exhausted */
-function pickDevice(
-  { devices, store }: RuntimeContext,
-  { resourceName }: NetworkDefinition,
-): string | undefined {
-  if (resourceName === undefined) return undefined;
-  const taken = store.sandboxes.list().flatMap(({ furtherNetworks = [] }) => furtherNetworks);
-  return devices.pick(resourceName, new Set(taken.map(({ deviceId }) => deviceId)));
 }
 
 /** What is asked for becomes arguments by capability; what no plugin of the network declares goes into CNI_ARGS. */
