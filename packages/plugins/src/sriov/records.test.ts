@@ -64,7 +64,7 @@ test('a damaged record, and one of an earlier boot, are none', () => {
     assert.equal(readRecord(places, address), undefined, JSON.stringify(text));
   }
   // What a process left that was killed while it wrote.
-  writeFileSync(`${file}.new`, '{');
+  writeFileSync(`${file}.tmp`, '{');
   assert.deepEqual(listRecords(places), []);
 });
 

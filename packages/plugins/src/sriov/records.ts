@@ -1,6 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isCode, isNamespace, isPciAddress, namespaceId } from '@amphipod/linux';
+import { isCode, isNamespace, isPciAddress, namespaceId, replaceFile } from '@amphipod/linux';
 import type { VfSettings } from '@amphipod/netlink';
 import type { Owner } from '../lib/owner.ts';
 import { defaultPlaces, type Places } from './places.ts';
@@ -62,9 +62,7 @@ export function listRecords(places: Places): DeviceRecord[] {
 /** Whole or not at all, also when the process ends in the middle. */
 export function writeRecord(places: Places, record: DeviceRecord): void {
   mkdirSync(recordDir(places), { recursive: true, mode: 0o700 });
-  const file = recordFile(places, record.address);
-  writeFileSync(`${file}.new`, JSON.stringify(record), { mode: 0o600 });
-  renameSync(`${file}.new`, file);
+  replaceFile(recordFile(places, record.address), JSON.stringify(record), { mode: 0o600 });
   mkdirSync(join(places.stateDir, 'pci'), { recursive: true, mode: 0o700 });
   writeFileSync(markFile(places, record.address), record.netns, { mode: 0o600 });
 }
