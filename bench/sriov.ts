@@ -3,15 +3,17 @@
  * What ADD and DEL of the plugin sriov cost beside the messages that the kernel needs for the same, sent by hand; on a virtual function of
  * an igb card under QEMU. `bash scripts/vm-tests.sh bench/sriov.ts`
  */
+
+import { closeSync, openSync } from 'node:fs';
 import { bindPlugin, type PluginRequest } from '@amphipod/cni';
 import { pciNetdevs } from '@amphipod/linux';
 import { addrAdd, linkGet, linkSet, openRtnlIn, parseCidr, type Rtnl, vfSet } from '@amphipod/netlink';
 import { openPluginHost, sriov } from '@amphipod/plugins';
-import { closeSync, openSync } from 'node:fs';
-import { setUpCards, Pod, rtnl } from '../test/vm/support/cards.ts';
-import { printResult, printTable, summarize } from './report.ts';
+import { Pod, rtnl, setUpCards } from '../test/vm/support/cards.ts';
+import { printResult, printTable, type Row, summarize } from './report.ts';
 
 const ROUNDS = 15;
+const WARM_UP = 3;
 const VLAN = 100;
 const ADDRESS = '10.9.9.1/24';
 
@@ -24,12 +26,12 @@ const noVlan = { id: 0, qos: 0, protocol: '802.1Q' } as const;
 const host = openPluginHost();
 const plugin = bindPlugin(sriov, () => host);
 
-function request(pod: Pod): PluginRequest {
+function request(pod: Pod, hasAddress: boolean): PluginRequest {
   return {
     ...{ containerID: pod.name, netns: pod.netns, ifName: 'net1', args: '' },
     config: {
       ...{ cniVersion: '1.1.0', name: 'bench', type: 'sriov', deviceID: address, vlan: VLAN },
-      ipam: { type: 'fixed' },
+      ...(hasAddress && { ipam: { type: 'fixed' } }),
     },
     delegate: async (_type, command) => (command === 'ADD' ? { ips: [{ address: ADDRESS }] } : {}),
     signal: new AbortController().signal,
@@ -43,7 +45,7 @@ async function carrier(conn: Rtnl, ifIndex: number): Promise<void> {
   }
 }
 
-async function addByHand(pod: Pod): Promise<void> {
+async function addByHand(pod: Pod, hasAddress: boolean): Promise<void> {
   const { ifIndex } = linkGet(rtnl, hostName);
   vfSet(rtnl, pfIndex, { index: 0, vlan: { id: VLAN, qos: 0, protocol: '802.1Q' } });
   const netnsFd = openSync(pod.netns, 'r');
@@ -52,6 +54,7 @@ async function addByHand(pod: Pod): Promise<void> {
   using conn = openRtnlIn(pod.netns);
   const link = linkGet(conn, 'net1');
   linkSet(conn, link.ifIndex, { up: true });
+  if (!hasAddress) return;
   await carrier(conn, link.ifIndex);
   addrAdd(conn, link.ifIndex, parseCidr(ADDRESS));
 }
@@ -67,25 +70,42 @@ async function delByHand(pod: Pod): Promise<void> {
 }
 
 const ways = {
-  'by hand': { add: addByHand, del: delByHand },
-  sriov: {
-    add: async (pod: Pod) => void (await plugin.call('ADD', request(pod))),
-    del: async (pod: Pod) => void (await plugin.call('DEL', request(pod))),
+  peer: { add: addByHand, del: delByHand },
+  ours: {
+    add: async (pod: Pod, hasAddress: boolean) => void (await plugin.call('ADD', request(pod, hasAddress))),
+    del: async (pod: Pod, hasAddress: boolean) => void (await plugin.call('DEL', request(pod, hasAddress))),
   },
 };
 
-const times: Record<string, number[]> = {};
-async function timed(name: string, work: () => Promise<void>): Promise<void> {
+async function timed(work: () => Promise<void>): Promise<number> {
   const start = performance.now();
   await work();
-  (times[name] ??= []).push(performance.now() - start);
+  return performance.now() - start;
 }
 
-for (let round = -2; round < ROUNDS; round++) {
-  if (round === 0) for (const name of Object.keys(times)) times[name] = [];
-  for (const [way, { add, del }] of Object.entries(ways)) {
-    using pod = new Pod('bench');
-    await timed(`ADD ${way}`, () => add(pod));
-    await timed(`DEL ${way}`, () => del(pod));
+const rows: Row[] = [];
+for (const hasAddress of [false, true]) {
+  const times = {
+    add: { ours: [] as number[], peer: [] as number[] },
+    del: { ours: [] as number[], peer: [] as number[] },
+  };
+  for (let round = -WARM_UP; round < ROUNDS; round++) {
+    for (const way of ['peer', 'ours'] as const) {
+      using pod = new Pod('bench');
+      const { add, del } = ways[way];
+      const addMs = await timed(() => add(pod, hasAddress));
+      const delMs = await timed(() => del(pod, hasAddress));
+      if (round < 0) continue;
+      times.add[way].push(addMs);
+      times.del[way].push(delMs);
+    }
+  }
+  const suffix = hasAddress ? ', an address' : '';
+  for (const [name, { ours, peer }] of Object.entries(times)) {
+    rows.push({ name: `${name.toUpperCase()}${suffix}`, ours: summarize(ours), peer: summarize(peer) });
   }
 }
+printTable(rows);
+printResult('sriov', 'netlink by hand', rows);
+rtnl.close();
+host.rtnl.close();

@@ -7,6 +7,7 @@ import { useServer } from './support/fixture.ts';
 import { assertLeft, leftovers } from './support/leftovers.ts';
 import { execText, type Pod, removePod, runPod, sandboxConfig, startContainer } from './support/pods.ts';
 import { run, runAny } from './support/program.ts';
+import { eventually } from './support/wait.ts';
 
 const NETWORKS = 'k8s.v1.cni.cncf.io/networks';
 const STATUS = 'k8s.v1.cni.cncf.io/network-status';
@@ -61,7 +62,9 @@ spec:
 }
 
 describe('pods with further networks', () => {
-  const fixture = useServer('amphipod', (dir) => ({ flags: ['--network-dir', `${dir}/networks.d`] }));
+  const fixture = useServer('amphipod', (dir) => ({
+    flags: ['--network-dir', `${dir}/networks.d`, '--failpoints'],
+  }));
   before(async () => {
     const { dir } = fixture.server;
     mkdirSync(`${dir}/networks.d`);
@@ -188,6 +191,19 @@ describe('pods with further networks', () => {
       await assertLeft(fixture.server, nothing, networks);
     }
   });
+
+  for (const end of ['fail', 'kill'] as const) {
+    test(`CNI-19: the daemon ${end}s when all networks are attached: nothing is left`, async () => {
+      const nothing = await leftovers(fixture.server);
+      writeFileSync(`${fixture.server.dir}/state/failpoint`, `run-pod-sandbox.further-networks ${end}`);
+      await assert.rejects(podWith('storage,pair'));
+      if (end === 'kill') {
+        await eventually('the end of the daemon', () => fixture.server.program().exitStatus());
+        await fixture.server.start();
+      }
+      await assertLeft(fixture.server, nothing);
+    });
+  }
 
   test('networks of a running pod are attached and detached', async () => {
     const nothing = await leftovers(fixture.server);

@@ -150,7 +150,7 @@ export class KillableProcesses implements Disposable {
 
   /** True when it was killed, false when the call was over before. @throws when the call failed by itself */
   async run(call: KillableCall): Promise<boolean> {
-    while (this.#ready.length < 3) this.#ready.push(this.#start());
+    while (this.#ready.length < 2) this.#ready.push(this.#start());
     const child = this.#ready.shift()!;
     child.stdin!.end(JSON.stringify(call));
     const [code, signal] = await once(child, 'exit');

@@ -1,10 +1,14 @@
 // One call of the plugin sriov in a process of its own, which is killed right after a change of the kernel: see KillableProcesses.
 import { readFileSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { bindPlugin, createCni } from '@amphipod/cni';
 import { NETLINK, NetlinkSocket } from '@amphipod/linux';
 import { openNft, Rtnl } from '@amphipod/netlink';
 import { builtinPlugins, openPluginHost, pluginBinDir, sriov } from '@amphipod/plugins';
 import type { KillableCall } from './cards.ts';
+
+// Who is killed writes none at its end, and the next one would have to compile everything again.
+flushCompileCache();
 
 /** RTM_GETLINK and the other questions: every fourth number. */
 const isQuestion = (type: number) => type % 4 === 2;
