@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
-import { projectDir } from './support/amphipod.ts';
+import { ownPluginDir, projectDir } from './support/amphipod.ts';
 import { crictlFor, findCrictl, lacksCrictl } from './support/crictl.ts';
 import { useServer } from './support/fixture.ts';
 import { assertLeft, leftovers } from './support/leftovers.ts';
 import { execText, type Pod, removePod, runPod, sandboxConfig, startContainer } from './support/pods.ts';
 import { run, runAny } from './support/program.ts';
+import { ScriptedPlugin } from './support/scripted-plugin.ts';
 import { eventually } from './support/wait.ts';
 
 const NETWORKS = 'k8s.v1.cni.cncf.io/networks';
@@ -54,6 +55,10 @@ spec:
       metadata: { name: 'lan', namespace: 'shop' },
       spec: { config: JSON.stringify({ ...lan, ipam: { type: 'static' } }) },
     }),
+    '50-slow.conflist': JSON.stringify({
+      ...{ cniVersion: '1.1.0', name: 'slow' },
+      plugins: [{ type: 'ptp', ipam: hostLocal('10.202.3.0/24') }, { type: ScriptedPlugin.type }],
+    }),
     '40-broken.conflist': JSON.stringify({
       ...{ cniVersion: '1.1.0', name: 'broken' },
       plugins: [{ type: 'macvlan', master: 'nosuchlink' }],
@@ -62,9 +67,15 @@ spec:
 }
 
 describe('pods with further networks', () => {
-  const fixture = useServer('amphipod', (dir) => ({
-    flags: ['--network-dir', `${dir}/networks.d`, '--failpoints'],
-  }));
+  let slow: ScriptedPlugin;
+  const fixture = useServer('amphipod', (dir) => {
+    mkdirSync(`${dir}/slow`);
+    slow = new ScriptedPlugin(`${dir}/slow`);
+    return {
+      cniBinDirs: [ownPluginDir, slow.binDir],
+      flags: ['--network-dir', `${dir}/networks.d`, '--failpoints'],
+    };
+  });
   before(async () => {
     const { dir } = fixture.server;
     mkdirSync(`${dir}/networks.d`);
@@ -238,6 +249,23 @@ describe('pods with further networks', () => {
       (await amphipod('net', 'detach', pod.id, 'storage')).stderr,
       /it has several, say which: net1, net2/,
     );
+    await removePod(fixture.cri, pod);
+    await assertLeft(fixture.server, nothing);
+  });
+
+  test('a daemon that is killed while a network is attached to a running pod undoes that when it is back', async () => {
+    const nothing = await leftovers(fixture.server);
+    const pod = await podWith('pair');
+    const before = await leftovers(fixture.server);
+    slow.on('ADD', 'sleep 60');
+    const attaching = amphipod('net', 'attach', pod.id, 'slow');
+    await eventually('the interface', async () => (await links(pod)).includes('net2'));
+    await fixture.server.kill();
+    slow.on('ADD', undefined);
+    assert.notEqual((await attaching).code, 0);
+    await fixture.server.start();
+    assert.deepEqual(await links(pod), ['eth0', 'lo', 'net1']);
+    await assertLeft(fixture.server, before);
     await removePod(fixture.cri, pod);
     await assertLeft(fixture.server, nothing);
   });

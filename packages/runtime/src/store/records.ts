@@ -12,6 +12,8 @@ export type SandboxState = 'creating' | 'ready' | 'notready';
 
 /** One attachment of a pod to a network beyond its first. */
 export interface FurtherNetwork {
+  /** attaching: ADD is under way or, after a crash, half done. */
+  state: 'attaching' | 'attached';
   /** As the pod names it: `NAMESPACE/NAME`. */
   definition: string;
   /** Of the CNI configuration. */

@@ -99,6 +99,7 @@ async function attachOne(
     throw error;
   }
   if (further.defaultRoute !== undefined) leadDefaultRoutes(context, sandbox, further);
+  store.sandboxes.update(sandbox, { furtherNetworks: [...before, { ...further, state: 'attached' }] });
 }
 
 /** What is asked for becomes arguments by capability; what no plugin of the network declares goes into CNI_ARGS. */
@@ -110,7 +111,7 @@ function describe(selection: NetworkSelection, list: NetworkConfigList): Further
   if (mac !== undefined && !declares('mac')) args.push(['MAC', mac]);
   if (ips !== undefined && !declares('ips')) args.push(['IP', ips.join(',')]);
   return {
-    ...{ definition: `${namespace}/${name}`, network: list.name, ifName, args },
+    ...{ state: 'attaching', definition: `${namespace}/${name}`, network: list.name, ifName, args },
     capabilityArgs: {
       ...(ips !== undefined && { ips }),
       ...(mac !== undefined && { mac }),

@@ -28,6 +28,17 @@ export async function detachFurtherNetworks(
   if (failures.length > 0) throw new AggregateError(failures, `detach networks of sandbox ${sandbox.id}`);
 }
 
+/** After a crash: detaches a pod that lives on from what was being attached, which nobody was told of. @throws CniError */
+export async function detachUnfinished(
+  context: RuntimeContext,
+  sandbox: Sandbox,
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  for (const further of (sandbox.furtherNetworks ?? []).toReversed()) {
+    if (further.state === 'attaching') await detachOne(context, sandbox, { further, signal });
+  }
+}
+
 /** Detaches a pod from the network that `name` means: an interface, NAME or NAMESPACE/NAME. @throws CriError; CniError */
 export async function detachNamedNetwork(
   context: RuntimeContext,
