@@ -9,7 +9,7 @@ import { useServer } from '../cri/support/fixture.ts';
 import { execText, type Pod, removePod, runPod, startContainer } from '../cri/support/pods.ts';
 import { run } from '../cri/support/program.ts';
 import { eventually } from '../cri/support/wait.ts';
-import { type Card, setUpCards, stateOf, vfOf } from './support/cards.ts';
+import { type Card, list, Pod as NetnsPod, openCni, setUpCards, stateOf, vfOf } from './support/cards.ts';
 
 const NETWORKS = 'k8s.v1.cni.cncf.io/networks';
 const STATUS = 'k8s.v1.cni.cncf.io/network-status';
@@ -26,6 +26,7 @@ const network = (name: string, resource: string, keys: object) => ({
 describe('devices of pools', () => {
   let cards: [Card, Card];
   let start: object[];
+  let pools: object;
   const fixture = useServer('amphipod', (dir) => ({
     flags: ['--network-dir', `${dir}/networks.d`, '--device-pools', `${dir}/pools.json`, '--failpoints'],
   }));
@@ -42,7 +43,8 @@ describe('devices of pools', () => {
       resource('fast', { pfNames: [`${cards[0].name}#0-1`] }),
       resource('dpdk', { drivers: ['vfio-pci'] }),
     ];
-    writeFileSync(`${dir}/pools.json`, JSON.stringify({ resourceList }));
+    pools = { resourceList };
+    writeFileSync(`${dir}/pools.json`, JSON.stringify(pools));
     const ipam = { type: 'host-local', dataDir: `${dir}/ipam`, ranges: [[{ subnet: '10.203.1.0/24' }]] };
     writeFileSync(`${dir}/networks.d/fast.json`, JSON.stringify(network('fast', 'fast', { vlan: 5, ipam })));
     writeFileSync(`${dir}/networks.d/dpdk.json`, JSON.stringify(network('dpdk', 'dpdk', { vlan: 6 })));
@@ -131,5 +133,25 @@ describe('devices of pools', () => {
     assert.equal(vfOf(cards[1], 1).vlan.id, 0);
     pciBindDriver(address, undefined);
     await eventually('interface', () => pciNetdevs(address)[0]);
+  });
+
+  test('the declared number of virtual functions is there after a start, unless a pod has one', async () => {
+    const [, card] = cards;
+    const declare = async (count: number) => {
+      const vfCounts = { [card.name]: count };
+      writeFileSync(`${fixture.server.dir}/pools.json`, JSON.stringify({ ...pools, vfCounts }));
+      await fixture.server.kill('SIGTERM');
+      await fixture.server.start();
+      return readPciDevice(card.address)!.vfCount;
+    };
+    assert.equal(await declare(3), 3);
+    using pod = new NetnsPod('holder');
+    const cni = openCni();
+    const net = list('byhand', { deviceID: card.vfs[0] });
+    await eventually('interface', () => pciNetdevs(card.vfs[0]!)[0]);
+    await cni.addList(net, pod.attachment());
+    assert.equal(await declare(2), 3);
+    await cni.delList(net, pod.attachment());
+    assert.equal(await declare(2), 2);
   });
 });
