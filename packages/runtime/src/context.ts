@@ -13,6 +13,7 @@ import type { CgroupDriver } from './oci/cgroup-driver.ts';
 import type { ExitDirectory } from './oci/exits.ts';
 import type { OciRuntimes } from './oci/runtimes.ts';
 import type { Networks } from './pods/networks.ts';
+import type { PodPolicy } from './pods/policy.ts';
 import type { CpuRates } from './stats/cpu-rates.ts';
 import type { MetricSet } from './stats/metrics/pod-metrics.ts';
 import type { WritableLayers } from './stats/writable-layers.ts';
@@ -40,6 +41,8 @@ export interface RuntimeContext {
   readonly networks: Networks;
   /** Devices for networks that need one. */
   readonly devices: DevicePools;
+  /** Network policy; absent where none is to be enforced. */
+  readonly policy?: PodPolicy;
   readonly runtimes: OciRuntimes;
   /** Programs found at start. */
   readonly programs: { conmon: string; init: string };

@@ -39,6 +39,7 @@ import { recover } from './recover.ts';
 import { LiveConfig, reloadAtHangup } from './reload.ts';
 import { findRuntimes } from './runtimes.ts';
 import { servePlugins } from './serve-plugins.ts';
+import { startPodPolicy } from './start-pod-policy.ts';
 import { watchExits } from './watch-exits.ts';
 
 /** `amphipod up`: serves CRI in the foreground until SIGINT or SIGTERM; returns the exit code. Pods live on afterwards. */
@@ -101,8 +102,11 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     log.warn('measure writable layer', { container, error: errorText(error) }),
   );
   const strike = config.failpoints ? fileFailpoint(`${config.state}/failpoint`) : noFailpoint;
+  using policy =
+    config.policyDir === '' ? undefined : await startPodPolicy({ dir: config.policyDir, store, log });
   const context: RuntimeContext = {
     config,
+    ...(policy && { policy }),
     log,
     store,
     images,
