@@ -6,6 +6,7 @@ import { detectCgroups } from '@amphipod/linux';
 import type { ContainerStats } from '../../packages/runtime/src/gen/api.ts';
 import { useServer } from './support/fixture.ts';
 import {
+  containerInfo,
   createContainer,
   execText,
   exited,
@@ -29,8 +30,7 @@ describe('stats with amphipod', () => {
   const statsOf = async (containerId: string) => (await fixture.cri.containerStats({ containerId })).stats!;
   /** Inode numbers of everything in a container's writable layer. */
   const inodesOf = async (containerId: string) => {
-    const { info } = await fixture.cri.containerStatus({ containerId, verbose: true });
-    const { upper } = (JSON.parse(info.info!) as { paths: { upper: string } }).paths;
+    const { upper } = (await containerInfo(fixture.cri, containerId)).paths;
     const names = readdirSync(upper, { recursive: true, encoding: 'utf8' });
     return new Set([upper, ...names.map((name) => `${upper}/${name}`)].map((path) => lstatSync(path).ino));
   };
