@@ -17,7 +17,7 @@ import {
   runPod,
   startContainer,
 } from './support/pods.ts';
-import { statFields } from './support/proc.ts';
+import { childrenOf, statFields } from './support/proc.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 import { eventually } from './support/wait.ts';
 
@@ -281,6 +281,8 @@ describe('stats with amphipod', () => {
     await ask();
     const open = () => readdirSync(`/proc/${pid}/fd`).length;
     const before = open();
+    // Those of the tests before: the monitor of this container stays.
+    await eventually('the end of earlier children', () => childrenOf(pid).length === 1);
     const children = faultsOfChildren(pid);
     for (let i = 0; i < 50; i++) await ask();
     assert.ok(open() <= before + 2, `${before} descriptors before, ${open()} after`);
