@@ -43,9 +43,10 @@ export async function twoThousandCycles<Pod>(
   { up, down }: PodCycle<Pod>,
 ): Promise<void> {
   for (const subject of subjects) {
-    const cycles = async (count: number): Promise<void> => {
-      await inParallel(4, Array.from({ length: count }), async () => down(subject, await up(subject)));
+    const cycle = async () => {
+      await down(subject, await up(subject));
     };
+    const cycles = (count: number) => inParallel(4, Array.from({ length: count }), cycle);
     await cycles(200);
     samples.add('rssDaemonCycles200', subject.side, await restingMiB(subject), 'MiB');
     await cycles(2000);
