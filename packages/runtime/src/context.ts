@@ -1,6 +1,6 @@
 import type { Cni } from '@amphipod/cni';
 import type { ImageStore } from '@amphipod/images';
-import type { CgroupLayout } from '@amphipod/linux';
+import type { CgroupLayout, NullDevices } from '@amphipod/linux';
 import type { DaemonConfig } from './config.ts';
 import type { HostPaths } from './containers/host-paths.ts';
 import type { Stops } from './containers/stop.ts';
@@ -50,6 +50,8 @@ export interface RuntimeContext {
   /** Who makes the cgroups: the OCI runtime itself, or systemd for it. */
   readonly cgroupDriver: CgroupDriver;
   readonly exits: ExitDirectory;
+  /** What commands in containers get in the place of /dev/null (docs/adr/0034). */
+  readonly nullDevices: NullDevices;
   /** Serves the URLs of Exec, Attach and PortForward. */
   readonly streaming: StreamingServer;
   /** What GetContainerEvents streams. */

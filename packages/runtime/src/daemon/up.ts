@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createCni, type EndedCall } from '@amphipod/cni';
 import { type ImageStoreSettings, openImageStore } from '@amphipod/images';
-import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
+import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock, NullDevices } from '@amphipod/linux';
 import { builtinPlugins } from '@amphipod/plugins';
 import type { Server } from '@grpc/grpc-js';
 import type { DaemonConfig } from '../config.ts';
@@ -81,6 +81,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     log: (text) => log.info(text),
   });
   using exits = new ExitDirectory(`${config.state}/exits`);
+  using nullDevices = new NullDevices();
   const telemetry = new Telemetry();
   const plugins = builtinPlugins();
   const cni = createCni({
@@ -111,6 +112,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     store,
     images,
     exits,
+    nullDevices,
     streaming,
     sandboxNames: new NameRegistry('sandbox'),
     containerNames: new NameRegistry('container'),
