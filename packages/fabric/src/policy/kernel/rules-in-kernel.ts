@@ -77,12 +77,13 @@ export class RulesInKernel {
 
   /**
    * Looks whether somebody else has changed our table, and writes it anew if so. Costs one message as long as nobody has
-   * changed any table of the namespace. @returns whether there was something to mend. @throws NetlinkError
+   * changed any table of the namespace. What could not be written before is tried again.
+   * @returns whether there was something to mend. @throws NetlinkError
    */
   mend(): boolean {
     if (this.#written === undefined) {
       this.apply();
-      return true;
+      return false;
     }
     const generation = nftGeneration(this.#conn);
     if (generation === this.#written.generation) return false;

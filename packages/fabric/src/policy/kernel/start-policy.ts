@@ -55,9 +55,9 @@ export function startPolicy(options: PolicyOptions): RunningPolicy {
     }
   };
   const mend = attempt(() => {
-    if (!rules.mend()) return;
-    syncFlows();
-    onMend?.();
+    const isMended = rules.mend();
+    if (rules.tables !== tables) syncFlows();
+    if (isMended) onMend?.();
   });
   apply();
   const timers = [setInterval(mend, CHECK_MS), setInterval(attempt(syncFlows), FLOWS_MS)];
