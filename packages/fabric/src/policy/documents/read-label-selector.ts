@@ -1,6 +1,5 @@
-import { isCode } from '@amphipod/linux';
-import { parseSelector, parseSelectorOrGlobal } from '../selector/parse-selector.ts';
-import type { Selector } from '../selector/selector.ts';
+import { parseSelector, parseSelectorOrGlobal } from '../../selector/parse-selector.ts';
+import type { Selector } from '../../selector/selector.ts';
 import type { Fields } from './fields.ts';
 import type { LabelOperator, LabelSelector } from './resources.ts';
 
@@ -62,11 +61,7 @@ function readSelectorText<T>(fields: Fields, key: string, parse: (text: string) 
   try {
     return parse(text);
   } catch (error) {
-    if (!isCode(error, 'invalid-selector')) throw error;
-    // The text stands before it already.
-    throw fields.refusal(
-      key,
-      (error as Error).message.slice(`parse selector ${JSON.stringify(text)}: `.length),
-    );
+    if (error instanceof RangeError) throw fields.refusal(key, `no selector: ${error.message}`);
+    throw error;
   }
 }

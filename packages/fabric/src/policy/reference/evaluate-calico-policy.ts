@@ -1,4 +1,5 @@
 import { contains, type IpAddress } from '@amphipod/netlink';
+import { matchesSelector } from '../../selector/selector.ts';
 import type {
   CalicoEntity,
   CalicoPolicyResource,
@@ -7,7 +8,6 @@ import type {
   PodResource,
   PortMatch,
 } from '../documents/resources.ts';
-import { matchesSelector } from '../selector/selector.ts';
 import { holds, type Probe, type Question, type World } from './world.ts';
 
 /** projectcalico.org/v3; undefined when the rule does not match or only logs. */

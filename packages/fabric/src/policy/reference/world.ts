@@ -1,4 +1,5 @@
 import { contains, formatIp, type IpAddress } from '@amphipod/netlink';
+import { matchesSelector, type Selector } from '../../selector/selector.ts';
 import type {
   Direction,
   LabelSelector,
@@ -9,7 +10,6 @@ import type {
   PortMatch,
   Resource,
 } from '../documents/resources.ts';
-import { matchesSelector, type Selector } from '../selector/selector.ts';
 
 /** The first packet of a flow. */
 export interface Probe {
