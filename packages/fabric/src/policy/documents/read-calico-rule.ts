@@ -1,4 +1,4 @@
-import type { Selector } from '../selector/selector.ts';
+import type { Selector } from '../../selector/selector.ts';
 import { type Fields, policyError } from './fields.ts';
 import { readCalicoSelector, readNamespaceSelector } from './read-label-selector.ts';
 import { isPortName, MAX_PORT, readCidrs } from './read-values.ts';

@@ -1,5 +1,5 @@
-import { parseSelector, parseSelectorOrGlobal } from '../selector/parse-selector.ts';
-import type { Selector } from '../selector/selector.ts';
+import { parseSelector, parseSelectorOrGlobal } from '../../selector/parse-selector.ts';
+import type { Selector } from '../../selector/selector.ts';
 import type { Fields } from './fields.ts';
 import type { LabelOperator, LabelSelector } from './resources.ts';
 

@@ -1,5 +1,5 @@
 import type { Cidr, IpAddress } from '@amphipod/netlink';
-import type { Selector } from '../selector/selector.ts';
+import type { Selector } from '../../selector/selector.ts';
 import type { DocumentPlace } from './fields.ts';
 
 export type Direction = 'ingress' | 'egress';

@@ -1,7 +1,7 @@
 import { formatCidr } from '@amphipod/netlink';
+import { formatSelector, type Selector } from '../../selector/selector.ts';
 import type { PortMatch } from '../documents/resources.ts';
 import type { EntityMatch, ModelPolicy, ModelRule } from '../model/model.ts';
-import { formatSelector, type Selector } from '../selector/selector.ts';
 
 /** An end with alternatives: it is enough to match one of the selectors. */
 export interface MergedEntity extends Omit<EntityMatch, 'selector'> {

@@ -7,9 +7,9 @@ import {
   type NftSet,
   type NftValueType,
 } from '@amphipod/netlink';
+import { formatSelector, type Selector } from '../../selector/selector.ts';
 import { KIND } from '../model/item-labels.ts';
 import type { Item } from '../model/policy-world.ts';
-import { formatSelector, type Selector } from '../selector/selector.ts';
 import { policyTable } from './policy-table.ts';
 import { blockRanges, type Range } from './ranges.ts';
 import type { MemberSink, SelectorIndex } from './selector-index.ts';

@@ -1,5 +1,5 @@
+import { formatSelector, matchesSelector, type Selector } from '../../selector/selector.ts';
 import type { Item } from '../model/policy-world.ts';
-import { formatSelector, matchesSelector, type Selector } from '../selector/selector.ts';
 
 /** Told when an item begins to match (no `before`), ends to match (no `after`), or changes while it matches. */
 export interface MemberSink {

@@ -1,7 +1,7 @@
+import { formatSelector, matchesSelector, type Selector } from '../../selector/selector.ts';
 import { type Direction, describeResource, type ResourceOrigin } from '../documents/resources.ts';
 import type { EntityMatch, ModelPolicy, ModelRule } from '../model/model.ts';
 import type { PolicyWorld } from '../model/policy-world.ts';
-import { formatSelector, matchesSelector, type Selector } from '../selector/selector.ts';
 
 /** Something that is valid and probably not meant. */
 export interface Finding {

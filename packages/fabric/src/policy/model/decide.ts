@@ -1,6 +1,6 @@
 import { contains, type IpAddress } from '@amphipod/netlink';
+import { matchesSelector } from '../../selector/selector.ts';
 import type { Direction, IcmpMatch, PortMatch } from '../documents/resources.ts';
-import { matchesSelector } from '../selector/selector.ts';
 import {
   comparePolicies,
   compareTiers,

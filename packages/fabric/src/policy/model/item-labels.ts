@@ -1,4 +1,4 @@
-import type { Selector } from '../selector/selector.ts';
+import type { Selector } from '../../selector/selector.ts';
 
 /**
  * Labels that we add have a character that no label of a document can have, so that nobody can pretend to them.

@@ -1,6 +1,6 @@
 import type { Cidr } from '@amphipod/netlink';
+import type { Selector } from '../../selector/selector.ts';
 import type { Direction, IcmpMatch, PortMatch, ResourceOrigin, RuleAction } from '../documents/resources.ts';
-import type { Selector } from '../selector/selector.ts';
 
 /** Networks without some parts of them. */
 export interface NetBlock {

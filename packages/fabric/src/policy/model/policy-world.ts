@@ -1,4 +1,5 @@
 import { type Cidr, contains, formatIp, type IpAddress } from '@amphipod/netlink';
+import type { Labels } from '../../selector/selector.ts';
 import {
   type NamedPort,
   type NamespaceResource,
@@ -9,7 +10,6 @@ import {
   resourceKey,
   type ServiceAccountResource,
 } from '../documents/resources.ts';
-import type { Labels } from '../selector/selector.ts';
 import { itemLabels } from './item-labels.ts';
 import type { ModelPolicy, ModelTier } from './model.ts';
 import { standardTiers, translatePolicy, translateTier, undescribedTier } from './translate-policy.ts';

@@ -1,3 +1,4 @@
+import { allOf, type Selector } from '../../selector/selector.ts';
 import {
   type AdminPeer,
   type AdminPolicyResource,
@@ -7,7 +8,6 @@ import {
   type PortMatch,
   resourceKey,
 } from '../documents/resources.ts';
-import { allOf, type Selector } from '../selector/selector.ts';
 import { isPod } from './item-labels.ts';
 import type { EntityMatch, ModelPolicy, ModelRule } from './model.ts';
 import { translatePods } from './translate-label-selector.ts';

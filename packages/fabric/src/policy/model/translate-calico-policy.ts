@@ -1,10 +1,10 @@
+import { allOf, mapKeys, type Selector } from '../../selector/selector.ts';
 import {
   type CalicoEntity,
   type CalicoPolicyResource,
   type CalicoRule,
   resourceKey,
 } from '../documents/resources.ts';
-import { allOf, mapKeys, type Selector } from '../selector/selector.ts';
 import { inNamespace, inSomeNamespace, isPod, SERVICE_ACCOUNT } from './item-labels.ts';
 import type { EntityMatch, ModelPolicy, ModelRule } from './model.ts';
 

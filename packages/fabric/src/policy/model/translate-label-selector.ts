@@ -1,5 +1,5 @@
+import { allOf, type Selector } from '../../selector/selector.ts';
 import type { LabelSelector, PodsSubject } from '../documents/resources.ts';
-import { allOf, type Selector } from '../selector/selector.ts';
 
 /** A label selector of Kubernetes as a {@link Selector}; `prefix` stands before each key. */
 export function translateLabelSelector(

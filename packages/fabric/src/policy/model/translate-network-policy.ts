@@ -1,3 +1,4 @@
+import { allOf, type Selector } from '../../selector/selector.ts';
 import {
   type Direction,
   type NetworkPolicyPeer,
@@ -6,7 +7,6 @@ import {
   type PortMatch,
   resourceKey,
 } from '../documents/resources.ts';
-import { allOf, type Selector } from '../selector/selector.ts';
 import { inNamespace, isPod } from './item-labels.ts';
 import type { EntityMatch, ModelPolicy, ModelRule } from './model.ts';
 import { translateLabelSelector } from './translate-label-selector.ts';

@@ -1,6 +1,7 @@
 // The meaning of network policies, written to be read beside their specifications and to check the rest of this folder against.
 // It takes documents as they are and looks at all of them for each packet: no translation, no index. The tests use it; nothing else.
 import { contains, formatIp, type IpAddress } from '@amphipod/netlink';
+import { matchesSelector, type Selector } from '../../selector/selector.ts';
 import {
   type AdminPeer,
   type AdminRule,
@@ -20,7 +21,6 @@ import {
   type Resource,
   resourceKey,
 } from '../documents/resources.ts';
-import { matchesSelector, type Selector } from '../selector/selector.ts';
 
 /** The first packet of a flow. */
 export interface Probe {

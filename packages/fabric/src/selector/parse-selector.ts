@@ -11,7 +11,7 @@ const TOKEN = new RegExp(
     '(?<operator>==|!=|&&|\\|\\||!|\\(|\\)|\\{|\\}|,)',
     '"(?<double>[^"]*)"',
     "'(?<single>[^']*)'",
-    '(?<phrase>not\\s+in(?=[\\s{])|starts\\s+with(?=[\\s"\'])|ends\\s+with(?=[\\s"\']))',
+    '(?<phrase>not\\s*in(?=[\\s{])|starts\\s*with(?=[\\s"\'])|ends\\s*with(?=[\\s"\']))',
     `(?<label>${LABEL})`,
   ].join('|'),
   'y',
@@ -59,7 +59,8 @@ function tokenize(text: string): Token[] {
     else if (operator !== undefined) tokens.push({ kind: 'operator', text: operator, at });
     else if (double !== undefined || single !== undefined)
       tokens.push({ kind: 'value', text: double ?? single!, at });
-    else if (phrase !== undefined) tokens.push({ kind: 'phrase', text: phrase.replace(/\s+/, ' '), at });
+    else if (phrase !== undefined)
+      tokens.push({ kind: 'phrase', text: phrase.replace(/\s*(?=in$|with$)/, ' '), at });
     else if (label !== undefined) tokens.push({ kind: 'label', text: label, at });
     at = TOKEN.lastIndex;
   }
@@ -158,7 +159,7 @@ class Parser {
     const values: string[] = [];
     if (this.#accept('}')) return values;
     do values.push(this.#value());
-    while (this.#accept(','));
+    while (this.#accept(',') && !this.#isNext('}'));
     this.#expect('}');
     return values;
   }
@@ -167,9 +168,13 @@ class Parser {
     return this.#tokens[this.#next]!;
   }
 
-  #accept(operator: string): boolean {
+  #isNext(operator: string): boolean {
     const token = this.#peek();
-    if (token.kind !== 'operator' || token.text !== operator) return false;
+    return token.kind === 'operator' && token.text === operator;
+  }
+
+  #accept(operator: string): boolean {
+    if (!this.#isNext(operator)) return false;
     this.#next++;
     return true;
   }
