@@ -18,7 +18,7 @@ export interface Snapshot {
 /** One change of one key. */
 export type Change =
   | { readonly type: 'put'; readonly entry: Entry }
-  | { readonly type: 'delete'; readonly key: string };
+  | { readonly type: 'delete'; readonly key: string; readonly revision: bigint };
 
 /** What a watch tells. */
 export type WatchEvent =

@@ -84,7 +84,8 @@ function follow(position: Position, response: WatchResponse): Outcome {
 function changeOf({ type, kv }: Event): Change[] {
   if (kv === undefined) return [];
   const entry = entryOf(kv);
-  return [type === Event_EventType.DELETE ? { type: 'delete', key: entry.key } : { type: 'put', entry }];
+  if (type === Event_EventType.PUT) return [{ type: 'put', entry }];
+  return [{ type: 'delete', key: entry.key, revision: entry.revision }];
 }
 
 /** The answers of one watch over one stream; ends when the server ends it. */
