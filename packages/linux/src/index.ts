@@ -76,6 +76,7 @@ export { ConsoleSocket, readAvailable, resizeTerminal, type TerminalSize, termin
 export { rawTerminal } from './raw-terminal.ts';
 export { readFileInRoot } from './read-file-in-root.ts';
 export { realPathBeneath, realPathInRoot } from './real-path.ts';
+export { type ReplaceFileOptions, replaceFile } from './replace-file.ts';
 export {
   chmodAt,
   chownAt,

@@ -1,5 +1,4 @@
 import { EventEmitter, on } from 'node:events';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { isCode } from '@amphipod/linux';
 import { FabricError } from '../errors.ts';
 import type {
@@ -12,8 +11,7 @@ import type {
   WatchEvent,
   WatchOptions,
 } from './datastore.ts';
-import { changeOf, type EntryRow, entryOf, type HistoryRow } from './embedded-rows.ts';
-import { schema } from './embedded-schema.ts';
+import { EmbeddedTables } from './embedded-tables.ts';
 
 const HISTORY_REVISIONS = 10_000n;
 /** Longest delay of a timer of Node.js. */
@@ -24,12 +22,6 @@ export interface EmbeddedOptions {
   now?: () => number;
   /** How many revisions back a watch can begin; 10,000 unless given. */
   historyRevisions?: bigint;
-}
-
-interface Meta {
-  revision: bigint;
-  compacted: bigint;
-  last_lease: bigint;
 }
 
 /**
@@ -49,58 +41,40 @@ export function openEmbeddedDatastore(path: string, options: EmbeddedOptions = {
 }
 
 class EmbeddedDatastore implements Datastore {
-  readonly #database: DatabaseSync;
+  readonly #tables: EmbeddedTables;
   readonly #now: () => number;
-  readonly #historyRevisions: bigint;
   readonly #changed = new EventEmitter<{ change: [] }>();
   readonly #closed = new AbortController();
-  readonly #statements = new Map<string, StatementSync>();
   #expiry: NodeJS.Timeout | undefined;
 
   constructor(path: string, { now = Date.now, historyRevisions = HISTORY_REVISIONS }: EmbeddedOptions) {
     this.#now = now;
-    this.#historyRevisions = historyRevisions;
     this.#changed.setMaxListeners(0);
-    this.#database = new DatabaseSync(path, { readBigInts: true });
-    // NORMAL in WAL mode: a killed process loses nothing, a power cut at most the last moments.
-    this.#database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=5000;');
-    this.#database.exec(schema);
+    this.#tables = new EmbeddedTables(path, historyRevisions);
     this.#expire();
   }
 
   async get(key: string, { signal }: CallOptions = {}): Promise<Entry | undefined> {
     signal?.throwIfAborted();
     this.#expire();
-    return this.#find(key);
+    return this.#tables.find(key);
   }
 
   async list(prefix: string, { signal }: CallOptions = {}): Promise<Snapshot> {
     signal?.throwIfAborted();
     this.#expire();
-    return this.#snapshot(prefix);
+    return this.#tables.snapshot(prefix);
   }
 
   async put(key: string, value: string, options: PutOptions = {}): Promise<Entry> {
     options.signal?.throwIfAborted();
     this.#expire();
-    const entry = this.#transaction(() => {
-      const old = this.#find(key);
+    const entry = this.#tables.transaction(() => {
+      const old = this.#tables.find(key);
       checkExpected(`put ${JSON.stringify(key)}`, old, options.expected);
       const leaseId = options.ttlSeconds === undefined ? undefined : this.#grant(options.ttlSeconds);
-      const made: Entry = {
-        key,
-        value,
-        revision: this.#nextRevision(),
-        ...(leaseId !== undefined && { leaseId }),
-      };
-      this.#run('INSERT OR REPLACE INTO entries (key, value, revision, lease_id) VALUES (?, ?, ?, ?)', [
-        key,
-        value,
-        made.revision,
-        leaseId ?? null,
-      ]);
-      this.#remember(made.revision, key, made);
-      if (old?.leaseId !== undefined) this.#run('DELETE FROM leases WHERE id = ?', [old.leaseId]);
+      const made = this.#tables.put(key, value, leaseId);
+      if (old?.leaseId !== undefined) this.#tables.dropLease(old.leaseId);
       return made;
     });
     this.#announce();
@@ -110,12 +84,12 @@ class EmbeddedDatastore implements Datastore {
   async delete(key: string, { expected, signal }: DeleteOptions = {}): Promise<boolean> {
     signal?.throwIfAborted();
     this.#expire();
-    const isDeleted = this.#transaction(() => {
-      const old = this.#find(key);
+    const isDeleted = this.#tables.transaction(() => {
+      const old = this.#tables.find(key);
       checkExpected(`delete ${JSON.stringify(key)}`, old, expected);
       if (old === undefined) return false;
-      this.#drop([key], this.#nextRevision());
-      if (old.leaseId !== undefined) this.#run('DELETE FROM leases WHERE id = ?', [old.leaseId]);
+      this.#tables.delete([key]);
+      if (old.leaseId !== undefined) this.#tables.dropLease(old.leaseId);
       return true;
     });
     if (isDeleted) this.#announce();
@@ -126,12 +100,9 @@ class EmbeddedDatastore implements Datastore {
     signal?.throwIfAborted();
     this.#expire();
     if (leaseId === undefined) return true;
-    const renewed = this.#run('UPDATE leases SET expires_at = ttl_ms + ? WHERE id = ?', [
-      BigInt(this.#now()),
-      leaseId,
-    ]);
+    const isRenewed = this.#tables.renew(leaseId, BigInt(this.#now()));
     this.#setTimer();
-    return renewed > 0n;
+    return isRenewed;
   }
 
   async *watch(
@@ -162,138 +133,52 @@ class EmbeddedDatastore implements Datastore {
     if (this.#closed.signal.aborted) return;
     clearTimeout(this.#expiry);
     this.#closed.abort();
-    this.#database.close();
+    this.#tables[Symbol.dispose]();
   }
 
   /** What a watch that wants to hear from `next` on is told now; undefined when nothing changed. */
   #eventSince(prefix: string, next: bigint | undefined): WatchEvent | undefined {
-    const { revision, compacted } = this.#meta();
+    const { revision, compacted } = this.#tables.revisions();
     // A revision that is still to come after the next one is that of another store.
     if (next === undefined || next <= compacted || next > revision + 1n) {
-      return { type: 'snapshot', ...this.#snapshot(prefix) };
+      return { type: 'snapshot', ...this.#tables.snapshot(prefix) };
     }
-    const rows = this.#all<HistoryRow>('SELECT * FROM history WHERE revision >= ? ORDER BY revision', [next]);
-    const changes = rows.filter(({ key }) => key.startsWith(prefix)).map(changeOf);
+    const changes = this.#tables.changesSince(next, prefix);
     return changes.length === 0 ? undefined : { type: 'changes', changes, revision };
   }
 
-  #snapshot(prefix: string): Snapshot {
-    // GLOB and LIKE have characters with a meaning; keys of one prefix stand together.
-    const rows = this.#all<EntryRow>('SELECT * FROM entries WHERE key >= ? ORDER BY key', [prefix]);
-    const end = rows.findIndex(({ key }) => !key.startsWith(prefix));
-    return {
-      entries: (end < 0 ? rows : rows.slice(0, end)).map(entryOf),
-      revision: this.#meta().revision,
-    };
-  }
-
-  #find(key: string): Entry | undefined {
-    const [row] = this.#all<EntryRow>('SELECT * FROM entries WHERE key = ?', [key]);
-    return row === undefined ? undefined : entryOf(row);
-  }
-
-  #meta(): Meta {
-    return this.#all<Meta>('SELECT revision, compacted, last_lease FROM meta', [])[0]!;
-  }
-
-  #nextRevision(): bigint {
-    this.#run('UPDATE meta SET revision = revision + 1', []);
-    return this.#meta().revision;
-  }
-
   #grant(ttlSeconds: number): bigint {
-    this.#run('UPDATE meta SET last_lease = last_lease + 1', []);
-    const id = this.#meta().last_lease;
-    const ttlMs = BigInt(ttlSeconds) * 1000n;
-    this.#run('INSERT INTO leases (id, ttl_ms, expires_at) VALUES (?, ?, ?)', [
-      id,
-      ttlMs,
-      BigInt(this.#now()) + ttlMs,
-    ]);
-    return id;
-  }
-
-  /** Writes a change into the history and forgets the oldest. */
-  #remember(revision: bigint, key: string, entry: Entry | undefined): void {
-    this.#run('INSERT INTO history (revision, key, value, lease_id) VALUES (?, ?, ?, ?)', [
-      revision,
-      key,
-      entry?.value ?? null,
-      entry?.leaseId ?? null,
-    ]);
-    const compacted = revision - this.#historyRevisions;
-    if (compacted <= 0n) return;
-    this.#run('DELETE FROM history WHERE revision <= ?', [compacted]);
-    this.#run('UPDATE meta SET compacted = ?', [compacted]);
-  }
-
-  #drop(keys: readonly string[], revision: bigint): void {
-    for (const key of keys) {
-      this.#run('DELETE FROM entries WHERE key = ?', [key]);
-      this.#remember(revision, key, undefined);
-    }
+    return this.#tables.grant(BigInt(ttlSeconds) * 1000n, BigInt(this.#now()));
   }
 
   /** Deletes what has run out, and wakes up for the next. */
   #expire(): void {
     this.#assertOpen();
-    const now = BigInt(this.#now());
-    const expired = this.#all<{ id: bigint }>('SELECT id FROM leases WHERE expires_at <= ?', [now]);
-    if (expired.length > 0) {
-      this.#transaction(() => {
-        for (const { id } of expired) {
-          const rows = this.#all<EntryRow>('SELECT * FROM entries WHERE lease_id = ?', [id]);
-          if (rows.length > 0) {
-            this.#drop(
-              rows.map(({ key }) => key),
-              this.#nextRevision(),
-            );
-          }
-          this.#run('DELETE FROM leases WHERE id = ?', [id]);
-        }
-      });
-      this.#announce();
-    } else this.#setTimer();
+    const expired = this.#tables.expiredLeases(BigInt(this.#now()));
+    if (expired.length === 0) {
+      this.#setTimer();
+      return;
+    }
+    this.#tables.transaction(() => {
+      for (const leaseId of expired) {
+        this.#tables.delete(this.#tables.keysOfLease(leaseId));
+        this.#tables.dropLease(leaseId);
+      }
+    });
+    this.#announce();
   }
 
   #setTimer(): void {
     clearTimeout(this.#expiry);
-    const [first] = this.#all<{ at: bigint | null }>('SELECT min(expires_at) AS at FROM leases', []);
-    if (first?.at == null) return;
-    const delayMs = Math.max(0, Number(first.at) - this.#now());
+    const first = this.#tables.firstExpiry();
+    if (first === undefined) return;
+    const delayMs = Math.max(0, Number(first) - this.#now());
     this.#expiry = setTimeout(() => this.#expire(), Math.min(delayMs, MAX_TIMER_MS)).unref();
   }
 
   #announce(): void {
     this.#setTimer();
     this.#changed.emit('change');
-  }
-
-  #transaction<T>(body: () => T): T {
-    this.#database.exec('BEGIN IMMEDIATE');
-    try {
-      const result = body();
-      this.#database.exec('COMMIT');
-      return result;
-    } catch (error) {
-      this.#database.exec('ROLLBACK');
-      throw error;
-    }
-  }
-
-  #statement(sql: string): StatementSync {
-    const made = this.#statements.get(sql) ?? this.#database.prepare(sql);
-    this.#statements.set(sql, made);
-    return made;
-  }
-
-  #all<Row>(sql: string, parameters: readonly (string | bigint)[]): Row[] {
-    return this.#statement(sql).all(...parameters) as Row[];
-  }
-
-  /** Number of rows that it changed. */
-  #run(sql: string, parameters: readonly (string | bigint | null)[]): bigint {
-    return BigInt(this.#statement(sql).run(...parameters).changes);
   }
 
   #assertOpen(): void {

@@ -36,8 +36,8 @@ export interface EtcdCall<Q, R> {
   what: string;
   method: MethodDefinition<Q, R>;
   request: Q;
-  /** It changes nothing, so that it may be made twice. */
-  isRead: boolean;
+  /** To make it twice does no harm: a read, a renewal, a lease that nobody uses. */
+  isRepeatable: boolean;
   signal?: AbortSignal | undefined;
 }
 
@@ -57,7 +57,8 @@ export class EtcdClient implements Disposable {
   }
 
   /**
-   * Makes a call; a read at every endpoint until one answers, a change at the next one only when it has surely not been sent.
+   * Makes a call: one that may be repeated at every endpoint until one answers, another at the next one only when it has surely
+   * not been sent.
    * @throws FabricError `unavailable`, `datastore-error`
    */
   async call<Q, R>(call: EtcdCall<Q, R>): Promise<R> {
@@ -71,7 +72,7 @@ export class EtcdClient implements Disposable {
         failure = error as ServiceError;
         if (!isAbsent(failure)) break;
         this.#leave(at);
-        if (!call.isRead && !isUnsent(failure)) break;
+        if (!call.isRepeatable && !isUnsent(failure)) break;
       }
     }
     throw etcdError(call.what, failure!, this.#endpoints);

@@ -3,8 +3,8 @@ import { isCode } from '@amphipod/linux';
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { type Event, Event_EventType, type WatchResponse, WatchService } from '../gen/etcd.ts';
 import type { Change, WatchEvent } from './datastore.ts';
-import { entryOf, listPrefix, prefixRange } from './etcd.ts';
 import { type EtcdClient, etcdError } from './etcd-client.ts';
+import { entryOf, listPrefix, prefixRange } from './etcd-range.ts';
 
 const FIRST_DELAY_MS = 50;
 const LAST_DELAY_MS = 2_000;

@@ -2,7 +2,6 @@ import { FabricError } from '../errors.ts';
 import {
   Compare_CompareResult,
   Compare_CompareTarget,
-  type KeyValue,
   KVService,
   LeaseService,
   type RequestOp,
@@ -14,17 +13,12 @@ import type {
   DeleteOptions,
   Entry,
   PutOptions,
-  Snapshot,
   WatchEvent,
   WatchOptions,
 } from './datastore.ts';
 import { EtcdClient, type EtcdClientOptions } from './etcd-client.ts';
+import { type EtcdSnapshot, entryOf, listPrefix } from './etcd-range.ts';
 import { watchPrefix } from './etcd-watch.ts';
-
-/** A list with what tells one etcd cluster from another. */
-export interface EtcdSnapshot extends Snapshot {
-  clusterId: bigint;
-}
 
 /**
  * A datastore in an etcd cluster, version 3.4 or later. No byte is sent before the first call.
@@ -47,7 +41,7 @@ class EtcdDatastore implements Datastore {
       what: `get ${JSON.stringify(key)}`,
       method: KVService.range,
       request: { key: Buffer.from(key), rangeEnd: Buffer.alloc(0) },
-      isRead: true,
+      isRepeatable: true,
       signal,
     });
     return kvs[0] === undefined ? undefined : entryOf(kvs[0]);
@@ -86,7 +80,7 @@ class EtcdDatastore implements Datastore {
       what: `renew ${JSON.stringify(key)}`,
       method: LeaseService.leaseKeepAlive,
       request: { ID: leaseId },
-      isRead: true,
+      isRepeatable: true,
       signal,
     });
     return TTL > 0n;
@@ -122,7 +116,7 @@ class EtcdDatastore implements Datastore {
       what,
       method: KVService.txn,
       request: { compare: expected === undefined ? [] : [compare], success: requests },
-      isRead: false,
+      isRepeatable: false,
       signal,
     });
     if (!answer.succeeded) {
@@ -137,7 +131,7 @@ class EtcdDatastore implements Datastore {
       what: `${what}: grant lease`,
       method: LeaseService.leaseGrant,
       request: { TTL: BigInt(ttlSeconds), ID: 0n },
-      isRead: true,
+      isRepeatable: true,
       signal,
     });
     if (error !== '') throw new FabricError('datastore-error', `${what}: grant lease: ${error}`);
@@ -147,45 +141,6 @@ class EtcdDatastore implements Datastore {
   /** Tries to; a lease that stays ends by itself. */
   async #revoke(leaseId: bigint): Promise<void> {
     const call = { what: 'revoke lease', method: LeaseService.leaseRevoke, request: { ID: leaseId } };
-    await this.#client.call({ ...call, isRead: false }).catch(() => {});
+    await this.#client.call({ ...call, isRepeatable: false }).catch(() => {});
   }
-}
-
-/** All keys of a prefix, as one answer has them. */
-export async function listPrefix(
-  client: EtcdClient,
-  prefix: string,
-  signal: AbortSignal | undefined,
-): Promise<EtcdSnapshot> {
-  const { header, kvs } = await client.call({
-    what: `list ${JSON.stringify(prefix)}`,
-    method: KVService.range,
-    request: prefixRange(prefix),
-    isRead: true,
-    signal,
-  });
-  return {
-    entries: kvs.map(entryOf),
-    revision: header?.revision ?? 0n,
-    clusterId: header?.clusterId ?? 0n,
-  };
-}
-
-/** The range of keys that begin with `prefix`, as etcd writes it. @throws RangeError for an empty prefix */
-export function prefixRange(prefix: string): { key: Buffer; rangeEnd: Buffer } {
-  const key = Buffer.from(prefix);
-  if (key.length === 0) throw new RangeError('make key range: the prefix is empty');
-  const rangeEnd = Buffer.from(key);
-  // UTF-8 has no byte of 0xff, so that there is never a carry.
-  rangeEnd[rangeEnd.length - 1]! += 1;
-  return { key, rangeEnd };
-}
-
-export function entryOf({ key, value, modRevision, lease }: KeyValue): Entry {
-  return {
-    key: Buffer.from(key).toString(),
-    value: Buffer.from(value).toString(),
-    revision: modRevision,
-    ...(lease !== 0n && { leaseId: lease }),
-  };
 }

@@ -5,14 +5,12 @@ import {
   type IpFamily,
   linkFind,
   linkGet,
+  RT_SCOPE,
   type Rtnl,
   routeList,
 } from '@amphipod/netlink';
 import { FabricError } from '../errors.ts';
 import type { Underlay } from './wanted-state.ts';
-
-/** RT_SCOPE_UNIVERSE */
-const SCOPE_GLOBAL = 0;
 
 export interface ReadUnderlayOptions {
   /** The families that are needed. */
@@ -71,7 +69,8 @@ function defaultLink(conn: Rtnl, families: readonly IpFamily[]) {
 
 function publicAddress(conn: Rtnl, ifIndex: number, family: IpFamily): IpAddress | undefined {
   const usable = addrList(conn, { ifIndex, family }).filter(
-    ({ scope, flags }) => scope === SCOPE_GLOBAL && !flags.tentative && !flags.dadFailed && !flags.secondary,
+    ({ scope, flags }) =>
+      scope === RT_SCOPE.global && !flags.tentative && !flags.dadFailed && !flags.secondary,
   );
   // Temporary addresses of IPv6 come and go.
   return (usable.find(({ flags }) => flags.permanent) ?? usable[0])?.cidr.ip;

@@ -1,6 +1,6 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { isCode } from '@amphipod/linux';
+import { isCode, replaceFile } from '@amphipod/linux';
 import { type Cidr, formatCidr, type IpFamily, networkOf, nextIp, tryParseCidr } from '@amphipod/netlink';
 import { FabricError } from '../errors.ts';
 
@@ -37,15 +37,7 @@ function familyLines(prefix: string, family: SubnetEnvFamily | undefined): strin
 /** Writes the file (0644) so that nobody ever reads half of it. */
 export function writeSubnetEnv(file: string, env: SubnetEnv): void {
   mkdirSync(dirname(file), { recursive: true, mode: 0o755 });
-  const temporary = `${file}.${process.pid}`;
-  const fd = openSync(temporary, 'w', 0o644);
-  try {
-    writeSync(fd, formatSubnetEnv(env));
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(temporary, file);
+  replaceFile(file, formatSubnetEnv(env), { durable: true });
 }
 
 /**

@@ -18,12 +18,10 @@ import {
   neighDel,
   neighList,
   neighReplace,
+  RT_SCOPE,
   type Rtnl,
 } from '@amphipod/netlink';
 import type { WantedDevice } from './wanted-state.ts';
-
-/** RT_SCOPE_LINK: addresses that the kernel gives a link by itself. */
-const SCOPE_LINK = 253;
 
 /**
  * Makes a VXLAN device as it is wanted: the link itself, its addresses, the other nodes behind it. What is right stays
@@ -90,7 +88,8 @@ function syncAddresses(conn: Rtnl, ifIndex: number, { address }: WantedDevice): 
   let isThere = false;
   for (const { cidr, scope } of addrList(conn, { ifIndex })) {
     if (formatCidr(cidr) === wanted) isThere = true;
-    else if (scope !== SCOPE_LINK) {
+    // The kernel gives a link addresses that reach no further than it by itself.
+    else if (scope !== RT_SCOPE.link) {
       addrDel(conn, ifIndex, cidr);
       mended++;
     }

@@ -3,6 +3,7 @@ import {
   formatIp,
   linkFind,
   type Route,
+  RTPROT,
   type Rtnl,
   routeDel,
   routeList,
@@ -12,8 +13,6 @@ import type { WantedRoute } from './wanted-state.ts';
 
 /** `proto 97`: marks the routes that we made. Above 127 are well-known programs, below 5 the kernel and people. */
 export const overlayRouteProtocol = 97;
-/** RTPROT_KERNEL: routes that come with addresses. */
-const KERNEL = 2;
 /** What IPv6 routes have when nothing is said. */
 const USUAL_PRIORITY = 1024;
 
@@ -63,7 +62,10 @@ function hasUsualPriority({ family, priority = 0 }: Route): boolean {
 
 function isOurs(route: Route, deviceIndexes: readonly number[]): boolean {
   if (route.protocol === overlayRouteProtocol) return true;
-  return route.protocol !== KERNEL && route.ifIndex !== undefined && deviceIndexes.includes(route.ifIndex);
+  // Routes that come with addresses are the kernel's.
+  return (
+    route.protocol !== RTPROT.KERNEL && route.ifIndex !== undefined && deviceIndexes.includes(route.ifIndex)
+  );
 }
 
 function isSame(route: Route, { gateway, onlink }: WantedRoute, ifIndex: number | undefined): boolean {

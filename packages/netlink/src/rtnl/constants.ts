@@ -69,7 +69,9 @@ export const RTA = {
 export const RTAX = { LOCK: 1, MTU: 2, ADVMSS: 8 } as const;
 export const RTNH_F = { DEAD: 1, ONLINK: 4, LINKDOWN: 16 } as const;
 export const RT_TABLE = { DEFAULT: 253, MAIN: 254, LOCAL: 255 } as const;
+/** Who made a route (rtm_protocol). */
 export const RTPROT = { KERNEL: 2, BOOT: 3, STATIC: 4 } as const;
+/** How far an address or a route reaches (rtm_scope). */
 export const RT_SCOPE = { global: 0, site: 200, link: 253, host: 254, nowhere: 255 } as const;
 // biome-ignore format: tables read best as tables
 export const RTN = {

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { replaceFile } from '@amphipod/linux';
 import { formatIp, parseIp } from '@amphipod/netlink';
 import type { DhcpClient, Grant } from './client.ts';
 import { OPTION, readSeconds } from './message.ts';
@@ -64,14 +65,7 @@ function pathOf(dir: string, record: Parameters<typeof clientIdOf>[0]): string {
 
 export function writeLease(dir: string, record: LeaseRecord): void {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const path = pathOf(dir, record);
-  try {
-    writeFileSync(`${path}.new`, JSON.stringify(encode(record), undefined, 1), { mode: 0o600 });
-    renameSync(`${path}.new`, path);
-  } catch (error) {
-    rmSync(`${path}.new`, { force: true });
-    throw error;
-  }
+  replaceFile(pathOf(dir, record), JSON.stringify(encode(record), undefined, 1), { mode: 0o600 });
 }
 
 export function removeLease(dir: string, record: Parameters<typeof clientIdOf>[0]): void {
@@ -95,7 +89,7 @@ export function readLeases(dir: string): LeaseRecord[] {
     return [];
   }
   return names
-    .filter((name) => !name.endsWith('.new'))
+    .filter((name) => !name.endsWith('.tmp'))
     .map((name) => readFile(join(dir, name)))
     .filter((record) => record !== undefined);
 }

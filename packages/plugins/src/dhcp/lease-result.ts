@@ -1,8 +1,6 @@
 import type { Result, ResultRoute } from '@amphipod/cni';
-import { formatIp, type IpAddress, ipFromBytes } from '@amphipod/netlink';
+import { formatIp, type IpAddress, ipFromBytes, RT_SCOPE } from '@amphipod/netlink';
 import { type DhcpOptions, OPTION, readAddresses } from './message.ts';
-
-const SCOPE_LINK = 253;
 
 /** What a server gave. */
 export interface Granted {
@@ -60,7 +58,7 @@ function readClasslessRoutes(value: Buffer): ResultRoute[] {
     const gw = formatIp(ipFromBytes(value.subarray(at + 1 + octets, at + 5 + octets)));
     const dst = `${formatIp(ipFromBytes(network))}/${prefix}`;
     // Without a router it is on the link.
-    routes.push({ dst, gw, ...(gw === '0.0.0.0' && { scope: SCOPE_LINK }) });
+    routes.push({ dst, gw, ...(gw === '0.0.0.0' && { scope: RT_SCOPE.link }) });
     at += 5 + octets;
   }
   return routes;

@@ -1,17 +1,7 @@
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AttachmentId, isJsonObject, type NetConf, parseJson, stringifyJson } from '@amphipod/cni';
-import { isCode } from '@amphipod/linux';
+import { isCode, replaceFile } from '@amphipod/linux';
 
 /** A configuration that a delegate was given at ADD, kept so that DEL says the same whatever changed since. */
 export interface KeptConfig {
@@ -28,15 +18,7 @@ function pathOf(dataDir: string, { containerID, ifName }: AttachmentId): string 
 /** Keeps a configuration (0600), whole or not at all. */
 export function keepConfig(dataDir: string, id: AttachmentId, config: NetConf): void {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const path = pathOf(dataDir, id);
-  const fd = openSync(`${path}.tmp`, 'w', 0o600);
-  try {
-    writeSync(fd, stringifyJson(config));
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(`${path}.tmp`, path);
+  replaceFile(pathOf(dataDir, id), stringifyJson(config), { mode: 0o600, durable: true });
 }
 
 /** What was kept at ADD, by us or by flannel's own plugin; undefined when there is nothing. */

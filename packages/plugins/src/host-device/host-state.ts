@@ -5,15 +5,13 @@ import {
   type Link,
   linkSet,
   type Route,
+  RT_SCOPE,
+  RTPROT,
   type Rtnl,
   routeAppend,
   routeList,
 } from '@amphipod/netlink';
 import { directFirst } from '../lib/route-tables.ts';
-
-/** RTPROT_KERNEL: routes that come and go with addresses. */
-const BY_KERNEL = 2;
-const SCOPE_GLOBAL = 0;
 
 /** What a device loses when it leaves the host, for an ADD that fails after that. */
 export interface HostState {
@@ -26,8 +24,9 @@ export function saveHostState(rtnl: Rtnl, link: Link): HostState {
   const { ifIndex } = link;
   return {
     link,
-    addresses: addrList(rtnl, { ifIndex }).filter(({ scope }) => scope === SCOPE_GLOBAL),
-    routes: routeList(rtnl, { ifIndex }).filter(({ protocol }) => protocol !== BY_KERNEL),
+    addresses: addrList(rtnl, { ifIndex }).filter(({ scope }) => scope === RT_SCOPE.global),
+    // Those of the kernel come and go with addresses.
+    routes: routeList(rtnl, { ifIndex }).filter(({ protocol }) => protocol !== RTPROT.KERNEL),
   };
 }
 

@@ -1,10 +1,12 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AttachmentId } from '@amphipod/cni';
 import { isJsonObject } from '@amphipod/cni';
-import { isCode, type UndoStack } from '@amphipod/linux';
+import { isCode, replaceFile, type UndoStack } from '@amphipod/linux';
 import { isMac } from '@amphipod/netlink';
 import type { LinkSettings } from './link-settings.ts';
+
+const MODE = 0o600;
 
 /** The settings of a link before ADD, and whose they are. */
 export interface Backup {
@@ -28,28 +30,17 @@ export interface KeptBackup extends Backup {
 /** Writes the file, whole or not at all; undoing puts back what was there `before`. */
 export function writeBackup(undo: UndoStack, path: string, backup: Backup, before: string | undefined): void {
   undo.defer(`restore ${path}`, () => {
-    rmSync(temporary(path), { force: true });
     if (before === undefined) rmSync(path, { force: true });
-    else replaceFile(path, before);
+    else replaceFile(path, before, { mode: MODE });
   });
   const text = JSON.stringify(encode(backup), undefined, 1);
   try {
-    replaceFile(path, text);
+    replaceFile(path, text, { mode: MODE });
   } catch (error) {
     if (!isCode(error, 'ENOENT')) throw error;
     mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 });
-    replaceFile(path, text);
+    replaceFile(path, text, { mode: MODE });
   }
-}
-
-function replaceFile(path: string, text: string): void {
-  writeFileSync(temporary(path), text, { mode: 0o600 });
-  renameSync(temporary(path), path);
-}
-
-/** One name is enough: an attachment has one operation at a time. */
-function temporary(path: string): string {
-  return `${path}.tmp`;
 }
 
 /** The reference's keys, and two of ours, which it does not mind. */
@@ -110,5 +101,5 @@ function readIfThere(path: string): string | undefined {
 /** Removes the file and what an ADD that was killed may have begun. */
 export function removeBackup(path: string): void {
   rmSync(path, { force: true });
-  rmSync(temporary(path), { force: true });
+  rmSync(`${path}.tmp`, { force: true });
 }

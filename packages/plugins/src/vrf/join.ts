@@ -10,6 +10,8 @@ import {
   linkSet,
   networkOf,
   type Route,
+  RT_SCOPE,
+  RTPROT,
   type Rtnl,
   routeAppend,
   routeList,
@@ -17,11 +19,6 @@ import {
 import { settle } from '../lib/configure-interface.ts';
 import { directFirst, leadsThrough, MAIN_TABLE } from '../lib/route-tables.ts';
 import type { Vrf } from './ensure-vrf.ts';
-
-/** RTPROT_KERNEL: routes that come and go with addresses. */
-const KERNEL = 2;
-/** RT_SCOPE_UNIVERSE */
-const GLOBAL = 0;
 
 /** What of a link's configuration does not outlive the change of its master. */
 interface Kept {
@@ -71,12 +68,12 @@ function refuseMaster(rtnl: Rtnl, { name, masterIndex }: Link): void {
 }
 
 function readKept(rtnl: Rtnl, { ifIndex, flags }: Link): Kept {
-  const addresses = addrList(rtnl, { ifIndex, family: 6 }).filter(({ scope }) => scope === GLOBAL);
+  const addresses = addrList(rtnl, { ifIndex, family: 6 }).filter(({ scope }) => scope === RT_SCOPE.global);
   const routes = routeList(rtnl, { ifIndex }).filter((route) => leadsThrough(route, ifIndex));
-  const connected = routes.filter(({ protocol, dst }) => protocol === KERNEL && dst !== undefined);
+  const connected = routes.filter(({ protocol, dst }) => protocol === RTPROT.KERNEL && dst !== undefined);
   return {
     addresses,
-    routes: directFirst(routes.filter(({ protocol }) => protocol !== KERNEL)),
+    routes: directFirst(routes.filter(({ protocol }) => protocol !== RTPROT.KERNEL)),
     connected: new Set(connected.map(({ dst }) => formatCidr(dst!))),
     isLive: flags.up && flags.lowerUp,
   };

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import {
   type CgroupLayout,
   cgroupMemoryUsage,
@@ -7,6 +7,7 @@ import {
   cgroupSettings,
   cgroupWrite,
   isCode,
+  replaceFile,
 } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
@@ -117,6 +118,5 @@ function rewriteSpec(
   const { devices } = spec.linux.resources;
   spec.linux.resources = { ...limits, ...(devices && { devices }) };
   if (oomScoreAdj !== 0) spec.process.oomScoreAdj = clampOomScoreAdj(oomScoreAdj);
-  writeFileSync(`${file}.new`, JSON.stringify(spec));
-  renameSync(`${file}.new`, file);
+  replaceFile(file, JSON.stringify(spec));
 }
