@@ -13,6 +13,12 @@ export type {
 export { type EmbeddedOptions, openEmbeddedDatastore } from './datastore/embedded.ts';
 export { openEtcdDatastore } from './datastore/etcd.ts';
 export type { EtcdClientOptions, EtcdTls } from './datastore/etcd-client.ts';
+export {
+  type DatastoreServer,
+  type ServeOptions,
+  serveDatastore,
+} from './datastore/serve/serve-datastore.ts';
+export type { LeasedPutOptions, ServedStore } from './datastore/serve/served-store.ts';
 export { FabricError, type FabricErrorCode } from './errors.ts';
 export {
   type AcquireOptions,

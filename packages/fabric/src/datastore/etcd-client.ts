@@ -11,7 +11,7 @@ import {
 import { FabricError } from '../errors.ts';
 
 const CALL_TIMEOUT_MS = 5_000;
-const CONNECT_PATTERN = /^(https?:\/\/)?([^/]+)\/?$/;
+const CONNECT_PATTERN = /^(https?:\/\/)?([^/]+)\/?$|^(unix:\/.+)$/;
 
 export interface EtcdTls {
   /** PEM; the system's own authorities when not given. */
@@ -22,7 +22,7 @@ export interface EtcdTls {
 }
 
 export interface EtcdClientOptions {
-  /** `http://127.0.0.1:2379`, `https://…`, or `127.0.0.1:2379`. */
+  /** `http://127.0.0.1:2379`, `https://…`, `127.0.0.1:2379` or `unix:/PATH`. */
   endpoints: readonly string[];
   /** For https endpoints. */
   tls?: EtcdTls;
@@ -152,7 +152,8 @@ function startStream<Q, R>(client: Client, { method, request }: EtcdCall<Q, R>, 
 }
 
 function connect(endpoint: string, tls: EtcdTls | undefined): Client {
-  const [, scheme = 'http://', address] = CONNECT_PATTERN.exec(endpoint) ?? [];
+  const [, scheme = 'http://', host, socket] = CONNECT_PATTERN.exec(endpoint) ?? [];
+  const address = host ?? socket;
   if (address === undefined) {
     throw new FabricError(
       'invalid-config',
