@@ -11,15 +11,9 @@ import {
   readUnderlay,
   startOverlay,
 } from '@amphipod/fabric';
-import {
-  addPod,
-  answersPing,
-  createCluster,
-  type TestNode,
-  type UnderlayKind,
-  unreachablePods,
-  until,
-} from './nodes.ts';
+import { formatIp } from '@amphipod/netlink';
+import { addPod, createCluster, type TestNode, type UnderlayKind, unreachablePods, until } from './nodes.ts';
+import { monitorNeighbours, startTraffic } from './traffic.ts';
 
 const prefix = '/coreos.com/network';
 
@@ -234,24 +228,24 @@ test('OVL-02: a foreign entry with a live node’s hardware address goes, the li
     const [first, second] = running as [RunningNode, RunningNode];
     await untilAllReach({ nodes: cluster.nodes, mtu: 1430 });
     const before = seen(first.node);
-    const mac = second.overlay.lease.attributes.vtepMac!;
-    const add = [
-      'ip',
-      'neigh',
-      'add',
-      '10.99.7.0',
-      'lladdr',
-      mac,
-      'dev',
-      'flannel.1',
-      'nud',
-      'permanent',
-    ] as const;
-    const reply = answersPing(first.node.pod, second.node.podIps[0]!);
-    first.node.netns.run(...add);
-    await until('the foreign entry is gone', () => !seen(first.node).neighbours.join().includes('10.99.7.0'));
-    assert.equal(await reply, true);
+    const { vtepMac, publicIp } = second.overlay.lease.attributes;
+    const { subnet } = second.overlay.lease;
+    assert.ok(vtepMac !== undefined && publicIp !== undefined && subnet !== undefined);
+    await using traffic = startTraffic(first.node.pod, second.node.podIps[0]!);
+    await using monitor = await monitorNeighbours(first.node.netns, 'flannel.1');
+    const foreign = '10.99.7.0';
+    const add = ['add', foreign, 'lladdr', vtepMac, 'dev', 'flannel.1', 'nud', 'permanent'];
+    for (let round = 1; round <= 10; round++) {
+      first.node.netns.run('ip', 'neigh', ...add);
+      await until(
+        'the foreign entry goes',
+        () => monitor.output().split(`Deleted ${foreign} `).length > round,
+      );
+    }
+    await traffic.untilAnswered(5);
     assert.deepEqual(seen(first.node), before);
+    assert.ok(!monitor.output().includes(formatIp(subnet.ip)), monitor.output());
+    assert.equal(traffic.count().lost, 0);
   } finally {
     await stopAll(running);
   }

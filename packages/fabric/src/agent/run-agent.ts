@@ -170,10 +170,15 @@ async function untilMoved(
   { config, overlay, underlay, kernel }: Situation,
 ): Promise<void> {
   const { signal } = options;
-  while (!signal.aborted) {
-    const wait = delay(UNDERLAY_CHECK_MS, undefined, { signal }).catch(() => {});
-    await Promise.race([wait, overlay.ended]);
+  // One handler, however long the overlay lives.
+  const overlayEnds = new AbortController();
+  const end = overlay.ended.finally(() => overlayEnds.abort());
+  end.catch(() => {});
+  const ends = AbortSignal.any([signal, overlayEnds.signal]);
+  for (;;) {
+    await delay(UNDERLAY_CHECK_MS, undefined, { signal: ends }).catch(() => {});
     if (signal.aborted) return;
+    if (ends.aborted) return end;
     try {
       if (!isDeepStrictEqual(readUnderlay(kernel.rtnl, underlayOptions(options, config)), underlay)) return;
     } catch (error) {

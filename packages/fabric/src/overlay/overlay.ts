@@ -71,6 +71,8 @@ class OverlayKeeper implements Overlay {
   readonly #stop = new AbortController();
   readonly #leases = new Map<string, Lease>();
   readonly #timers: NodeJS.Timeout[] = [];
+  /** Of the devices that we may have, one for each family. */
+  readonly #deviceNames: readonly string[];
   #own: OwnLease;
   #passedOver: readonly PassedOver[] = [];
   #gathering: NodeJS.Timeout | undefined;
@@ -82,6 +84,9 @@ class OverlayKeeper implements Overlay {
   constructor(options: OverlayOptions, own: OwnLease) {
     this.#options = options;
     this.#own = own;
+    const { backend } = options.config;
+    this.#deviceNames =
+      backend.type === 'vxlan' ? ([4, 6] as const).map((family) => vxlanName(backend.vni, family)) : [];
     // Whoever does not look at `ended` must not be ended by it.
     this.#end.promise.catch(() => {});
   }
@@ -195,9 +200,7 @@ class OverlayKeeper implements Overlay {
 
   /** False for the many things that happen on a node and are nothing to us. */
   #concerns(event: MonitorEvent): boolean {
-    const { config, kernel, underlay } = this.#options;
-    const { backend } = config;
-    const names = backend.type === 'vxlan' ? [vxlanName(backend.vni, 4), vxlanName(backend.vni, 6)] : [];
+    const { kernel, underlay } = this.#options;
     // A device of the same name with another index is told of as a link first.
     const isDevice = (ifIndex: number | undefined) =>
       ifIndex !== undefined && kernel.deviceIndexes?.includes(ifIndex) === true;
@@ -205,7 +208,7 @@ class OverlayKeeper implements Overlay {
       case 'lost':
         return true;
       case 'link':
-        return names.includes(event.link.name) || event.link.ifIndex === underlay.ifIndex;
+        return this.#deviceNames.includes(event.link.name) || event.link.ifIndex === underlay.ifIndex;
       case 'address':
         return isDevice(event.address.ifIndex);
       case 'neighbour':

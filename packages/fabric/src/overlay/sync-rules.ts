@@ -15,7 +15,7 @@ import {
 import type { WantedNetwork, WantedState } from './wanted-state.ts';
 
 /** Holds everything that the overlay has in nftables. */
-export const overlayTable = { family: 'inet', table: 'amphipod_overlay' } as const;
+const overlayTable = { family: 'inet', table: 'amphipod_overlay' } as const;
 const SRCNAT = 100;
 const FILTER = 0;
 /** The mark by which kube-proxy asks for masquerading, which it does itself. */
@@ -71,14 +71,6 @@ export function syncRules(
 /** True when no network was changed by others since: costs one message, so that it can be asked often. */
 export function areRulesUntouched(conn: Nft, { generation }: WrittenRules): boolean {
   return nftGeneration(conn) === generation;
-}
-
-/** `nft delete table inet amphipod_overlay`, if it is there. */
-export function removeRules(conn: Nft): void {
-  nftTransaction(conn, [
-    { op: 'add', object: 'table', ...overlayTable },
-    { op: 'delete', object: 'table', ...overlayTable },
-  ]);
 }
 
 function areThere(conn: Nft, { rules }: WrittenRules): boolean {
