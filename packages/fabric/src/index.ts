@@ -1,8 +1,16 @@
+export { AgentMonitor } from './agent/agent-monitor.ts';
+export type { AgentState, NodeState } from './agent/agent-state.ts';
+export { readAgentState } from './agent/read-agent-state.ts';
 export { type AgentOptions, runAgent } from './agent/run-agent.ts';
+export { serveAgent } from './agent/serve-agent.ts';
 export type { Change, Datastore, WatchEvent } from './datastore/datastore.ts';
 export { openEmbeddedDatastore } from './datastore/embedded.ts';
 export { openEtcdDatastore } from './datastore/etcd.ts';
-export { type DatastoreServer, type ServeOptions, serveDatastore } from './datastore/serve/serve-datastore.ts';
+export {
+  type DatastoreServer,
+  type ServeOptions,
+  serveDatastore,
+} from './datastore/serve/serve-datastore.ts';
 export type { ServedStore } from './datastore/serve/served-store.ts';
 export { FabricError } from './errors.ts';
 export { acquireLease, leasesPrefix } from './overlay/acquire-lease.ts';

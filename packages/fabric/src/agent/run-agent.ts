@@ -11,6 +11,7 @@ import { readUnderlay } from '../overlay/read-underlay.ts';
 import { readSubnetEnv, type SubnetEnv, writeSubnetEnv } from '../overlay/subnet-env.ts';
 import type { KernelView } from '../overlay/sync-kernel.ts';
 import type { Underlay } from '../overlay/wanted-state.ts';
+import type { AgentMonitor } from './agent-monitor.ts';
 
 const RETRY_MS = 1_000;
 const UNDERLAY_CHECK_MS = 1_000;
@@ -32,6 +33,8 @@ export interface AgentOptions {
   subnetFile: string;
   masquerade: boolean;
   log: AgentLog;
+  /** Told of everything that is asked for later. */
+  monitor?: AgentMonitor;
   /** Ends the agent; everything in the kernel stays. */
   signal: AbortSignal;
 }
@@ -56,9 +59,11 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     previous = overlay.lease;
     try {
       announce(options, { config, overlay, underlay });
+      options.monitor?.running(overlay);
       await untilMoved(options, { config, overlay, underlay, kernel });
       if (!signal.aborted) {
         options.log.info('the underlay has changed', { interface: underlay.name });
+        options.monitor?.waiting(`the underlay "${underlay.name}" has changed`);
         // Under the new address the old lease would be that of another node.
         await persist(options, () => overlay.release());
       }
@@ -76,7 +81,7 @@ interface Situation {
 }
 
 function start(
-  { store, prefix, masquerade, log }: AgentOptions,
+  { store, prefix, masquerade, log, monitor }: AgentOptions,
   situation: Omit<Situation, 'overlay'> & { previous: Pick<Lease, 'subnet' | 'ipv6Subnet'> | undefined },
 ): Promise<Overlay> {
   const { previous, ...parts } = situation;
@@ -85,21 +90,36 @@ function start(
     leases: { store, prefix },
     masquerade,
     ...(previous !== undefined && { previous }),
-    onSync: (mended) => {
-      if (mended > 0) log.info('mended the kernel', { differences: mended });
+    onSync: (differences, { durationMs }) => {
+      if (differences > 0) log.info('mended the kernel', { differences });
+      monitor?.synced({ mended: parts.kernel.lastMended ?? {}, durationMs });
     },
-    onError: (error) => log.warn(`${(error as Error).message}; trying again`),
+    onError: (error) => {
+      monitor?.failed(error);
+      log.warn(`${(error as Error).message}; trying again`);
+    },
+    onConnection: (error) => {
+      monitor?.connection(error);
+      if (error === undefined) log.info('the datastore answers again');
+      else log.warn(`${(error as Error).message}; trying again`);
+    },
+    onRenewed: () => monitor?.renewed(),
   });
 }
 
 /** Does something until the datastore answers; undefined when the agent is to end first. */
-async function persist<T>({ log, signal }: AgentOptions, act: () => Promise<T>): Promise<T | undefined> {
+async function persist<T>(
+  { log, signal, monitor }: AgentOptions,
+  act: () => Promise<T>,
+): Promise<T | undefined> {
   let isTold = false;
   while (!signal.aborted) {
     try {
       return await act();
     } catch (error) {
       if (!isCode(error, 'unavailable')) throw error;
+      monitor?.failed(error);
+      monitor?.waiting((error as Error).message);
       if (!isTold) log.warn(`${(error as Error).message}; trying again`);
       isTold = true;
     }

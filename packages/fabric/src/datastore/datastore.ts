@@ -47,6 +47,8 @@ export interface DeleteOptions extends CallOptions {
 export interface WatchOptions extends CallOptions {
   /** The first revision to tell of; without it the watch begins with a snapshot. */
   fromRevision?: bigint;
+  /** Told when the store stops answering, with the error, and when it answers again, with undefined. */
+  onConnection?: (error: unknown) => void;
 }
 
 /**

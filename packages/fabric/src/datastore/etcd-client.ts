@@ -45,13 +45,13 @@ export interface EtcdCall<Q, R> {
 export class EtcdClient implements Disposable {
   readonly #clients: Client[];
   readonly #timeoutMs: number;
-  readonly #endpoints: readonly string[];
+  readonly endpoints: readonly string[];
   #current = 0;
 
   constructor({ endpoints, tls, timeoutMs = CALL_TIMEOUT_MS }: EtcdClientOptions) {
     if (endpoints.length === 0)
       throw new FabricError('invalid-config', 'connect to etcd: no endpoints given');
-    this.#endpoints = endpoints;
+    this.endpoints = endpoints;
     this.#timeoutMs = timeoutMs;
     this.#clients = endpoints.map((endpoint) => connect(endpoint, tls));
   }
@@ -75,7 +75,7 @@ export class EtcdClient implements Disposable {
         if (!call.isRepeatable && !isUnsent(failure)) break;
       }
     }
-    throw etcdError(call.what, failure!, this.#endpoints);
+    throw etcdError(call.what, failure!, this.endpoints);
   }
 
   /** Opens a stream at the endpoint of the moment; `leave` says that it failed there. */

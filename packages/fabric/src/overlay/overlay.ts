@@ -17,7 +17,14 @@ import { ownAttributes } from './own-attributes.ts';
 import { type KernelView, syncKernel } from './sync-kernel.ts';
 import { overlayRouteProtocol } from './sync-routes.ts';
 import { areRulesUntouched } from './sync-rules.ts';
-import { overlayMtu, type PassedOver, type Underlay, vxlanName, wantedState } from './wanted-state.ts';
+import {
+  type OverlayFacts,
+  overlayMtu,
+  type PassedOver,
+  type Underlay,
+  vxlanName,
+  wantedState,
+} from './wanted-state.ts';
 
 /** Changes that come together are mended together. */
 const GATHER_MS = 5;
@@ -34,10 +41,21 @@ export interface OverlayOptions {
   masquerade: boolean;
   /** The subnets of the last time. */
   previous?: Pick<Lease, 'subnet' | 'ipv6Subnet'>;
-  /** Told after each look at the kernel: how many differences were mended. */
-  onSync?: (mended: number) => void;
+  /** Told after each look at the kernel: how many differences were mended, and what the look was. */
+  onSync?: (mended: number, look: SyncLook) => void;
   /** Told of failures that are tried again. */
   onError?: (error: unknown) => void;
+  /** As in {@link WatchOptions}. */
+  onConnection?: (error: unknown) => void;
+  /** Told when the lease was acquired or renewed. */
+  onRenewed?: () => void;
+}
+
+/** One look at the kernel. */
+export interface SyncLook {
+  /** At all that the overlay has there, not only at what has changed. */
+  isFull: boolean;
+  durationMs: number;
 }
 
 /**
@@ -48,10 +66,16 @@ export interface Overlay extends AsyncDisposable {
   readonly lease: Lease;
   /** The MTU for pods. */
   readonly mtu: number;
+  /** What {@link wantedState} works with, as of now. */
+  readonly facts: OverlayFacts;
+  /** The lease has no time to live. */
+  readonly isReserved: boolean;
   /** Leases that nothing can be done for, as of the last look. */
   readonly passedOver: readonly PassedOver[];
   /** Is rejected with FabricError `lease-lost`, or whatever else ends the overlay; resolves when it is disposed of. */
   readonly ended: Promise<void>;
+  /** Has all of the kernel looked at soon, as it is done every minute anyway. */
+  resync(): void;
   /** Ends the overlay and gives the lease back, unless it is a reservation. */
   release(): Promise<void>;
 }
@@ -61,6 +85,7 @@ export async function startOverlay(options: OverlayOptions): Promise<Overlay> {
   const { leases, config, previous } = options;
   const attributes = ownAttributes(options);
   const own = await acquireLease(leases, config, { attributes, ...(previous && { previous }) });
+  options.onRenewed?.();
   const keeper = new OverlayKeeper(options, own);
   await keeper.start();
   return keeper;
@@ -103,6 +128,15 @@ class OverlayKeeper implements Overlay {
     return this.#passedOver;
   }
 
+  get facts(): OverlayFacts {
+    const { config, underlay, masquerade } = this.#options;
+    return { config, underlay, own: this.#own.lease, leases: [...this.#leases.values()], masquerade };
+  }
+
+  get isReserved(): boolean {
+    return this.#own.entry.leaseId === undefined;
+  }
+
   get ended(): Promise<void> {
     return this.#end.promise;
   }
@@ -141,6 +175,10 @@ class OverlayKeeper implements Overlay {
     this.#end.resolve();
   }
 
+  resync(): void {
+    this.#touch();
+  }
+
   async release(): Promise<void> {
     await this[Symbol.asyncDispose]();
     const { key, leaseId, revision } = this.#own.entry;
@@ -167,7 +205,9 @@ class OverlayKeeper implements Overlay {
 
   async #watchLeases(fromRevision: bigint): Promise<void> {
     const { store, prefix } = this.#options.leases;
-    const options = { fromRevision, signal: this.#stop.signal };
+    const { onConnection } = this.#options;
+    const { signal } = this.#stop;
+    const options = { fromRevision, signal, ...(onConnection && { onConnection }) };
     for await (const event of store.watch(leasesPrefix(prefix), options)) {
       this.#learn(event);
       if (!this.#hasOwn()) await this.#renewNow();
@@ -251,6 +291,7 @@ class OverlayKeeper implements Overlay {
       throw new FabricError('lease-lost', `renew subnet lease ${JSON.stringify(name)}: another node has it`);
     }
     this.#own = renewed;
+    this.#options.onRenewed?.();
     return true;
   }
 
@@ -286,11 +327,12 @@ class OverlayKeeper implements Overlay {
 
   async #sync(): Promise<void> {
     this.#isDue = false;
-    const { config, underlay, masquerade, kernel, onSync } = this.#options;
-    const leases = [...this.#leases.values()];
-    const { state, passedOver } = wantedState({ config, underlay, own: this.#own.lease, leases, masquerade });
+    const { kernel, onSync } = this.#options;
+    const { state, passedOver } = wantedState(this.facts);
     this.#passedOver = passedOver;
-    onSync?.(await syncKernel(kernel, state));
+    const start = performance.now();
+    const mended = await syncKernel(kernel, state);
+    onSync?.(mended, { isFull: true, durationMs: performance.now() - start });
   }
 
   #report(error: unknown): void {

@@ -21,25 +21,27 @@ import {
   RT_SCOPE,
   type Rtnl,
 } from '@amphipod/netlink';
+import type { Mended } from './mended.ts';
 import type { WantedDevice } from './wanted-state.ts';
 
 /**
  * Makes a VXLAN device as it is wanted: the link itself, its addresses, the other nodes behind it. What is right stays
  * untouched. Entries that nobody wants are only found here; `removals` take them out once the routes no longer need them.
- * @returns the number of differences mended
+ * @returns among others the numbers of differences mended
  */
 export async function syncDevice(
   conn: Rtnl,
   device: WantedDevice,
-): Promise<{ ifIndex: number; mended: number; removals: (() => void)[] }> {
+): Promise<{ ifIndex: number; mended: Partial<Mended>; removals: (() => void)[] }> {
   const { link, mended: linkMended } = await syncLink(conn, device);
   const removals: (() => void)[] = [];
   const { ifIndex } = link;
-  const mended =
-    linkMended +
-    syncAddresses(conn, ifIndex, device) +
-    syncNeighbours(conn, ifIndex, { device, removals }) +
-    syncFdb(conn, ifIndex, { device, removals });
+  const mended = {
+    device: linkMended,
+    address: syncAddresses(conn, ifIndex, device),
+    neighbour: syncNeighbours(conn, ifIndex, { device, removals }),
+    fdb: syncFdb(conn, ifIndex, { device, removals }),
+  };
   return { ifIndex, mended, removals };
 }
 

@@ -1,4 +1,5 @@
 import type { Nft, Rtnl } from '@amphipod/netlink';
+import { addMended, type Mended, totalMended } from './mended.ts';
 import { syncDevice } from './sync-devices.ts';
 import { syncRoutes } from './sync-routes.ts';
 import { syncRules, type WrittenRules } from './sync-rules.ts';
@@ -12,6 +13,8 @@ export interface KernelView {
   writtenRules?: WrittenRules;
   /** Interface indexes of our devices as of the last {@link syncKernel}. */
   deviceIndexes?: readonly number[];
+  /** What the last {@link syncKernel} has mended. */
+  lastMended?: Partial<Mended>;
 }
 
 /**
@@ -23,17 +26,18 @@ export async function syncKernel(view: KernelView, state: WantedState): Promise<
   const { rtnl, nft } = view;
   const rules = syncRules(nft, state, view.writtenRules);
   view.writtenRules = rules.written;
-  let mended = rules.mended;
+  const mended: Partial<Mended> = { rules: rules.mended };
+  view.lastMended = mended;
   const indexes: number[] = [];
   const removals: (() => void)[] = [];
   for (const device of state.devices) {
     const done = await syncDevice(rtnl, device);
     indexes.push(done.ifIndex);
     removals.push(...done.removals);
-    mended += done.mended;
+    addMended(mended, done.mended);
   }
   view.deviceIndexes = indexes;
-  mended += syncRoutes(rtnl, state.routes, indexes);
+  addMended(mended, { route: syncRoutes(rtnl, state.routes, indexes) });
   for (const remove of removals) remove();
-  return mended;
+  return totalMended(mended);
 }
