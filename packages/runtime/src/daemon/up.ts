@@ -28,6 +28,7 @@ import { Store } from '../store/store.ts';
 import { StreamingServer } from '../streaming/server.ts';
 import { type Step, Telemetry } from '../telemetry/telemetry.ts';
 import { runtimeVersion } from '../version.ts';
+import { ensureConflist } from './agent/default-conflist.ts';
 import type { DaemonFlags } from './config/read-config.ts';
 import { notifySystemd } from './notify-systemd.ts';
 import { observeCalls } from './observe-calls.ts';
@@ -138,6 +139,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   await recover(context);
   using _watch = watchExits(context);
   await using _plugins = await servePlugins(context, plugins);
+  await using _agent = await startAgent(context);
   const server = await serve(context, config);
   using _reload = reloadAtHangup(live, log, (changed) => {
     images.configure(imageSettings(changed));
@@ -155,6 +157,15 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   context.events.end();
   await stopServing(server);
   if (store.sandboxes.list().length === 0) await removeOwnParent(context);
+}
+
+/** The network agent inside this process, where it is wanted. Once it runs, no failure of it ends the daemon. */
+async function startAgent({ config, networks, log }: RuntimeContext): Promise<AsyncDisposable | undefined> {
+  if (!config.agent.enabled) return undefined;
+  const file = ensureConflist(config.cniConfDir, networks);
+  if (file !== undefined) log.info('wrote a network configuration for the overlay', { file });
+  const { startNodeAgent } = await import('./agent/node-agent.ts');
+  return await startNodeAgent(config.agent, { log: log.child({ part: 'agent' }), keepsTrying: true });
 }
 
 /** Nobody needs the parent of the pods without a cgroup_parent while there is none. */
