@@ -2,6 +2,7 @@ import { cniCommands } from './cni/commands.ts';
 import type { Command } from './command.ts';
 import { configCommands } from './config/commands.ts';
 import { imageCommands } from './image/commands.ts';
+import { netCommands } from './net/commands.ts';
 
 export interface CommandEntry {
   summary: string;
@@ -55,6 +56,11 @@ export const commands: Record<string, CommandEntry | CommandGroup> = {
     summary: 'Check the configuration of the runtime, or print a default one',
     text: 'Works with the files that amphipod up reads, without a runtime.',
     commands: configCommands,
+  },
+  net: {
+    summary: 'Show the overlay of this node, and why a node cannot be reached',
+    text: 'Asks the network agent of this node (amphipod agent, or amphipod up --agent).',
+    commands: netCommands,
   },
   cni: {
     summary: 'Attach to networks; check, explain and install network plugins',
