@@ -25,6 +25,8 @@ export interface TestNode extends Disposable {
 export type UnderlayKind = 'switched' | 'routed';
 
 export interface TestCluster extends Disposable {
+  /** Switch or router; its link to node N is `nN`. */
+  router: TestNetns;
   nodes: TestNode[];
 }
 
@@ -36,6 +38,7 @@ export function createCluster(count: number, kind: UnderlayKind): TestCluster {
   for (let number = 1; number <= count; number++) nodes.push(createNode(number, kind, middle));
   return {
     nodes,
+    router: middle,
     [Symbol.dispose]() {
       for (const node of nodes) node[Symbol.dispose]();
       middle[Symbol.dispose]();

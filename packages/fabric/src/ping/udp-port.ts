@@ -21,7 +21,12 @@ export async function probePort(to: IpAddress, port: number, source: IpAddress):
     // The refusal of one datagram comes with what is done next.
     const failed = once(socket, 'error', { signal: stop.signal }).then(([error]) => Promise.reject(error));
     const done = Promise.race([failed, delay(WAIT_MS, undefined, { signal: stop.signal })]);
-    socket.send('');
+    // Nobody waits for it when sending fails.
+    done.catch(() => {});
+    // Without a callback a refusal of this machine would not be told.
+    await new Promise<void>((resolve, reject) =>
+      socket.send('', (error) => (error === null ? resolve() : reject(error))),
+    );
     await done;
     return { result: 'silent' };
   } catch (error) {
