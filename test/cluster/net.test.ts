@@ -125,8 +125,8 @@ test('net status shows lease, devices and nodes; the socket is for root alone', 
     ],
   );
   assert.deepEqual(
-    overlay.nodes.map(({ publicIp, via, passedOver }) => ({ publicIp, via, passedOver })).sort(),
-    ['198.51.2.2', '198.51.3.2'].map((publicIp) => ({ publicIp, via: 'device', passedOver: [] })),
+    overlay.nodes.map(({ publicIp, via, passedOver }) => `${publicIp} ${via} ${passedOver.length}`).sort(),
+    ['198.51.2.2 device 0', '198.51.3.2 device 0'],
   );
   assert.equal(sync.failures, 0);
   assert.equal(statSync(socketOf(node(1))).mode & 0o777, 0o600);
@@ -159,14 +159,14 @@ test('metrics, health and readiness tell what happens', async () => {
   };
   assert.equal(metric('amphipod_agent_leases'), 3);
   assert.equal(metric('amphipod_agent_store_up'), 1);
-  const [fdbBefore, devicesBefore] = ['fdb', 'device'].map((kind) =>
+  const [peersBefore, devicesBefore] = ['peer', 'device'].map((kind) =>
     metric(`amphipod_agent_mended_total{kind="${kind}"}`),
   );
   const [entry] = netns.run('bridge', 'fdb', 'show', 'dev', 'flannel.1').split(' ');
   netns.run('bridge', 'fdb', 'del', entry!, 'dev', 'flannel.1');
   await until(
     'the entry is counted',
-    () => metric('amphipod_agent_mended_total{kind="fdb"}') === fdbBefore! + 1,
+    () => metric('amphipod_agent_mended_total{kind="peer"}') === peersBefore! + 1,
   );
   assert.equal(metric('amphipod_agent_mended_total{kind="device"}'), devicesBefore);
   assert.ok(metric('amphipod_agent_sync_seconds_count')! > 1);

@@ -94,7 +94,7 @@ export {
   bridgeVlanDelRequest,
   bridgeVlanList,
 } from './rtnl/bridge-vlan.ts';
-export { RT_SCOPE, RTPROT } from './rtnl/constants.ts';
+export { RT_SCOPE, RT_TABLE, RTPROT } from './rtnl/constants.ts';
 export { type FdbEntry, type FdbSpec, fdbAdd, fdbAppend, fdbDel, fdbList, fdbReplace } from './rtnl/fdb.ts';
 export {
   type FilterProtocol,

@@ -116,9 +116,10 @@ export function ipFromBytes(bytes: Uint8Array): IpAddress {
   if (bytes.length !== 4 && bytes.length !== 16) {
     throw new RangeError(`read ip address: ${bytes.length} bytes, expected 4 or 16`);
   }
-  let value = 0n;
-  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
-  return { family: bytes.length === 4 ? 4 : 6, value };
+  const { buffer, byteOffset, length } = bytes;
+  const view = new DataView(buffer, byteOffset, length);
+  if (length === 4) return { family: 4, value: BigInt(view.getUint32(0)) };
+  return { family: 6, value: (view.getBigUint64(0) << 64n) | view.getBigUint64(8) };
 }
 
 /** 4 or 16 bytes in network order. */

@@ -1,9 +1,8 @@
 import { isCode } from '@amphipod/linux';
 import { leaseTtlSeconds } from '../overlay/acquire-lease.ts';
 import type { Mended } from '../overlay/mended.ts';
-import type { Overlay } from '../overlay/overlay.ts';
 import type { AgentHealth, AgentState, StoreState, SyncState } from './agent-state.ts';
-import { overlayState } from './overlay-state.ts';
+import { overlayState, type RunningOverlay } from './overlay-state.ts';
 
 /** The kernel is looked at every minute: three looks that did not end well are not by chance. */
 const SYNC_OVERDUE_MS = 3 * 60_000;
@@ -20,7 +19,7 @@ export interface MonitorOptions {
 /** One look at the kernel that ended well. */
 export interface SyncReport {
   /** Differences mended, by kind. */
-  mended: Readonly<Partial<Mended>>;
+  mended: Readonly<Mended>;
   durationMs: number;
 }
 
@@ -31,7 +30,7 @@ export class AgentMonitor {
   readonly #startedMs: number;
   #phase: AgentState['phase'] = 'waiting';
   #why: string | undefined = 'the datastore';
-  #overlay: Overlay | undefined;
+  #running: RunningOverlay | undefined;
   #runningSinceMs = 0;
   #lastGoodMs: number | undefined;
   #lastRenewedMs: number | undefined;
@@ -52,8 +51,8 @@ export class AgentMonitor {
   }
 
   /** The node has its lease, and plugins can read of it. */
-  running(overlay: Overlay): void {
-    this.#overlay = overlay;
+  running(running: RunningOverlay): void {
+    this.#running = running;
     this.#phase = 'running';
     this.#why = undefined;
     this.#runningSinceMs = this.#now();
@@ -104,10 +103,12 @@ export class AgentMonitor {
 
   /** Numbers of leases of other nodes, without working out all of the state. */
   leases(): { known: number; passedOver: number } {
-    const overlay = this.#overlay;
-    if (overlay === undefined) return { known: 0, passedOver: 0 };
-    const passedOver = new Set(overlay.passedOver.map(({ lease }) => lease));
-    return { known: overlay.facts.leases.length, passedOver: passedOver.size };
+    const wanted = this.#running?.overlay.wanted;
+    const names = [...(wanted?.names() ?? [])];
+    return {
+      known: names.length,
+      passedOver: names.filter((name) => wanted!.whyNot(name).length > 0).length,
+    };
   }
 
   /** All but the overlay. */
@@ -132,8 +133,8 @@ export class AgentMonitor {
   }
 
   state(): AgentState {
-    const overlay = this.#overlay;
-    return { ...this.summary(), ...(overlay !== undefined && { overlay: overlayState(overlay) }) };
+    const running = this.#running;
+    return { ...this.summary(), ...(running !== undefined && { overlay: overlayState(running) }) };
   }
 
   health(): AgentHealth {
@@ -149,7 +150,7 @@ export class AgentMonitor {
       if (sinceMs > SYNC_OVERDUE_MS) {
         unhealthy.push(`no look at the kernel has ended well for ${Math.floor(sinceMs / 1000)} seconds`);
       }
-      if (!this.#overlay!.isReserved && now - (this.#lastRenewedMs ?? 0) > leaseTtlSeconds * 1000) {
+      if (!this.#running!.overlay.isReserved && now - (this.#lastRenewedMs ?? 0) > leaseTtlSeconds * 1000) {
         unready.push('the lease has run out: the datastore did not renew it in time');
       }
     }

@@ -38,7 +38,7 @@ export interface OverlayState {
   isReserved: boolean;
   /** The MTU of pods. */
   mtu: number;
-  devices: { name: string; kind: string; mtu: number; address: string[]; peers: number }[];
+  devices: { name: string; kind: string; mtu: number; addresses: string[]; peers: number }[];
   nodes: NodeState[];
 }
 

@@ -1,23 +1,22 @@
 import { type Cidr, formatCidr, formatIp, type IpAddress } from '@amphipod/netlink';
 import { type Lease, leaseName } from '../overlay/lease.ts';
+import type { NetworkConfig } from '../overlay/network-config.ts';
 import type { Overlay } from '../overlay/overlay.ts';
-import {
-  type OverlayFacts,
-  type PassedOver,
-  type WantedState,
-  wantedState,
-} from '../overlay/wanted-state.ts';
+import type { Underlay, WantedState } from '../overlay/wanted-state.ts';
 import type { NodeState, OverlayState } from './agent-state.ts';
 
-/** What the overlay has to say of itself; works the wanted state out once more. */
-export function overlayState({
-  facts,
-  mtu,
-  isReserved,
-}: Pick<Overlay, 'facts' | 'mtu' | 'isReserved'>): OverlayState {
-  const { underlay, own, config } = facts;
+/** An overlay, and what it was started with. */
+export interface RunningOverlay {
+  overlay: Overlay;
+  config: NetworkConfig;
+  underlay: Underlay;
+}
+
+/** What the overlay has to say of itself. */
+export function overlayState({ overlay, config, underlay }: RunningOverlay): OverlayState {
+  const { lease, wanted, mtu, isReserved } = overlay;
   const { backend } = config;
-  const { state, passedOver } = wantedState(facts);
+  const ownName = leaseName(lease);
   return {
     backend: backend.type,
     ...(backend.type === 'vxlan' && { vni: backend.vni, port: backend.port, ipv6Port: backend.port }),
@@ -27,57 +26,45 @@ export function overlayState({
       ...text('ip', underlay.ip, formatIp),
       ...text('ipv6', underlay.ipv6, formatIp),
     },
-    ...subnets(own),
+    ...subnets(lease),
     isReserved,
     mtu,
-    devices: devicesOf(state),
-    nodes: nodesOf(facts, state, passedOver),
+    devices: devicesOf(wanted),
+    nodes: wanted
+      .leases()
+      .filter(([name]) => name !== ownName)
+      .map(([name, other]) => nodeOf(wanted, name, other)),
   };
 }
 
-function devicesOf({ devices }: WantedState): OverlayState['devices'] {
-  return devices.map(({ name, mtu, address, peers }) => ({
-    name,
-    kind: 'vxlan',
-    mtu,
-    address: [formatCidr(address)],
-    peers: peers.length,
-  }));
+function devicesOf({ families }: WantedState): OverlayState['devices'] {
+  return families.flatMap(({ device, fdb }) =>
+    device === undefined
+      ? []
+      : [
+          {
+            name: device.name,
+            kind: 'vxlan',
+            mtu: device.mtu,
+            addresses: [formatCidr(device.address)],
+            peers: fdb.size,
+          },
+        ],
+  );
 }
 
-function nodesOf(
-  { own, leases }: OverlayFacts,
-  { routes, devices }: WantedState,
-  passedOver: readonly PassedOver[],
-): NodeState[] {
-  const deviceNames = new Set(devices.map(({ name }) => name));
-  const links = new Map(routes.map(({ dst, link }) => [formatCidr(dst), link]));
-  const whys = new Map<Lease, string[]>();
-  for (const { lease, why } of passedOver) whys.set(lease, [...(whys.get(lease) ?? []), why]);
-  const ownName = leaseName(own);
-  return leases
-    .filter((lease) => leaseName(lease) !== ownName)
-    .map((lease) => ({
-      ...subnets(lease),
-      ...text('publicIp', lease.attributes.publicIp, formatIp),
-      ...text('publicIpv6', lease.attributes.publicIpv6, formatIp),
-      backend: lease.attributes.backendType,
-      ...(lease.attributes.vni !== undefined && { vni: lease.attributes.vni }),
-      via: viaOf(lease, links, deviceNames),
-      passedOver: whys.get(lease) ?? [],
-    }));
-}
-
-function viaOf(
-  { subnet, ipv6Subnet }: Lease,
-  links: ReadonlyMap<string, string>,
-  deviceNames: ReadonlySet<string>,
-): NodeState['via'] {
-  const link = [subnet, ipv6Subnet]
-    .map((one) => (one === undefined ? undefined : links.get(formatCidr(one))))
-    .find((one) => one !== undefined);
-  if (link === undefined) return 'none';
-  return deviceNames.has(link) ? 'device' : 'link';
+function nodeOf(wanted: WantedState, name: string, lease: Lease): NodeState {
+  const { publicIp, publicIpv6, backendType, vni } = lease.attributes;
+  const ways = wanted.families.map((family) => family.via(name));
+  return {
+    ...subnets(lease),
+    ...text('publicIp', publicIp, formatIp),
+    ...text('publicIpv6', publicIpv6, formatIp),
+    backend: backendType,
+    ...(vni !== undefined && { vni }),
+    via: ways.find((way) => way !== 'none') ?? 'none',
+    passedOver: wanted.whyNot(name),
+  };
 }
 
 function subnets({ subnet, ipv6Subnet }: Lease) {

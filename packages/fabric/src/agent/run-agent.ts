@@ -59,7 +59,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     previous = overlay.lease;
     try {
       announce(options, { config, overlay, underlay });
-      options.monitor?.running(overlay);
+      options.monitor?.running({ overlay, config, underlay });
       await untilMoved(options, { config, overlay, underlay, kernel });
       if (!signal.aborted) {
         options.log.info('the underlay has changed', { interface: underlay.name });
@@ -92,7 +92,7 @@ function start(
     ...(previous !== undefined && { previous }),
     onSync: (differences, { durationMs }) => {
       if (differences > 0) log.info('mended the kernel', { differences });
-      monitor?.synced({ mended: parts.kernel.lastMended ?? {}, durationMs });
+      monitor?.synced({ mended: parts.kernel.lastMended!, durationMs });
     },
     onError: (error) => {
       monitor?.failed(error);

@@ -14,19 +14,11 @@ import {
 import { isSameNode, type Lease, leaseName, parseLease } from './lease.ts';
 import type { NetworkConfig } from './network-config.ts';
 import { ownAttributes } from './own-attributes.ts';
-import { type KernelView, syncKernel } from './sync-kernel.ts';
-import { overlayRouteProtocol } from './sync-routes.ts';
+import { type EntryEvent, judgeEvent, type KernelView, syncChanges, syncKernel } from './sync-kernel.ts';
 import { areRulesUntouched } from './sync-rules.ts';
-import {
-  type OverlayFacts,
-  overlayMtu,
-  type PassedOver,
-  type Underlay,
-  vxlanName,
-  wantedState,
-} from './wanted-state.ts';
+import { overlayMtu, type PassedOver, type Underlay, WantedState } from './wanted-state.ts';
 
-/** Changes that come together are mended together. */
+/** What somebody changes in the kernel at one time is mended at one time. */
 const GATHER_MS = 5;
 const RULES_CHECK_MS = 250;
 const RESYNC_MS = 60_000;
@@ -66,11 +58,11 @@ export interface Overlay extends AsyncDisposable {
   readonly lease: Lease;
   /** The MTU for pods. */
   readonly mtu: number;
-  /** What {@link wantedState} works with, as of now. */
-  readonly facts: OverlayFacts;
+  /** What the kernel is to have, as of now; to be read only. */
+  readonly wanted: WantedState;
   /** The lease has no time to live. */
   readonly isReserved: boolean;
-  /** Leases that nothing can be done for, as of the last look. */
+  /** Leases that nothing can be done for. */
   readonly passedOver: readonly PassedOver[];
   /** Is rejected with FabricError `lease-lost`, or whatever else ends the overlay; resolves when it is disposed of. */
   readonly ended: Promise<void>;
@@ -94,24 +86,21 @@ export async function startOverlay(options: OverlayOptions): Promise<Overlay> {
 class OverlayKeeper implements Overlay {
   readonly #options: OverlayOptions;
   readonly #stop = new AbortController();
-  readonly #leases = new Map<string, Lease>();
+  readonly #wanted: WantedState;
   readonly #timers: NodeJS.Timeout[] = [];
-  /** Of the devices that we may have, one for each family. */
-  readonly #deviceNames: readonly string[];
   #own: OwnLease;
-  #passedOver: readonly PassedOver[] = [];
-  #gathering: NodeJS.Timeout | undefined;
+  #gathering: { timer: NodeJS.Timeout; dueAt: number } | undefined;
   #work: Promise<void> = Promise.resolve();
   #tasks: Promise<void> = Promise.resolve();
-  #isDue = false;
+  /** What the next look is to see to, beside what leases have changed. */
+  #isFullDue = true;
+  #events: EntryEvent[] = [];
   readonly #end = Promise.withResolvers<void>();
 
   constructor(options: OverlayOptions, own: OwnLease) {
     this.#options = options;
     this.#own = own;
-    const { backend } = options.config;
-    this.#deviceNames =
-      backend.type === 'vxlan' ? ([4, 6] as const).map((family) => vxlanName(backend.vni, family)) : [];
+    this.#wanted = new WantedState({ ...options, own: own.lease });
     // Whoever does not look at `ended` must not be ended by it.
     this.#end.promise.catch(() => {});
   }
@@ -125,12 +114,11 @@ class OverlayKeeper implements Overlay {
   }
 
   get passedOver(): readonly PassedOver[] {
-    return this.#passedOver;
+    return this.#wanted.passedOver();
   }
 
-  get facts(): OverlayFacts {
-    const { config, underlay, masquerade } = this.#options;
-    return { config, underlay, own: this.#own.lease, leases: [...this.#leases.values()], masquerade };
+  get wanted(): WantedState {
+    return this.#wanted;
   }
 
   get isReserved(): boolean {
@@ -165,7 +153,7 @@ class OverlayKeeper implements Overlay {
       throw error;
     }
     this.#timers.push(setInterval(() => this.#checkRules(), RULES_CHECK_MS));
-    this.#timers.push(setInterval(() => this.#touch(), RESYNC_MS));
+    this.#timers.push(setInterval(() => this.resync(), RESYNC_MS));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -176,7 +164,8 @@ class OverlayKeeper implements Overlay {
   }
 
   resync(): void {
-    this.#touch();
+    this.#isFullDue = true;
+    this.#touch(0);
   }
 
   async release(): Promise<void> {
@@ -193,7 +182,7 @@ class OverlayKeeper implements Overlay {
 
   #halt(): void {
     this.#stop.abort();
-    clearTimeout(this.#gathering);
+    clearTimeout(this.#gathering?.timer);
     for (const timer of this.#timers) clearInterval(timer);
   }
 
@@ -210,53 +199,37 @@ class OverlayKeeper implements Overlay {
     const options = { fromRevision, signal, ...(onConnection && { onConnection }) };
     for await (const event of store.watch(leasesPrefix(prefix), options)) {
       this.#learn(event);
+      if (this.#wanted.hasChanges) this.#touch(0);
       if (!this.#hasOwn()) await this.#renewNow();
-      this.#touch();
     }
   }
 
   #learn(event: WatchEvent): void {
-    if (event.type === 'snapshot') this.#leases.clear();
-    const changes =
-      event.type === 'changes'
-        ? event.changes
-        : event.entries.map((entry) => ({ type: 'put', entry }) as const);
-    for (const change of changes) {
+    const puts = event.type === 'snapshot' ? event.entries : event.changes;
+    const gone = new Set(event.type === 'snapshot' ? this.#wanted.names() : []);
+    for (const one of puts) {
+      const change = 'type' in one ? one : ({ type: 'put', entry: one } as const);
       const key = change.type === 'put' ? change.entry.key : change.key;
-      const lease = change.type === 'put' ? parseLease(key, change.entry.value) : undefined;
-      if (lease === undefined) this.#leases.delete(key);
-      else this.#leases.set(key, lease);
+      const name = key.slice(key.lastIndexOf('/') + 1);
+      this.#wanted.set(name, change.type === 'put' ? parseLease(key, change.entry.value) : undefined);
+      gone.delete(name);
     }
+    for (const name of gone) this.#wanted.set(name, undefined);
   }
 
   #hasOwn(): boolean {
-    const there = this.#leases.get(this.#own.entry.key);
+    const there = this.#wanted.get(leaseName(this.#own.lease));
     return there !== undefined && isSameNode(there.attributes, this.#own.lease.attributes);
   }
 
   async #watchKernel(events: AsyncIterable<MonitorEvent>): Promise<void> {
-    for await (const event of events) if (this.#concerns(event)) this.#touch();
-  }
-
-  /** False for the many things that happen on a node and are nothing to us. */
-  #concerns(event: MonitorEvent): boolean {
-    const { kernel, underlay } = this.#options;
-    // A device of the same name with another index is told of as a link first.
-    const isDevice = (ifIndex: number | undefined) =>
-      ifIndex !== undefined && kernel.deviceIndexes?.includes(ifIndex) === true;
-    switch (event.subject) {
-      case 'lost':
-        return true;
-      case 'link':
-        return this.#deviceNames.includes(event.link.name) || event.link.ifIndex === underlay.ifIndex;
-      case 'address':
-        return isDevice(event.address.ifIndex);
-      case 'neighbour':
-        return isDevice(event.neighbour.ifIndex);
-      case 'fdb':
-        return isDevice(event.entry.ifIndex);
-      case 'route':
-        return event.route.protocol === overlayRouteProtocol || isDevice(event.route.ifIndex);
+    const { kernel: view, underlay } = this.#options;
+    for await (const event of events) {
+      const asked = judgeEvent(event, { view, state: this.#wanted, underlay });
+      if (asked === undefined) continue;
+      if (asked === 'all') this.#isFullDue = true;
+      else this.#events.push(asked);
+      this.#touch(GATHER_MS);
     }
   }
 
@@ -299,40 +272,47 @@ class OverlayKeeper implements Overlay {
     const { kernel } = this.#options;
     try {
       if (kernel.writtenRules !== undefined && !areRulesUntouched(kernel.nft, kernel.writtenRules))
-        this.#touch();
+        this.#touch(0);
     } catch (error) {
       this.#report(error);
     }
   }
 
-  /** Has the kernel looked at soon. */
-  #touch(delayMs = GATHER_MS): void {
+  /** Has the kernel looked at in so many ms, or sooner if that was wanted before. */
+  #touch(delayMs: number): void {
     if (this.#stop.signal.aborted) return;
-    this.#isDue = true;
-    this.#gathering ??= setTimeout(() => {
+    const dueAt = performance.now() + delayMs;
+    if (this.#gathering !== undefined && this.#gathering.dueAt <= dueAt) return;
+    clearTimeout(this.#gathering?.timer);
+    const timer = setTimeout(() => {
       this.#gathering = undefined;
-      this.#work = this.#work.then(() => this.#syncIfDue());
+      this.#work = this.#work.then(() => this.#trySync());
     }, delayMs);
+    this.#gathering = { timer, dueAt };
   }
 
-  async #syncIfDue(): Promise<void> {
-    if (!this.#isDue || this.#stop.signal.aborted) return;
+  async #trySync(): Promise<void> {
+    if (this.#stop.signal.aborted) return;
     try {
       await this.#sync();
     } catch (error) {
       this.#report(error);
+      // What of it was done is not known.
+      this.#isFullDue = true;
       this.#touch(RETRY_MS);
     }
   }
 
   async #sync(): Promise<void> {
-    this.#isDue = false;
     const { kernel, onSync } = this.#options;
-    const { state, passedOver } = wantedState(this.facts);
-    this.#passedOver = passedOver;
     const start = performance.now();
-    const mended = await syncKernel(kernel, state);
-    onSync?.(mended, { isFull: true, durationMs: performance.now() - start });
+    const [isFull, events] = [this.#isFullDue, this.#events];
+    this.#isFullDue = false;
+    this.#events = [];
+    const mended = isFull
+      ? await syncKernel(kernel, this.#wanted)
+      : syncChanges(kernel, this.#wanted, events);
+    onSync?.(mended, { isFull, durationMs: performance.now() - start });
   }
 
   #report(error: unknown): void {

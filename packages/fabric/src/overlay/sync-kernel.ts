@@ -1,9 +1,25 @@
-import type { Nft, Rtnl } from '@amphipod/netlink';
-import { addMended, type Mended, totalMended } from './mended.ts';
-import { syncDevice } from './sync-devices.ts';
-import { syncRoutes } from './sync-routes.ts';
+import type { MonitorEvent, Nft, Rtnl } from '@amphipod/netlink';
+import { type Mended, nothingMended, totalMended } from './mended.ts';
+import { isAsWanted, syncDevice } from './sync-devices.ts';
+import {
+  applyPeerChanges,
+  isPeerDeviation,
+  mendPeer,
+  type PeerEvent,
+  type Removals,
+  syncPeers,
+} from './sync-peers.ts';
+import {
+  applyRouteChanges,
+  type FamilyRoutes,
+  isRouteDeviation,
+  mendRoute,
+  type RouteEvent,
+  syncRoutes,
+} from './sync-routes.ts';
 import { syncRules, type WrittenRules } from './sync-rules.ts';
-import type { WantedState } from './wanted-state.ts';
+import type { WantedFamily } from './wanted-family.ts';
+import type { Underlay, WantedState } from './wanted-state.ts';
 
 /** Connections into the network namespace of the node, and what is known of it. */
 export interface KernelView {
@@ -11,33 +27,123 @@ export interface KernelView {
   nft: Nft;
   /** Set by {@link syncKernel}. */
   writtenRules?: WrittenRules;
-  /** Interface indexes of our devices as of the last {@link syncKernel}. */
-  deviceIndexes?: readonly number[];
-  /** What the last {@link syncKernel} has mended. */
-  lastMended?: Partial<Mended>;
+  /** Interface indexes of our devices as of the last {@link syncKernel}, with what is wanted there. */
+  devices?: ReadonlyMap<number, WantedFamily>;
+  /** Of the last {@link syncKernel} or {@link syncChanges}. */
+  lastMended?: Mended;
 }
 
+/** An announcement about an entry that is not as it is wanted. */
+export type EntryEvent = PeerEvent | RouteEvent;
+
 /**
- * Makes the kernel as it is wanted: finds the differences, whoever made them, and mends those only. New entries come before
+ * Makes the kernel as it is wanted: finds all differences, whoever made them, and mends those only. New entries come before
  * the routes that need them, old ones go after.
  * @returns the number of differences mended; 0 says that everything was right
  */
 export async function syncKernel(view: KernelView, state: WantedState): Promise<number> {
-  const { rtnl, nft } = view;
-  const rules = syncRules(nft, state, view.writtenRules);
-  view.writtenRules = rules.written;
-  const mended: Partial<Mended> = { rules: rules.mended };
+  const { rtnl } = view;
+  const mended = nothingMended();
   view.lastMended = mended;
-  const indexes: number[] = [];
-  const removals: (() => void)[] = [];
-  for (const device of state.devices) {
-    const done = await syncDevice(rtnl, device);
-    indexes.push(done.ifIndex);
-    removals.push(...done.removals);
-    addMended(mended, done.mended);
+  mended.rules = mendRules(view, state);
+  const devices = new Map<number, WantedFamily>();
+  const removals: Removals = [];
+  for (const family of state.families) {
+    // What is looked at now need not be gone through once more.
+    for (const table of [family.neighbours, family.fdb, family.routes]) table.takeChanges();
+    if (family.device === undefined) continue;
+    const done = await syncDevice(rtnl, family.device);
+    mended.device += done.mended;
+    mended.peer += syncPeers(rtnl, { ifIndex: done.ifIndex, family, removals });
+    devices.set(done.ifIndex, family);
   }
-  view.deviceIndexes = indexes;
-  addMended(mended, { route: syncRoutes(rtnl, state.routes, indexes) });
+  view.devices = devices;
+  for (const routes of familyRoutes(view, state)) mended.route += syncRoutes(rtnl, routes);
   for (const remove of removals) remove();
   return totalMended(mended);
+}
+
+/**
+ * Makes what leases have changed since the last time, and mends what announcements named; the rest of the kernel is not looked at.
+ * To be called after a {@link syncKernel} only.
+ * @returns the number of differences
+ */
+export function syncChanges(view: KernelView, state: WantedState, events: readonly EntryEvent[]): number {
+  const { rtnl, devices = new Map<number, WantedFamily>() } = view;
+  const mended = nothingMended();
+  view.lastMended = mended;
+  mended.rules = mendRules(view, state);
+  const removals: Removals = [];
+  for (const [ifIndex, family] of devices)
+    mended.peer += applyPeerChanges(rtnl, { ifIndex, family, removals });
+  const routes = familyRoutes(view, state);
+  for (const one of routes) mended.route += applyRouteChanges(rtnl, one);
+  const unclear = new Set<FamilyRoutes>();
+  for (const event of events) {
+    if (event.subject !== 'route') {
+      const ifIndex = deviceOf(event);
+      const family = devices.get(ifIndex);
+      if (family !== undefined) mended.peer += mendPeer(rtnl, event, { ifIndex, family, removals });
+      continue;
+    }
+    for (const one of routes) {
+      const done = mendRoute(rtnl, event, one);
+      if (done === undefined) unclear.add(one);
+      else mended.route += done;
+    }
+  }
+  for (const one of unclear) mended.route += syncRoutes(rtnl, one);
+  for (const remove of removals) remove();
+  return totalMended(mended);
+}
+
+function mendRules(view: KernelView, state: WantedState): number {
+  const { written, mended } = syncRules(view.nft, state, view.writtenRules);
+  view.writtenRules = written;
+  return mended;
+}
+
+function familyRoutes({ devices }: KernelView, { families }: WantedState): FamilyRoutes[] {
+  const indexes = new Map([...(devices ?? [])].map(([ifIndex, family]) => [family, ifIndex]));
+  return families.map((family) => ({ family, deviceIndex: indexes.get(family) }));
+}
+
+/**
+ * What an announcement asks for: that all is looked at, or the entry that it names; undefined for the many things that happen on a
+ * node and are nothing to us, or as they are wanted.
+ */
+export function judgeEvent(
+  event: MonitorEvent,
+  { view, state, underlay }: { view: KernelView; state: WantedState; underlay: Underlay },
+): 'all' | EntryEvent | undefined {
+  const { devices } = view;
+  switch (event.subject) {
+    case 'lost':
+      return 'all';
+    case 'link': {
+      const { link, change } = event;
+      if (link.ifIndex === underlay.ifIndex) return 'all';
+      // A device of the same name with another index is told of as a link first.
+      const family = state.families.find(({ device }) => device?.name === link.name);
+      if (family?.device === undefined) return undefined;
+      const isFine =
+        change === 'new' && devices?.get(link.ifIndex) === family && isAsWanted(link, family.device);
+      return isFine ? undefined : 'all';
+    }
+    case 'address':
+      return devices?.has(event.address.ifIndex) ? 'all' : undefined;
+    case 'neighbour':
+    case 'fdb': {
+      const family = devices?.get(deviceOf(event));
+      return family !== undefined && isPeerDeviation(event, family) ? event : undefined;
+    }
+    case 'route': {
+      const isOne = familyRoutes(view, state).some((routes) => isRouteDeviation(event, routes));
+      return isOne ? event : undefined;
+    }
+  }
+}
+
+function deviceOf(event: PeerEvent): number {
+  return event.subject === 'neighbour' ? event.neighbour.ifIndex : event.entry.ifIndex;
 }

@@ -1,79 +1,138 @@
 import {
-  formatCidr,
-  formatIp,
-  linkFind,
+  type MonitorEvent,
   type Route,
+  type RouteSpec,
+  RT_TABLE,
   RTPROT,
   type Rtnl,
   routeDel,
   routeList,
   routeReplace,
 } from '@amphipod/netlink';
+import { routeKey, type WantedFamily } from './wanted-family.ts';
 import type { WantedRoute } from './wanted-state.ts';
 
 /** `proto 97`: marks the routes that we made. Above 127 are well-known programs, below 5 the kernel and people. */
 export const overlayRouteProtocol = 97;
 /** What IPv6 routes have when nothing is said. */
 const USUAL_PRIORITY = 1024;
+/** Of the default route, which is never wanted. */
+const DEFAULT_KEY = 0n;
 
-/**
- * Makes the routes as they are wanted. Ours are those with our protocol number, and all on our own devices.
- * @param deviceIndexes the links of our VXLAN devices
- * @returns the number of differences mended
- */
-export function syncRoutes(
-  conn: Rtnl,
-  wanted: readonly WantedRoute[],
-  deviceIndexes: readonly number[],
-): number {
-  const missing = new Map(wanted.map((route) => [formatCidr(route.dst), route]));
-  const linkIndexes = new Map<string, number | undefined>();
-  const linkIndex = (name: string) => {
-    if (!linkIndexes.has(name)) linkIndexes.set(name, linkFind(conn, name)?.ifIndex);
-    return linkIndexes.get(name);
-  };
-  const unwanted: Route[] = [];
-  for (const route of routeList(conn)) {
-    if (!isOurs(route, deviceIndexes)) continue;
-    const key = route.dst === undefined ? '' : formatCidr(route.dst);
-    const want = missing.get(key);
-    if (want !== undefined && isSame(route, want, linkIndex(want.link))) missing.delete(key);
-    else unwanted.push(route);
-  }
-  for (const { dst, gateway, link, onlink } of missing.values()) {
-    const ifIndex = linkIndex(link);
-    // The link went away at this moment: the next look at the kernel finds the route missing still.
-    if (ifIndex === undefined) continue;
-    routeReplace(conn, { dst, gateway, ifIndex, protocol: overlayRouteProtocol, ...(onlink && { onlink }) });
-  }
-  // What had the same priority as its successor was replaced. To delete it would delete the successor: IPv6 does not look at
-  // all that tells them apart.
-  const left = unwanted.filter((route) => !isReplaced(route, missing));
-  return missing.size + left.filter((route) => routeDel(conn, route)).length;
+/** The routes of one family. Ours are those with our protocol number, and all on our own device. */
+export interface FamilyRoutes {
+  family: WantedFamily;
+  /** The link of our VXLAN device. */
+  deviceIndex: number | undefined;
 }
 
-function isReplaced(route: Route, replaced: ReadonlyMap<string, WantedRoute>): boolean {
-  return route.dst !== undefined && replaced.has(formatCidr(route.dst)) && hasUsualPriority(route);
+export type RouteEvent = Extract<MonitorEvent, { subject: 'route' }>;
+
+/** Makes all routes of a family as they are wanted. @returns the number of differences mended */
+export function syncRoutes(conn: Rtnl, routes: FamilyRoutes): number {
+  const { family, deviceIndex } = routes;
+  const right = new Set<WantedRoute>();
+  const unwanted: Route[] = [];
+  for (const route of routeList(conn, { family: family.family })) {
+    if (!isOurs(route, deviceIndex)) continue;
+    const want = family.routes.get(keyOf(route));
+    if (want !== undefined && isSame(route, want, linkOf(want, routes))) right.add(want);
+    else unwanted.push(route);
+  }
+  let mended = 0;
+  const replaced = new Set<bigint>();
+  for (const want of right.size === family.routes.size ? [] : family.routes.values()) {
+    if (right.has(want)) continue;
+    putRoute(conn, want, routes);
+    replaced.add(routeKey(want.dst));
+    mended++;
+  }
+  for (const route of unwanted) {
+    // What had the same priority as its successor was replaced. To delete it would delete the successor: IPv6 does not look at
+    // all that tells them apart.
+    if (replaced.has(keyOf(route)) && hasUsualPriority(route)) continue;
+    if (routeDel(conn, route)) mended++;
+  }
+  return mended;
+}
+
+/** Makes what leases have changed since the last time. @returns the number of changes */
+export function applyRouteChanges(conn: Rtnl, routes: FamilyRoutes): number {
+  let changed = 0;
+  for (const [key, before] of routes.family.routes.takeChanges()) {
+    const now = routes.family.routes.get(key);
+    if (isSameWanted(now, before)) continue;
+    changed++;
+    if (now !== undefined) putRoute(conn, now, routes);
+    else routeDel(conn, specOf(before!, routes));
+  }
+  return changed;
+}
+
+/** True when an announcement is of a route of ours that is not as it is wanted. */
+export function isRouteDeviation({ change, route }: RouteEvent, routes: FamilyRoutes): boolean {
+  const { family, deviceIndex } = routes;
+  if (route.family !== family.family || route.table !== RT_TABLE.MAIN) return false;
+  if (!isOurs(route, deviceIndex)) return false;
+  const want = family.routes.get(keyOf(route));
+  if (change === 'gone') return want !== undefined;
+  return want === undefined || !isSame(route, want, linkOf(want, routes));
+}
+
+/**
+ * Mends what an announcement named.
+ * @returns the number of differences; undefined when the whole table has to be looked at: a destination can have several routes
+ */
+export function mendRoute(conn: Rtnl, event: RouteEvent, routes: FamilyRoutes): number | undefined {
+  if (!isRouteDeviation(event, routes)) return 0;
+  const { change, route } = event;
+  const want = routes.family.routes.get(keyOf(route));
+  if (want === undefined) return routeDel(conn, route) ? 1 : 0;
+  if (change === 'new') return undefined;
+  putRoute(conn, want, routes);
+  return 1;
+}
+
+function putRoute(conn: Rtnl, want: WantedRoute, routes: FamilyRoutes): void {
+  routeReplace(conn, specOf(want, routes));
+}
+
+function specOf(want: WantedRoute, routes: FamilyRoutes): RouteSpec {
+  const { dst, gateway, onlink } = want;
+  const ifIndex = linkOf(want, routes);
+  return { dst, gateway, protocol: overlayRouteProtocol, onlink, ...(ifIndex !== undefined && { ifIndex }) };
+}
+
+/** The link of a route; undefined when our device is not there. */
+function linkOf({ onlink }: WantedRoute, { family, deviceIndex }: FamilyRoutes): number | undefined {
+  return onlink ? deviceIndex : family.underlayIndex;
+}
+
+function keyOf({ dst }: Route): bigint {
+  return dst === undefined ? DEFAULT_KEY : routeKey(dst);
+}
+
+function isSameWanted(a: WantedRoute | undefined, b: WantedRoute | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.gateway.value === b.gateway.value && a.link === b.link && a.onlink === b.onlink;
 }
 
 function hasUsualPriority({ family, priority = 0 }: Route): boolean {
   return priority === (family === 6 ? USUAL_PRIORITY : 0);
 }
 
-function isOurs(route: Route, deviceIndexes: readonly number[]): boolean {
-  if (route.protocol === overlayRouteProtocol) return true;
+function isOurs({ protocol, ifIndex }: Route, deviceIndex: number | undefined): boolean {
+  if (protocol === overlayRouteProtocol) return true;
   // Routes that come with addresses are the kernel's.
-  return (
-    route.protocol !== RTPROT.KERNEL && route.ifIndex !== undefined && deviceIndexes.includes(route.ifIndex)
-  );
+  return protocol !== RTPROT.KERNEL && ifIndex !== undefined && ifIndex === deviceIndex;
 }
 
 function isSame(route: Route, { gateway, onlink }: WantedRoute, ifIndex: number | undefined): boolean {
   return (
     route.protocol === overlayRouteProtocol &&
     route.ifIndex === ifIndex &&
-    route.gateway !== undefined &&
-    formatIp(route.gateway) === formatIp(gateway) &&
+    route.gateway?.family === gateway.family &&
+    route.gateway.value === gateway.value &&
     (route.onlink ?? false) === onlink &&
     (route.type ?? 'unicast') === 'unicast' &&
     hasUsualPriority(route) &&

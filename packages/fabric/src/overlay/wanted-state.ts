@@ -1,6 +1,7 @@
-import { type Cidr, contains, formatCidr, type IpAddress, overlaps } from '@amphipod/netlink';
-import { isOfBackend, type Lease, leaseName, vtepAddress } from './lease.ts';
+import type { Cidr, IpAddress, IpFamily } from '@amphipod/netlink';
+import { type Lease, leaseName, vtepAddress } from './lease.ts';
 import type { NetworkConfig, VxlanConfig } from './network-config.ts';
+import { nodeOf, WantedFamily } from './wanted-family.ts';
 
 /** Outer headers of VXLAN: Ethernet 14, IP 20 or 40, UDP 8, VXLAN 8. */
 const OVERHEAD_IPV4 = 50;
@@ -38,7 +39,6 @@ export interface WantedDevice {
   readonly mtu: number;
   readonly mac: string;
   readonly address: Cidr;
-  readonly peers: readonly VxlanPeer[];
 }
 
 export interface WantedRoute {
@@ -58,14 +58,6 @@ export interface WantedNetwork {
   readonly subnet: Cidr;
 }
 
-/** What the kernel is to have for the overlay, as a value that follows from the leases alone. */
-export interface WantedState {
-  readonly devices: readonly WantedDevice[];
-  readonly routes: readonly WantedRoute[];
-  readonly networks: readonly WantedNetwork[];
-  readonly masquerade: boolean;
-}
-
 /** A lease that nothing can be done for, and why. */
 export interface PassedOver {
   readonly lease: Lease;
@@ -77,13 +69,11 @@ export interface OverlayFacts {
   underlay: Underlay;
   /** This node's lease; for vxlan with the hardware addresses of its devices. */
   own: Lease;
-  /** Of all nodes, with or without our own. */
-  leases: readonly Lease[];
   masquerade: boolean;
 }
 
 /** Name of the VXLAN device, as flannel has it. */
-export function vxlanName(vni: number, family: 4 | 6): string {
+export function vxlanName(vni: number, family: IpFamily): string {
   return family === 4 ? `flannel.${vni}` : `flannel-v6.${vni}`;
 }
 
@@ -95,103 +85,90 @@ export function overlayMtu({ config, underlay }: Pick<OverlayFacts, 'config' | '
 }
 
 /** `Backend.MTU` is that of the link below, as in flannel. */
-function deviceMtu({ mtu }: VxlanConfig, underlay: Underlay, family: 4 | 6): number {
+function deviceMtu({ mtu }: VxlanConfig, underlay: Underlay, family: IpFamily): number {
   return (mtu || underlay.mtu) - (family === 4 ? OVERHEAD_IPV4 : OVERHEAD_IPV6);
 }
 
-/** Works out what the kernel is to have. */
-export function wantedState(facts: OverlayFacts): { state: WantedState; passedOver: PassedOver[] } {
-  const { config, own, masquerade } = facts;
-  const passedOver: PassedOver[] = [];
-  const peers = othersOf(facts, passedOver);
-  const families = ([4, 6] as const).map((family) => wantedFamily(facts, { family, peers, passedOver }));
-  const networks = [
-    ...(config.ipv4 && own.subnet ? [{ network: config.ipv4.network, subnet: own.subnet }] : []),
-    ...(config.ipv6 && own.ipv6Subnet ? [{ network: config.ipv6.network, subnet: own.ipv6Subnet }] : []),
-  ];
-  return {
-    state: {
-      devices: families.flatMap(({ device }) => device ?? []),
-      routes: families.flatMap(({ routes }) => routes),
-      networks,
-      masquerade,
-    },
-    passedOver,
-  };
+/**
+ * What the kernel is to have for the overlay: follows from this node's own facts and from the leases of all nodes, and nothing else. A
+ * lease changes what it is about, at a cost that does not depend on how many there are.
+ */
+export class WantedState {
+  /** Those in which this node has a subnet and an address. */
+  readonly families: readonly WantedFamily[];
+  readonly networks: readonly WantedNetwork[];
+  readonly masquerade: boolean;
+  readonly #ownName: string;
+  readonly #leases = new Map<string, Lease>();
+
+  constructor(facts: OverlayFacts) {
+    const { config, own, masquerade } = facts;
+    this.masquerade = masquerade;
+    this.#ownName = leaseName(own);
+    this.families = ([4, 6] as const).flatMap((family) => createFamily(facts, family) ?? []);
+    this.networks = [
+      ...(config.ipv4 && own.subnet ? [{ network: config.ipv4.network, subnet: own.subnet }] : []),
+      ...(config.ipv6 && own.ipv6Subnet ? [{ network: config.ipv6.network, subnet: own.ipv6Subnet }] : []),
+    ];
+  }
+
+  /** The lease of this name as it was given last. */
+  get(name: string): Lease | undefined {
+    return this.#leases.get(name);
+  }
+
+  /** Takes a lease, of any node; undefined says that there is none of this name. @param name as {@link leaseName} */
+  set(name: string, lease: Lease | undefined): void {
+    if (lease === undefined) this.#leases.delete(name);
+    else this.#leases.set(name, lease);
+    if (name !== this.#ownName) for (const family of this.families) family.set(name, lease);
+  }
+
+  /** Of all nodes, ordered by name. */
+  leases(): [name: string, Lease][] {
+    return [...this.#leases].sort(([a], [b]) => (a < b ? -1 : 1));
+  }
+
+  names(): Iterable<string> {
+    return this.#leases.keys();
+  }
+
+  /** Leases changed what is wanted since the changes were last taken. */
+  get hasChanges(): boolean {
+    return this.families.some((family) => family.hasChanges);
+  }
+
+  /** Why nothing can be done for a lease, in one family or both. */
+  whyNot(name: string): string[] {
+    const reasons = new Set(this.families.map((family) => family.whyNot(name)));
+    return [...reasons].filter((why) => why !== undefined);
+  }
+
+  /** Leases that nothing can be done for in one of the families, ordered by name. */
+  passedOver(): PassedOver[] {
+    return this.leases().flatMap(([name, lease]) => this.whyNot(name).map((why) => ({ lease, why })));
+  }
 }
 
-/** The other nodes, in an order that does not depend on that of the leases. */
-function othersOf({ config, own, leases }: OverlayFacts, passedOver: PassedOver[]): Lease[] {
-  const byName = leases.map((lease) => ({ lease, name: leaseName(lease) }));
-  byName.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return byName.flatMap(({ lease, name }) => {
-    if (name === leaseName(own)) return [];
-    if (!isOfBackend(lease, config.backend)) {
-      passedOver.push({ lease, why: `its backend is "${lease.attributes.backendType}"` });
-      return [];
-    }
-    return [lease];
-  });
-}
-
-interface FamilyPart {
-  device?: WantedDevice;
-  routes: WantedRoute[];
-}
-
-interface FamilyContext {
-  family: 4 | 6;
-  peers: readonly Lease[];
-  passedOver: PassedOver[];
-}
-
-/** A node in one family. */
-interface Node {
-  subnet: Cidr | undefined;
-  publicIp: IpAddress | undefined;
-  mac: string | undefined;
-}
-
-function nodeOf({ subnet, ipv6Subnet, attributes }: Lease, family: 4 | 6): Node {
-  return family === 4
-    ? { subnet, publicIp: attributes.publicIp, mac: attributes.vtepMac }
-    : { subnet: ipv6Subnet, publicIp: attributes.publicIpv6, mac: attributes.ipv6VtepMac };
-}
-
-function wantedFamily(facts: OverlayFacts, { family, peers, passedOver }: FamilyContext): FamilyPart {
+function createFamily(facts: OverlayFacts, family: IpFamily): WantedFamily | undefined {
   const { config, underlay, own } = facts;
   const { backend } = config;
   const local = family === 4 ? underlay.ip : underlay.ipv6;
-  const { subnet: ownSubnet, mac: ownMac } = nodeOf(own, family);
-  if (ownSubnet === undefined || local === undefined) return { routes: [] };
-  const name = backend.type === 'vxlan' ? vxlanName(backend.vni, family) : underlay.name;
-  const routes: WantedRoute[] = [];
-  const vxlanPeers = new Map<string, VxlanPeer>();
-  for (const lease of peers) {
-    const passOver = (why: string) => passedOver.push({ lease, why });
-    const { subnet, publicIp, mac } = nodeOf(lease, family);
-    if (subnet === undefined) continue;
-    if (overlaps(subnet, ownSubnet)) passOver(`${formatCidr(subnet)} overlaps our own subnet`);
-    else if (publicIp === undefined) passOver(`it has no public IPv${family} address`);
-    else if (backend.type === 'host-gw' || (backend.directRouting && isOnLink(underlay, publicIp))) {
-      if (isOnLink(underlay, publicIp)) {
-        routes.push({ dst: subnet, gateway: publicIp, link: underlay.name, onlink: false });
-      } else passOver(`its address is not on the link "${underlay.name}"`);
-    } else if (mac === undefined) passOver(`it has no VXLAN hardware address for IPv${family}`);
-    else if (vxlanPeers.has(mac) || mac === ownMac)
-      passOver(`another node has the hardware address ${mac} too`);
-    else {
-      vxlanPeers.set(mac, { vtep: subnet.ip, mac, dst: publicIp });
-      routes.push({ dst: subnet, gateway: subnet.ip, link: name, onlink: true });
-    }
-  }
-  if (backend.type !== 'vxlan' || ownMac === undefined) return { routes };
+  const { subnet: ownSubnet, mac } = nodeOf(own, family);
+  if (ownSubnet === undefined || local === undefined) return undefined;
+  const common = { family, backend, underlay, ownSubnet };
+  if (backend.type !== 'vxlan' || mac === undefined) return new WantedFamily(common);
   const { vni, port, gbp } = backend;
   const mtu = deviceMtu(backend, underlay, family);
-  const device = { name, vni, port, gbp, parentIndex: underlay.ifIndex, local, mtu, mac: ownMac };
-  return { device: { ...device, address: vtepAddress(ownSubnet), peers: [...vxlanPeers.values()] }, routes };
-}
-
-function isOnLink({ onLink }: Underlay, ip: IpAddress): boolean {
-  return onLink.some((network) => contains(network, ip));
+  const device = {
+    name: vxlanName(vni, family),
+    vni,
+    port,
+    gbp,
+    parentIndex: underlay.ifIndex,
+    local,
+    mtu,
+    mac,
+  };
+  return new WantedFamily({ ...common, device: { ...device, address: vtepAddress(ownSubnet) } });
 }

@@ -68,6 +68,7 @@ export const RTA = {
 } as const;
 export const RTAX = { LOCK: 1, MTU: 2, ADVMSS: 8 } as const;
 export const RTNH_F = { DEAD: 1, ONLINK: 4, LINKDOWN: 16 } as const;
+/** Routing tables that every namespace has. */
 export const RT_TABLE = { DEFAULT: 253, MAIN: 254, LOCAL: 255 } as const;
 /** Who made a route (rtm_protocol). */
 export const RTPROT = { KERNEL: 2, BOOT: 3, STATIC: 4 } as const;

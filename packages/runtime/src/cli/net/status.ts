@@ -54,9 +54,9 @@ function overlayRows({ overlay }: AgentState): string[][] {
     ['underlay', `${underlay.interface}, ${addresses}, MTU ${underlay.mtu}`],
     ['subnet', `${subnets}${isReserved ? ' (reserved)' : ''}`],
     ['MTU of pods', String(mtu)],
-    ...devices.map(({ name, mtu: deviceMtu, address, peers }) => [
+    ...devices.map(({ name, mtu: deviceMtu, addresses, peers }) => [
       'device',
-      `${name}, ${address.join(', ')}, MTU ${deviceMtu}, ${peers} ${peers === 1 ? 'peer' : 'peers'}`,
+      `${name}, ${addresses.join(', ')}, MTU ${deviceMtu}, ${peers} ${peers === 1 ? 'peer' : 'peers'}`,
     ]),
   ];
 }

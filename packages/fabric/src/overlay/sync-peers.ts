@@ -1,0 +1,172 @@
+import {
+  type FdbEntry,
+  fdbDel,
+  fdbList,
+  fdbReplace,
+  type MonitorEvent,
+  type Neighbour,
+  neighDel,
+  neighList,
+  neighReplace,
+  type Rtnl,
+} from '@amphipod/netlink';
+import type { WantedFamily } from './wanted-family.ts';
+import type { VxlanPeer } from './wanted-state.ts';
+
+/** What is to be taken out once the routes no longer need it. */
+export type Removals = (() => void)[];
+
+/** A VXLAN device, and what is wanted behind it. */
+export interface DevicePeers {
+  ifIndex: number;
+  family: WantedFamily;
+  removals: Removals;
+}
+
+/** An announcement about the other nodes behind a device. */
+export type PeerEvent = Extract<MonitorEvent, { subject: 'neighbour' | 'fdb' }>;
+
+/**
+ * Makes all neighbours and forwarding entries of a device as they are wanted. What is right stays untouched.
+ * @returns the number of differences
+ */
+export function syncPeers(conn: Rtnl, peers: DevicePeers): number {
+  return syncFdb(conn, peers) + syncNeighbours(conn, peers);
+}
+
+function syncFdb(conn: Rtnl, { ifIndex, family, removals }: DevicePeers): number {
+  const right = new Set<VxlanPeer>();
+  let mended = 0;
+  for (const entry of fdbList(conn, { ifIndex })) {
+    const { verdict, peer } = judgeFdbEntry(entry, family);
+    if (verdict === 'right') right.add(peer!);
+    if (verdict !== 'foreign') continue;
+    // Replacing changes the host of an entry in place; what is then left of it is taken out.
+    removals.push(() => fdbDel(conn, entry));
+    mended++;
+  }
+  if (right.size === family.fdb.size) return mended;
+  for (const peer of family.fdb.values()) {
+    if (right.has(peer)) continue;
+    putFdbEntry(conn, ifIndex, peer);
+    mended++;
+  }
+  return mended;
+}
+
+function syncNeighbours(conn: Rtnl, { ifIndex, family, removals }: DevicePeers): number {
+  const right = new Set<VxlanPeer>();
+  let mended = 0;
+  for (const neighbour of neighList(conn, { ifIndex, family: family.family })) {
+    const { verdict, peer } = judgeNeighbour(neighbour, family);
+    if (verdict === 'right') right.add(peer!);
+    if (verdict !== 'foreign') continue;
+    removals.push(() => neighDel(conn, neighbour));
+    mended++;
+  }
+  if (right.size === family.neighbours.size) return mended;
+  for (const peer of family.neighbours.values()) {
+    if (right.has(peer)) continue;
+    putNeighbour(conn, ifIndex, peer);
+    mended++;
+  }
+  return mended;
+}
+
+/** Makes what leases have changed since the last time. @returns the number of changes */
+export function applyPeerChanges(conn: Rtnl, { ifIndex, family, removals }: DevicePeers): number {
+  let changed = 0;
+  for (const [mac, before] of family.fdb.takeChanges()) {
+    const now = family.fdb.get(mac);
+    if (now?.dst.value === before?.dst.value) continue;
+    changed++;
+    if (now !== undefined) putFdbEntry(conn, ifIndex, now);
+    else removals.push(() => fdbDel(conn, { ifIndex, mac, dst: before!.dst }));
+  }
+  for (const [key, before] of family.neighbours.takeChanges()) {
+    const now = family.neighbours.get(key);
+    if (now?.mac === before?.mac) continue;
+    changed++;
+    if (now !== undefined) putNeighbour(conn, ifIndex, now);
+    else removals.push(() => neighDel(conn, { ifIndex, ip: before!.vtep }));
+  }
+  return changed;
+}
+
+/** True when what is announced is not as it is wanted. */
+export function isPeerDeviation(event: PeerEvent, family: WantedFamily): boolean {
+  const { verdict, peer } =
+    event.subject === 'neighbour'
+      ? judgeNeighbour(event.neighbour, family)
+      : judgeFdbEntry(event.entry, family);
+  return event.change === 'gone' ? peer !== undefined : verdict === 'wrong' || verdict === 'foreign';
+}
+
+/** Mends what an announcement named, if it is not as it is wanted. @returns the number of differences */
+export function mendPeer(conn: Rtnl, event: PeerEvent, { ifIndex, family, removals }: DevicePeers): number {
+  if (!isPeerDeviation(event, family)) return 0;
+  if (event.subject === 'neighbour') {
+    const { neighbour } = event;
+    const { peer } = judgeNeighbour(neighbour, family);
+    if (peer !== undefined) putNeighbour(conn, ifIndex, peer);
+    else removals.push(() => neighDel(conn, neighbour));
+    return 1;
+  }
+  const { entry } = event;
+  const { peer, verdict } = judgeFdbEntry(entry, family);
+  if (peer !== undefined) putFdbEntry(conn, ifIndex, peer);
+  if (event.change === 'new' && verdict === 'foreign') removals.push(() => fdbDel(conn, entry));
+  return 1;
+}
+
+function putNeighbour(conn: Rtnl, ifIndex: number, { vtep, mac }: VxlanPeer): void {
+  neighReplace(conn, { ifIndex, ip: vtep, mac });
+}
+
+function putFdbEntry(conn: Rtnl, ifIndex: number, { mac, dst }: VxlanPeer): void {
+  fdbReplace(conn, { ifIndex, mac, dst });
+}
+
+/**
+ * `right`: as it is wanted; `wrong`: not quite, and replacing makes it right; `foreign`: it has to go, whether or not something
+ * else is wanted under its key; `passing`: comes and goes by itself.
+ */
+type Verdict = 'right' | 'wrong' | 'foreign' | 'passing';
+
+interface Judgement {
+  verdict: Verdict;
+  /** What is wanted under this key. */
+  peer: VxlanPeer | undefined;
+}
+
+function judgeNeighbour({ ip, mac, state, proxy }: Neighbour, family: WantedFamily): Judgement {
+  const peer = ip.family === family.family && proxy !== true ? family.neighbours.get(ip.value) : undefined;
+  if (peer !== undefined)
+    return { verdict: mac === peer.mac && state === 'permanent' ? 'right' : 'wrong', peer };
+  // The kernel's own entries (multicast groups, questions without an answer) come and go by themselves.
+  const isPassing =
+    ip.family !== family.family ||
+    mac === undefined ||
+    state === undefined ||
+    state === 'noarp' ||
+    state === 'failed' ||
+    state === 'incomplete';
+  return { verdict: isPassing ? 'passing' : 'foreign', peer };
+}
+
+function judgeFdbEntry(
+  { mac, dst, vni, port, isPermanent }: FdbEntry,
+  { fdb, family }: WantedFamily,
+): Judgement {
+  const peer = fdb.get(mac);
+  // To a host, by the device's own port and network.
+  const isToRightHost =
+    peer !== undefined &&
+    dst?.family === family &&
+    dst.value === peer.dst.value &&
+    vni === undefined &&
+    port === undefined;
+  if (!isToRightHost) return { verdict: 'foreign', peer };
+  // What was learned from frames, and rightly so, is made to stay.
+  return { verdict: isPermanent === true ? 'right' : 'wrong', peer };
+}
