@@ -1,8 +1,9 @@
 import { type Cidr, formatCidr, formatIp, type IpAddress } from '@amphipod/netlink';
 import { type Lease, leaseName } from '../overlay/lease.ts';
-import type { NetworkConfig } from '../overlay/network-config.ts';
+import type { BackendConfig, NetworkConfig } from '../overlay/network-config.ts';
 import type { Overlay } from '../overlay/overlay.ts';
 import type { Underlay, WantedState } from '../overlay/wanted-state.ts';
+import { tunnelPort } from '../overlay/wanted-tunnel.ts';
 import type { NodeState, OverlayState } from './agent-state.ts';
 
 /** An overlay, and what it was started with. */
@@ -19,7 +20,7 @@ export function overlayState({ overlay, config, underlay }: RunningOverlay): Ove
   const ownName = leaseName(lease);
   return {
     backend: backend.type,
-    ...(backend.type === 'vxlan' && { vni: backend.vni, port: backend.port, ipv6Port: backend.port }),
+    ...portsOf(backend),
     underlay: {
       interface: underlay.name,
       mtu: underlay.mtu,
@@ -37,8 +38,26 @@ export function overlayState({ overlay, config, underlay }: RunningOverlay): Ove
   };
 }
 
-function devicesOf({ families }: WantedState): OverlayState['devices'] {
-  return families.flatMap(({ device, fdb }) =>
+function portsOf(backend: BackendConfig): Pick<OverlayState, 'vni' | 'port' | 'ipv6Port'> {
+  switch (backend.type) {
+    case 'vxlan':
+      return { vni: backend.vni, port: backend.port, ipv6Port: backend.port };
+    case 'wireguard':
+      return { port: tunnelPort(backend, 4), ipv6Port: tunnelPort(backend, 6) };
+    case 'host-gw':
+      return {};
+  }
+}
+
+function devicesOf({ families, tunnels }: WantedState): OverlayState['devices'] {
+  const wireguard = tunnels.map((tunnel) => ({
+    name: tunnel.device.name,
+    kind: 'wireguard',
+    mtu: tunnel.device.mtu,
+    addresses: tunnel.device.addresses.map(formatCidr),
+    peers: tunnel.keys().size,
+  }));
+  const vxlan = families.flatMap(({ device, fdb }) =>
     device === undefined
       ? []
       : [
@@ -51,6 +70,7 @@ function devicesOf({ families }: WantedState): OverlayState['devices'] {
           },
         ],
   );
+  return [...vxlan, ...wireguard];
 }
 
 function nodeOf(wanted: WantedState, name: string, lease: Lease): NodeState {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { isCode } from '@amphipod/linux';
-import { formatCidr, type IpFamily, openNft, openRtnl } from '@amphipod/netlink';
+import { formatCidr, type IpFamily, openGenl, openNft, openRtnl } from '@amphipod/netlink';
 import type { Datastore } from '../datastore/datastore.ts';
 import { FabricError } from '../errors.ts';
 import type { Lease } from '../overlay/lease.ts';
@@ -11,6 +11,7 @@ import { readUnderlay } from '../overlay/read-underlay.ts';
 import { readSubnetEnv, type SubnetEnv, writeSubnetEnv } from '../overlay/subnet-env.ts';
 import type { KernelView } from '../overlay/sync-kernel.ts';
 import type { Underlay } from '../overlay/wanted-state.ts';
+import { readWireguardKey } from '../overlay/wireguard-key.ts';
 import type { AgentMonitor } from './agent-monitor.ts';
 
 const RETRY_MS = 1_000;
@@ -48,7 +49,8 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const { signal } = options;
   using rtnl = openRtnl();
   using nft = openNft();
-  const kernel: KernelView = { rtnl, nft };
+  using genl = openGenl();
+  const kernel: KernelView = { rtnl, nft, genl };
   const config = options.config ?? (await persist(options, () => readConfig(options)));
   if (config === undefined) return;
   let previous = previousSubnets(options);
@@ -89,6 +91,7 @@ function start(
     ...parts,
     leases: { store, prefix },
     masquerade,
+    ...(parts.config.backend.type === 'wireguard' && { wireguardKey: readWireguardKey(wireguardKeyFile()) }),
     ...(previous !== undefined && { previous }),
     onSync: (differences, { durationMs }) => {
       if (differences > 0) log.info('mended the kernel', { differences });
@@ -105,6 +108,11 @@ function start(
     },
     onRenewed: () => monitor?.renewed(),
   });
+}
+
+/** Where flannel has it; in the same variable too. */
+function wireguardKeyFile(): string {
+  return process.env.WIREGUARD_KEY_FILE || '/run/flannel/wgkey';
 }
 
 /** Does something until the datastore answers; undefined when the agent is to end first. */
@@ -156,9 +164,16 @@ function previousSubnets({
   return { ...(ipv4 && { subnet: ipv4.subnet }), ...(ipv6 && { ipv6Subnet: ipv6.subnet }) };
 }
 
-function underlayOptions({ interfaceName }: AgentOptions, { ipv4, ipv6 }: NetworkConfig) {
-  const families: IpFamily[] = [...(ipv4 ? ([4] as const) : []), ...(ipv6 ? ([6] as const) : [])];
+function underlayOptions({ interfaceName }: AgentOptions, config: NetworkConfig) {
+  const families = underlayFamilies(config);
   return { families, ...(interfaceName !== undefined && { name: interfaceName }) };
+}
+
+/** Those in which the node needs an address: a tunnel may carry both over one. */
+function underlayFamilies({ ipv4, ipv6, backend }: NetworkConfig): IpFamily[] {
+  if (backend.type === 'wireguard' && backend.mode === 'ipv4') return [4];
+  if (backend.type === 'wireguard' && backend.mode === 'ipv6') return [6];
+  return [...(ipv4 ? ([4] as const) : []), ...(ipv6 ? ([6] as const) : [])];
 }
 
 /** Tells plugins and people which subnet the node has. */

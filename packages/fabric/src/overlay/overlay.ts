@@ -14,13 +14,22 @@ import {
 import { isSameNode, type Lease, leaseName, parseLease } from './lease.ts';
 import type { NetworkConfig } from './network-config.ts';
 import { ownAttributes } from './own-attributes.ts';
-import { type EntryEvent, judgeEvent, type KernelView, syncChanges, syncKernel } from './sync-kernel.ts';
+import {
+  areTunnelsUntouched,
+  type EntryEvent,
+  judgeEvent,
+  type KernelView,
+  syncChanges,
+  syncKernel,
+} from './sync-kernel.ts';
 import { areRulesUntouched } from './sync-rules.ts';
 import { overlayMtu, type PassedOver, type Underlay, WantedState } from './wanted-state.ts';
+import type { WireguardKey } from './wireguard-key.ts';
 
 /** What somebody changes in the kernel at one time is mended at one time. */
 const GATHER_MS = 5;
 const RULES_CHECK_MS = 250;
+const TUNNELS_CHECK_MS = 500;
 const RESYNC_MS = 60_000;
 const RETRY_MS = 1_000;
 const RENEW_RETRY_MS = 60_000;
@@ -31,6 +40,8 @@ export interface OverlayOptions {
   underlay: Underlay;
   kernel: KernelView;
   masquerade: boolean;
+  /** Must be there for wireguard. */
+  wireguardKey?: WireguardKey;
   /** The subnets of the last time. */
   previous?: Pick<Lease, 'subnet' | 'ipv6Subnet'>;
   /** Told after each look at the kernel: how many differences were mended, and what the look was. */
@@ -154,6 +165,8 @@ class OverlayKeeper implements Overlay {
     }
     this.#timers.push(setInterval(() => this.#checkRules(), RULES_CHECK_MS));
     this.#timers.push(setInterval(() => this.resync(), RESYNC_MS));
+    if (this.#wanted.tunnels.length > 0)
+      this.#timers.push(setInterval(() => this.#checkTunnels(), TUNNELS_CHECK_MS));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -275,6 +288,16 @@ class OverlayKeeper implements Overlay {
         this.#touch(0);
     } catch (error) {
       this.#report(error);
+    }
+  }
+
+  #checkTunnels(): void {
+    // What is due is seen to anyway; a device that is not there is told of.
+    if (this.#isFullDue || this.#wanted.hasChanges) return;
+    try {
+      if (!areTunnelsUntouched(this.#options.kernel, this.#wanted)) this.resync();
+    } catch (error) {
+      if (!isCode(error, 'ENODEV')) this.#report(error);
     }
   }
 

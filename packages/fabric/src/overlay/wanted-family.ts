@@ -1,8 +1,9 @@
 import { type Cidr, contains, formatCidr, type IpAddress, type IpFamily, overlaps } from '@amphipod/netlink';
 import { isOfBackend, type Lease } from './lease.ts';
-import type { BackendConfig } from './network-config.ts';
+import type { BackendConfig, WireguardConfig } from './network-config.ts';
 import { type ReadonlyTrackedMap, TrackedMap } from './tracked-map.ts';
 import type { Underlay, VxlanPeer, WantedDevice, WantedRoute } from './wanted-state.ts';
+import { endpointOf, type TunnelPeer, tunnelName } from './wanted-tunnel.ts';
 
 /** What leases are judged by in one family. */
 export interface FamilyFacts {
@@ -17,9 +18,14 @@ export interface FamilyFacts {
 /** What one lease asks for. */
 type Part =
   | { readonly why: string }
-  | { readonly why?: undefined; readonly route: WantedRoute; readonly vxlan?: VxlanPeer };
+  | {
+      readonly why?: undefined;
+      readonly route: WantedRoute;
+      readonly vxlan?: VxlanPeer;
+      readonly tunnel?: TunnelPeer;
+    };
 
-/** A claim is the first address of a subnet or a hardware address: only one node can have it. */
+/** A claim is the first address of a subnet, a hardware address or a public key: only one node can have it. */
 type Claim = bigint | string;
 
 /**
@@ -35,6 +41,7 @@ export class WantedFamily {
   readonly #claims = new Map<Claim, string[]>();
   readonly #neighbours = new TrackedMap<bigint, VxlanPeer>();
   readonly #fdb = new TrackedMap<string, VxlanPeer>();
+  readonly #tunnelPeers = new TrackedMap<string, TunnelPeer>();
   readonly #routes = new TrackedMap<bigint, WantedRoute>();
 
   constructor(facts: FamilyFacts) {
@@ -53,6 +60,11 @@ export class WantedFamily {
     return this.#fdb;
   }
 
+  /** By public key. */
+  get tunnelPeers(): ReadonlyTrackedMap<string, TunnelPeer> {
+    return this.#tunnelPeers;
+  }
+
   /** By {@link routeKey}. */
   get routes(): ReadonlyTrackedMap<bigint, WantedRoute> {
     return this.#routes;
@@ -63,7 +75,8 @@ export class WantedFamily {
   }
 
   get hasChanges(): boolean {
-    return this.#neighbours.hasChanges || this.#fdb.hasChanges || this.#routes.hasChanges;
+    const tables = [this.#neighbours, this.#fdb, this.#tunnelPeers, this.#routes];
+    return tables.some((table) => table.hasChanges);
   }
 
   /** Takes a lease in the place of the one that has this name; undefined for none. */
@@ -88,7 +101,7 @@ export class WantedFamily {
     const lost = claimsOf(part).find((claim) => this.#claims.get(claim)?.[0] !== name);
     if (lost === undefined) return undefined;
     return typeof lost === 'string'
-      ? `another node has the hardware address ${lost} too`
+      ? `another node has the ${part.tunnel === undefined ? 'hardware address' : 'public key'} ${lost} too`
       : `another node has the subnet ${formatCidr(part.route.dst)} too`;
   }
 
@@ -126,8 +139,9 @@ export class WantedFamily {
   /** Writes a part into the tables, if it holds all that it claims. */
   #place(part: Part, name: string): void {
     if (part.why !== undefined || !this.#holdsAll(part, name)) return;
-    const { route, vxlan } = part;
+    const { route, vxlan, tunnel } = part;
     this.#routes.set(routeKey(route.dst), route);
+    if (tunnel !== undefined) this.#tunnelPeers.set(tunnel.publicKey, tunnel);
     if (vxlan === undefined) return;
     this.#neighbours.set(vxlan.vtep.value, vxlan);
     this.#fdb.set(vxlan.mac, vxlan);
@@ -135,8 +149,9 @@ export class WantedFamily {
 
   #remove(part: Part, name: string): void {
     if (part.why !== undefined || !this.#holdsAll(part, name)) return;
-    const { route, vxlan } = part;
+    const { route, vxlan, tunnel } = part;
     this.#routes.delete(routeKey(route.dst));
+    if (tunnel !== undefined) this.#tunnelPeers.delete(tunnel.publicKey);
     if (vxlan === undefined) return;
     this.#neighbours.delete(vxlan.vtep.value);
     this.#fdb.delete(vxlan.mac);
@@ -150,8 +165,9 @@ export function routeKey({ ip: { value }, prefix }: Cidr): bigint {
 
 function claimsOf(part: Part): Claim[] {
   if (part.why !== undefined) return [];
-  const { route, vxlan } = part;
-  return vxlan === undefined ? [route.dst.ip.value] : [route.dst.ip.value, vxlan.mac];
+  const { route, vxlan, tunnel } = part;
+  const own = vxlan?.mac ?? tunnel?.publicKey;
+  return own === undefined ? [route.dst.ip.value] : [route.dst.ip.value, own];
 }
 
 /** Undefined for a lease that has nothing in this family. */
@@ -163,6 +179,7 @@ function judge(
   if (subnet === undefined) return undefined;
   if (!isOfBackend(lease, backend)) return { why: `its backend is "${lease.attributes.backendType}"` };
   if (overlaps(subnet, ownSubnet)) return { why: `${formatCidr(subnet)} overlaps our own subnet` };
+  if (backend.type === 'wireguard') return judgeTunnel(lease, subnet, { family, backend, underlay });
   if (publicIp === undefined) return { why: `it has no public IPv${family} address` };
   if (isOnLink(underlay, publicIp) && (backend.type === 'host-gw' || backend.directRouting)) {
     return { route: { dst: subnet, gateway: publicIp, link: underlay.name, onlink: false } };
@@ -173,6 +190,21 @@ function judge(
   return {
     route: { dst: subnet, gateway: subnet.ip, link: device.name, onlink: true },
     vxlan: { vtep: subnet.ip, mac, dst: publicIp },
+  };
+}
+
+function judgeTunnel(
+  { attributes }: Lease,
+  subnet: Cidr,
+  { family, backend, underlay }: { family: IpFamily; backend: WireguardConfig; underlay: Underlay },
+): Part {
+  const publicKey = family === 4 ? attributes.publicKey : attributes.ipv6PublicKey;
+  if (publicKey === undefined) return { why: `it has no WireGuard key for IPv${family}` };
+  const endpoint = endpointOf(attributes, backend, { family, underlay });
+  if (endpoint === undefined) return { why: `it has no public address for a tunnel of IPv${family}` };
+  return {
+    route: { dst: subnet, link: tunnelName(backend, family), onlink: true },
+    tunnel: { publicKey, endpoint, allowedIp: subnet },
   };
 }
 
