@@ -18,5 +18,6 @@ export { type NetworkConfig, parseNetworkConfig } from './overlay/network-config
 export { type Overlay, startOverlay } from './overlay/overlay.ts';
 export { readUnderlay } from './overlay/read-underlay.ts';
 export type { KernelView } from './overlay/sync-kernel.ts';
+export { readWireguardKey } from './overlay/wireguard-key.ts';
 export { findNode } from './ping/find-node.ts';
 export { type PingCheck, pingNode } from './ping/ping-node.ts';
