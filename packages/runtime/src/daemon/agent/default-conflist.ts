@@ -7,7 +7,8 @@ const conflist = {
   cniVersion: '1.1.0',
   name: 'cbr0',
   plugins: [
-    { type: 'flannel', delegate: { hairpinMode: true, isDefaultGateway: true } },
+    // Where the node gets another subnet the bridge follows.
+    { type: 'flannel', delegate: { hairpinMode: true, isDefaultGateway: true, forceAddress: true } },
     { type: 'portmap', capabilities: { portMappings: true } },
   ],
 };

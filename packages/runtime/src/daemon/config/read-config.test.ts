@@ -125,8 +125,10 @@ describe('the configuration', () => {
       iface: 'eth1',
       etcdEndpoints: ['http://a:1'],
     });
-    assert.equal(sources.agent, '--agent');
+    assert.equal(sources.agent, `${file}.d/10.toml`);
+    rmSync(`${file}.d`, { recursive: true });
     assert.equal(read('').config.agent.enabled, false);
+    assert.equal(read('', { agent: true }).sources.agent, '--agent');
   });
 
   test('a mistake in a flag is named with the flag', () => {

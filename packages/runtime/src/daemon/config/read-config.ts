@@ -38,7 +38,8 @@ export function readDaemonConfig(flags: DaemonFlags): ReadConfig {
   const set = (source: Source, key: string, value: unknown) => {
     if (key === 'agent') {
       config.agent = readAgentTable(source, value, config.agent as DaemonConfig['agent']);
-      sources.agent = source.name;
+      // The flag alone says little.
+      if (source.text !== undefined || sources.agent === undefined) sources.agent = source.name;
       return;
     }
     const [field, checked] = check(source, key, value);
