@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { errorText } from '../../errors.ts';
+import { agentFields } from '../agent/agent-settings.ts';
 import { defaultConfig } from './default-config.ts';
 import { readDaemonConfig } from './read-config.ts';
 import { keyOf } from './setting.ts';
@@ -157,5 +158,7 @@ describe('the configuration', () => {
       (field) => !settings[field].isInternal && !page.includes(`\`${keyOf(field)}\``),
     );
     assert.deepEqual(missing, []);
+    const ofAgent = agentFields.filter((field) => !page.includes(`| \`${keyOf(field)}\` |`));
+    assert.deepEqual(ofAgent, []);
   });
 });
