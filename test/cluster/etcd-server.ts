@@ -33,13 +33,15 @@ export interface EtcdServer extends AsyncDisposable {
   endpoints: string[];
 }
 
-/** Starts a cluster and waits until each member answers; with `tls` it wants certificates of its clients. */
+/** Starts a cluster and waits until each member answers; with `tls` it wants certificates of its clients. @param host loopback unless given */
 export async function startEtcd({
   size = 1,
   tls = false,
+  host = '127.0.0.1',
 }: {
   size?: number;
   tls?: boolean;
+  host?: string;
 } = {}): Promise<EtcdServer> {
   const dir = mkdtempSync(join(tmpdir(), 'etcd-test-'));
   const tlsFiles = tls ? makeCertificate(dir) : undefined;
@@ -52,6 +54,7 @@ export async function startEtcd({
       dir,
       peers,
       tlsFiles,
+      host,
       clientPort: ports[i]!,
       peerPort: ports[size + i]!,
       healthPort: ports[2 * size + i]!,
@@ -73,6 +76,7 @@ interface MemberOptions {
   name: string;
   dir: string;
   peers: string;
+  host: string;
   tlsFiles: TlsFiles | undefined;
   clientPort: number;
   healthPort: number;
@@ -80,8 +84,8 @@ interface MemberOptions {
 }
 
 function createMember(options: MemberOptions): EtcdMember {
-  const { name, dir, peers, tlsFiles, clientPort, peerPort, healthPort } = options;
-  const endpoint = `${tlsFiles === undefined ? 'http' : 'https'}://127.0.0.1:${clientPort}`;
+  const { name, dir, peers, host, tlsFiles, clientPort, peerPort, healthPort } = options;
+  const endpoint = `${tlsFiles === undefined ? 'http' : 'https'}://${host}:${clientPort}`;
   const peer = `http://127.0.0.1:${peerPort}`;
   const dataDir = join(dir, name);
   const log = join(dir, `${name}.log`);

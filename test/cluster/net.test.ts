@@ -248,10 +248,10 @@ test('net ping: a rule of this node drops what goes out', async () => {
 });
 
 test('net ping: the MTU on the way is smaller than the overlay needs', async () => {
-  const { router } = cluster;
-  router.run('ip', 'link', 'set', 'n2', 'mtu', '1400');
+  const { middle } = cluster;
+  middle.run('ip', 'link', 'set', 'n2', 'mtu', '1400');
   const { failed, said } = await ping('198.51.2.2');
-  router.run('ip', 'link', 'set', 'n2', 'mtu', '1500');
+  middle.run('ip', 'link', 'set', 'n2', 'mtu', '1500');
   assert.ok(failed.includes('IPv4 underlay MTU') && failed.includes('IPv6 underlay MTU'), failed.join());
   assert.ok(!failed.includes('IPv4 port') && !failed.includes('IPv6 port'), failed.join());
   assert.match(said, /1480 bytes here, only 1400 pass: the limit is at 198\.51\.1\.1, which says 1400/);

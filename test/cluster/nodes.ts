@@ -7,7 +7,7 @@ import { type Cidr, formatIp, ipPlus, openNftIn, openRtnlIn } from '@amphipod/ne
 import { createTestNetns, type TestNetns } from '../kernel/netlink-namespaces.ts';
 
 const run = promisify(execFile);
-const UNTIL_TRIES = 200;
+const UNTIL_TRIES = 600;
 const UNTIL_DELAY_MS = 50;
 
 export interface TestNode extends Disposable {
@@ -25,9 +25,9 @@ export interface TestNode extends Disposable {
 export type UnderlayKind = 'switched' | 'routed';
 
 export interface TestCluster extends Disposable {
-  /** Switch or router; its link to node N is `nN`. */
-  router: TestNetns;
   nodes: TestNode[];
+  /** The switch, or the router; its link to node N is `nN`. */
+  middle: TestNetns;
 }
 
 export function createCluster(count: number, kind: UnderlayKind): TestCluster {
@@ -38,7 +38,7 @@ export function createCluster(count: number, kind: UnderlayKind): TestCluster {
   for (let number = 1; number <= count; number++) nodes.push(createNode(number, kind, middle));
   return {
     nodes,
-    router: middle,
+    middle,
     [Symbol.dispose]() {
       for (const node of nodes) node[Symbol.dispose]();
       middle[Symbol.dispose]();
@@ -91,7 +91,7 @@ function allowForwarding(netns: TestNetns): void {
   );
 }
 
-function addAddresses(netns: TestNetns, link: string, addresses: readonly string[]): void {
+export function addAddresses(netns: TestNetns, link: string, addresses: readonly string[]): void {
   for (const address of addresses) {
     const nodad = address.includes(':') ? ['nodad'] : [];
     netns.run('ip', 'addr', 'add', address, 'dev', link, ...nodad);

@@ -11,6 +11,7 @@ import {
 } from '@amphipod/netlink';
 import type { CallOptions, Datastore, Entry } from '../datastore/datastore.ts';
 import { FabricError } from '../errors.ts';
+import { ipKey } from './ip-key.ts';
 import {
   formatAttributes,
   isSameNode,
@@ -202,13 +203,13 @@ function chooseSubnets({ ipv4, ipv6 }: NetworkConfig, taken: readonly Lease[]): 
 function chooseSubnet(family: FamilyNetwork, taken: readonly Cidr[]): Cidr {
   const { subnetPrefix, first, last, network } = family;
   const step = 1n << BigInt((network.ip.family === 4 ? 32 : 128) - subnetPrefix);
-  const sameSize = new Set(taken.filter(({ prefix }) => prefix === subnetPrefix).map(({ ip }) => ip.value));
+  const sameSize = new Set(taken.filter(({ prefix }) => prefix === subnetPrefix).map(({ ip }) => ipKey(ip)));
   const otherSizes = taken.filter(({ prefix }) => prefix !== subnetPrefix);
   const free: Cidr[] = [];
   let at: IpAddress | undefined = first;
   while (at !== undefined && compareIp(at, last) <= 0 && free.length < CHOICES) {
     const subnet = cidrOf(at, subnetPrefix);
-    if (!sameSize.has(at.value) && !otherSizes.some((other) => overlaps(subnet, other))) free.push(subnet);
+    if (!sameSize.has(ipKey(at)) && !otherSizes.some((other) => overlaps(subnet, other))) free.push(subnet);
     at = ipPlus(at, step);
   }
   if (free.length > 0) return free[randomInt(free.length)]!;

@@ -9,7 +9,8 @@ import {
   routeList,
   routeReplace,
 } from '@amphipod/netlink';
-import { routeKey, type WantedFamily } from './wanted-family.ts';
+import { cidrKey } from './ip-key.ts';
+import type { WantedFamily } from './wanted-family.ts';
 import type { WantedRoute } from './wanted-state.ts';
 
 /** `proto 97`: marks the routes that we made. Above 127 are well-known programs, below 5 the kernel and people. */
@@ -44,7 +45,7 @@ export function syncRoutes(conn: Rtnl, routes: FamilyRoutes): number {
   for (const want of right.size === family.routes.size ? [] : family.routes.values()) {
     if (right.has(want)) continue;
     putRoute(conn, want, routes);
-    replaced.add(routeKey(want.dst));
+    replaced.add(cidrKey(want.dst));
     mended++;
   }
   for (const route of unwanted) {
@@ -114,7 +115,7 @@ function linkOf({ onlink }: WantedRoute, { family, deviceIndex }: FamilyRoutes):
 }
 
 function keyOf({ dst }: Route): bigint {
-  return dst === undefined ? DEFAULT_KEY : routeKey(dst);
+  return dst === undefined ? DEFAULT_KEY : cidrKey(dst);
 }
 
 function isSameWanted(a: WantedRoute | undefined, b: WantedRoute | undefined): boolean {

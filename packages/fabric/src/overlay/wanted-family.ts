@@ -1,4 +1,5 @@
 import { type Cidr, contains, formatCidr, type IpAddress, type IpFamily, overlaps } from '@amphipod/netlink';
+import { cidrKey, ipKey } from './ip-key.ts';
 import { isOfBackend, type Lease } from './lease.ts';
 import type { BackendConfig, WireguardConfig } from './network-config.ts';
 import { type ReadonlyTrackedMap, TrackedMap } from './tracked-map.ts';
@@ -50,7 +51,7 @@ export class WantedFamily {
     this.device = facts.device;
   }
 
-  /** By the number of their address on the device. */
+  /** By {@link ipKey} of their address on the device. */
   get neighbours(): ReadonlyTrackedMap<bigint, VxlanPeer> {
     return this.#neighbours;
   }
@@ -65,7 +66,7 @@ export class WantedFamily {
     return this.#tunnelPeers;
   }
 
-  /** By {@link routeKey}. */
+  /** By {@link cidrKey}. */
   get routes(): ReadonlyTrackedMap<bigint, WantedRoute> {
     return this.#routes;
   }
@@ -140,34 +141,29 @@ export class WantedFamily {
   #place(part: Part, name: string): void {
     if (part.why !== undefined || !this.#holdsAll(part, name)) return;
     const { route, vxlan, tunnel } = part;
-    this.#routes.set(routeKey(route.dst), route);
+    this.#routes.set(cidrKey(route.dst), route);
     if (tunnel !== undefined) this.#tunnelPeers.set(tunnel.publicKey, tunnel);
     if (vxlan === undefined) return;
-    this.#neighbours.set(vxlan.vtep.value, vxlan);
+    this.#neighbours.set(ipKey(vxlan.vtep), vxlan);
     this.#fdb.set(vxlan.mac, vxlan);
   }
 
   #remove(part: Part, name: string): void {
     if (part.why !== undefined || !this.#holdsAll(part, name)) return;
     const { route, vxlan, tunnel } = part;
-    this.#routes.delete(routeKey(route.dst));
+    this.#routes.delete(cidrKey(route.dst));
     if (tunnel !== undefined) this.#tunnelPeers.delete(tunnel.publicKey);
     if (vxlan === undefined) return;
-    this.#neighbours.delete(vxlan.vtep.value);
+    this.#neighbours.delete(ipKey(vxlan.vtep));
     this.#fdb.delete(vxlan.mac);
   }
-}
-
-/** A network as a key of a map. */
-export function routeKey({ ip: { value }, prefix }: Cidr): bigint {
-  return (value << 8n) | BigInt(prefix);
 }
 
 function claimsOf(part: Part): Claim[] {
   if (part.why !== undefined) return [];
   const { route, vxlan, tunnel } = part;
   const own = vxlan?.mac ?? tunnel?.publicKey;
-  return own === undefined ? [route.dst.ip.value] : [route.dst.ip.value, own];
+  return own === undefined ? [ipKey(route.dst.ip)] : [ipKey(route.dst.ip), own];
 }
 
 /** Undefined for a lease that has nothing in this family. */
