@@ -1,7 +1,7 @@
 import { type Cidr, formatCidr, formatIp, type IpAddress } from '@amphipod/netlink';
 import { type Lease, leaseName } from '../overlay/lease.ts';
 import type { BackendConfig, NetworkConfig } from '../overlay/network-config.ts';
-import type { Overlay } from '../overlay/overlay.ts';
+import type { Overlay } from '../overlay/overlay-types.ts';
 import type { Underlay, WantedState } from '../overlay/wanted-state.ts';
 import { tunnelPort } from '../overlay/wanted-tunnel.ts';
 import type { NodeState, OverlayState } from './agent-state.ts';

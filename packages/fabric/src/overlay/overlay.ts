@@ -3,28 +3,13 @@ import { isCode } from '@amphipod/linux';
 import { type MonitorEvent, monitor } from '@amphipod/netlink';
 import type { WatchEvent } from '../datastore/datastore.ts';
 import { FabricError } from '../errors.ts';
-import {
-  acquireLease,
-  type LeaseStore,
-  leasesPrefix,
-  leaseTtlSeconds,
-  type OwnLease,
-  renewLease,
-} from './acquire-lease.ts';
+import { acquireLease, leasesPrefix, leaseTtlSeconds, type OwnLease, renewLease } from './acquire-lease.ts';
 import { isSameNode, type Lease, leaseName, parseLease } from './lease.ts';
-import type { NetworkConfig } from './network-config.ts';
+import type { Overlay, OverlayOptions } from './overlay-types.ts';
 import { ownAttributes } from './own-attributes.ts';
-import {
-  areTunnelsUntouched,
-  type EntryEvent,
-  judgeEvent,
-  type KernelView,
-  syncChanges,
-  syncKernel,
-} from './sync-kernel.ts';
+import { areTunnelsUntouched, type EntryEvent, judgeEvent, syncChanges, syncKernel } from './sync-kernel.ts';
 import { areRulesUntouched } from './sync-rules.ts';
-import { overlayMtu, type PassedOver, type Underlay, WantedState } from './wanted-state.ts';
-import type { WireguardKey } from './wireguard-key.ts';
+import { overlayMtu, type PassedOver, WantedState } from './wanted-state.ts';
 
 /** What somebody changes in the kernel at one time is mended at one time. */
 const GATHER_MS = 5;
@@ -33,55 +18,6 @@ const TUNNELS_CHECK_MS = 500;
 const RESYNC_MS = 60_000;
 const RETRY_MS = 1_000;
 const RENEW_RETRY_MS = 60_000;
-
-export interface OverlayOptions {
-  leases: LeaseStore;
-  config: NetworkConfig;
-  underlay: Underlay;
-  kernel: KernelView;
-  masquerade: boolean;
-  /** Must be there for wireguard. */
-  wireguardKey?: WireguardKey;
-  /** The subnets of the last time. */
-  previous?: Pick<Lease, 'subnet' | 'ipv6Subnet'>;
-  /** Told after each look at the kernel: how many differences were mended, and what the look was. */
-  onSync?: (mended: number, look: SyncLook) => void;
-  /** Told of failures that are tried again. */
-  onError?: (error: unknown) => void;
-  /** As in {@link WatchOptions}. */
-  onConnection?: (error: unknown) => void;
-  /** Told when the lease was acquired or renewed. */
-  onRenewed?: () => void;
-}
-
-/** One look at the kernel. */
-export interface SyncLook {
-  /** At all that the overlay has there, not only at what has changed. */
-  isFull: boolean;
-  durationMs: number;
-}
-
-/**
- * Keeps the overlay of this node: its lease, and the kernel's devices, routes and rules as the leases of all nodes want them,
- * whoever changes what. Ends when it is disposed of; devices, routes and rules stay, so that pods do not notice.
- */
-export interface Overlay extends AsyncDisposable {
-  readonly lease: Lease;
-  /** The MTU for pods. */
-  readonly mtu: number;
-  /** What the kernel is to have, as of now; to be read only. */
-  readonly wanted: WantedState;
-  /** The lease has no time to live. */
-  readonly isReserved: boolean;
-  /** Leases that nothing can be done for. */
-  readonly passedOver: readonly PassedOver[];
-  /** Is rejected with FabricError `lease-lost`, or whatever else ends the overlay; resolves when it is disposed of. */
-  readonly ended: Promise<void>;
-  /** Has all of the kernel looked at soon, as it is done every minute anyway. */
-  resync(): void;
-  /** Ends the overlay and gives the lease back, unless it is a reservation. */
-  release(): Promise<void>;
-}
 
 /** Acquires a lease, sets the overlay up, and then keeps it. @throws as {@link acquireLease}; NetlinkError */
 export async function startOverlay(options: OverlayOptions): Promise<Overlay> {
