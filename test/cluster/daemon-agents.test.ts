@@ -62,7 +62,17 @@ before(async () => {
     cluster.nodes[0]!,
     `serve = "${address}"\nserve_open = true\ndatabase = "${scratch.dir}/agent.db"`,
   );
-  await startNode(cluster.nodes[1]!, `etcd_endpoints = ["http://${address}"]`);
+  // Its file is not there yet when the second starts.
+  const late = `${scratch.dir}/net-conf.json`;
+  const second = await startNode(
+    cluster.nodes[1]!,
+    `etcd_endpoints = ["http://${address}"]\nnet_config = "${late}"`,
+  );
+  const log = () => readFileSync(second.program().logFile, 'utf8');
+  await until('the agent says what it lacks', () =>
+    /start network agent: ENOENT.*net-conf\.json/.test(log()),
+  );
+  writeFileSync(late, '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}');
 });
 
 after(async () => {

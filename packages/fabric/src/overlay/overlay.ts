@@ -15,6 +15,8 @@ import { overlayMtu, type PassedOver, WantedState } from './wanted-state.ts';
 const GATHER_MS = 5;
 const RULES_CHECK_MS = 250;
 const TUNNELS_CHECK_MS = 500;
+/** Of the time at most one part in so many goes into looking at tunnels. */
+const TUNNELS_CHECK_SHARE = 50;
 const RESYNC_MS = 60_000;
 const RETRY_MS = 1_000;
 const RENEW_RETRY_MS = 60_000;
@@ -42,6 +44,7 @@ class OverlayKeeper implements Overlay {
   /** What the next look is to see to, beside what leases have changed. */
   #isFullDue = true;
   #events: EntryEvent[] = [];
+  #tunnelsDueAt = 0;
   readonly #end = Promise.withResolvers<void>();
 
   constructor(options: OverlayOptions, own: OwnLease) {
@@ -229,12 +232,15 @@ class OverlayKeeper implements Overlay {
 
   #checkTunnels(): void {
     // What is due is seen to anyway; a device that is not there is told of.
-    if (this.#isFullDue || this.#wanted.hasChanges) return;
+    const start = performance.now();
+    if (this.#isFullDue || this.#wanted.hasChanges || start < this.#tunnelsDueAt) return;
     try {
       if (!areTunnelsUntouched(this.#options.kernel, this.#wanted)) this.resync();
     } catch (error) {
       if (!isCode(error, 'ENODEV')) this.#report(error);
     }
+    const end = performance.now();
+    this.#tunnelsDueAt = end + TUNNELS_CHECK_SHARE * (end - start);
   }
 
   /** Has the kernel looked at in so many ms, or sooner if that was wanted before. */

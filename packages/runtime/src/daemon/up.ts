@@ -159,13 +159,13 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   if (store.sandboxes.list().length === 0) await removeOwnParent(context);
 }
 
-/** The network agent inside this process, where it is wanted. Once it runs, no failure of it ends the daemon. */
+/** The network agent inside this process, where it is wanted. No failure of it ends the daemon. */
 async function startAgent({ config, networks, log }: RuntimeContext): Promise<AsyncDisposable | undefined> {
   if (!config.agent.enabled) return undefined;
   const file = ensureConflist(config.cniConfDir, networks);
   if (file !== undefined) log.info('wrote a network configuration for the overlay', { file });
-  const { startNodeAgent } = await import('./agent/node-agent.ts');
-  return await startNodeAgent(config.agent, { log: log.child({ part: 'agent' }), keepsTrying: true });
+  const { keepAgent } = await import('./agent/keep-agent.ts');
+  return keepAgent(config.agent, log.child({ part: 'agent' }));
 }
 
 /** Nobody needs the parent of the pods without a cgroup_parent while there is none. */
