@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs test/vm/wireguard.ts in a virtual machine whose kernel has WireGuard.
+# Runs test/vm/wireguard.test.ts in a virtual machine whose kernel has WireGuard.
 #
 #   VM_BOOT=/path/to/boot.sh sh test/vm/wireguard.sh
 #
@@ -8,4 +8,4 @@
 set -eu
 : "${VM_BOOT:?names the script that boots the machine}"
 source_dir=$(cd "$(dirname "$0")/../.." && pwd)
-exec bash "$VM_BOOT" -q -N -t 900 -D "$source_dir,/src" -- 'cd /src && bin/node24 --test test/vm/wireguard.ts'
+exec bash "$VM_BOOT" -q -N -t 900 -D "$source_dir,/src" -- 'cd /src && bin/node24 --test test/vm/wireguard.test.ts'

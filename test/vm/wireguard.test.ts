@@ -1,5 +1,5 @@
-// The backend wireguard on a kernel that has it: three nodes as network namespaces behind a router. For bin/node24 --test, as root, in
-// a guest (test/vm/wireguard.sh).
+// vm: -N
+// The backend wireguard on a kernel that has it: three nodes as network namespaces behind a router (test/vm/wireguard.sh).
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
