@@ -166,6 +166,7 @@ function entriesOfAny(node: AgentNode): string[] {
 
 /** Gives a machine other addresses on the underlay. */
 function moveTo({ netns, ip, ipv6 }: AgentNode, host: number): void {
-  addAddresses(netns, 'eth0', [`192.0.2.${host}/24`, `2001:db8::${host}/64`]);
+  // In this order: with a first address the kernel takes further ones of its network away.
   for (const address of [`${ip}/24`, `${ipv6}/64`]) netns.run('ip', 'addr', 'del', address, 'dev', 'eth0');
+  addAddresses(netns, 'eth0', [`192.0.2.${host}/24`, `2001:db8::${host}/64`]);
 }
