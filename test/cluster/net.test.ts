@@ -9,13 +9,15 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import type { AgentState, PingCheck } from '@amphipod/fabric';
-import { createCluster, type TestCluster, type TestNode, until } from './nodes.ts';
+import { parseCidr } from '@amphipod/netlink';
+import { addPod, createCluster, type TestCluster, type TestNode, until } from './nodes.ts';
 
 const program = join(import.meta.dirname, '../../bin/amphipod');
 const run = promisify(execFile);
 const configs = {
   usual:
     '{"EnableIPv6":true,"Network":"10.244.0.0/16","IPv6Network":"fd00:10:244::/56","Backend":{"Type":"vxlan"}}',
+  hostGw: '{"Network":"10.244.0.0/16","Backend":{"Type":"host-gw"}}',
   otherVni: `{"EnableIPv6":true,"Network":"10.244.0.0/16","IPv6Network":"fd00:10:244::/56","Backend":{"Type":"vxlan","VNI":2}}`,
 };
 
@@ -23,17 +25,27 @@ let dir: string;
 let cluster: TestCluster;
 const agents = new Map<number, ChildProcess>();
 const socketOf = ({ number }: TestNode) => join(dir, `${number}.sock`);
-const server = '198.51.1.2:2379';
+/** Where the cluster's first node serves the leases. */
+let firstAddress: string;
 const [metricsPort, healthzPort] = [9101, 9102];
 
 async function startAgent(node: TestNode, config: keyof typeof configs = 'usual'): Promise<void> {
-  const { number, netns } = node;
-  const store =
-    number === 1
-      ? ['--database', join(dir, 'agent.db'), '--serve', server, '--serve-open']
-      : ['--etcd-endpoints', `http://${server}`];
+  const { number, netns, ip } = node;
+  const isFirst = number % 10 === 1;
+  const address: string = isFirst ? `${ip}:2379` : firstAddress;
+  if (isFirst) firstAddress = address;
+  const store = isFirst
+    ? ['--database', join(dir, `${number}.db`), '--serve', address, '--serve-open']
+    : ['--etcd-endpoints', `http://${address}`];
   const args = ['agent', '--net-config', join(dir, config), '--control-socket', socketOf(node), ...store];
-  args.push('--subnet-file', join(dir, `${number}.env`), '--healthz-port', `${healthzPort}`);
+  args.push(
+    '--iface',
+    'eth0',
+    '--subnet-file',
+    join(dir, `${number}.env`),
+    '--healthz-port',
+    `${healthzPort}`,
+  );
   args.push('--metrics-address', `127.0.0.1:${metricsPort}`);
   const child = spawn('nsenter', [`--net=${netns.pin}`, program, ...args], {
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -75,8 +87,11 @@ interface PingResult {
 }
 
 /** Pings `to` from node 1: the failed steps, as `IPv4 port`, and what is said of them. */
-async function ping(to: string): Promise<{ failed: string[]; said: string; checks: PingCheck[] }> {
-  const { code, stdout } = await net(node(1), 'ping', to, '-o', 'json');
+async function ping(
+  to: string,
+  from = node(1),
+): Promise<{ failed: string[]; said: string; checks: PingCheck[] }> {
+  const { code, stdout } = await net(from, 'ping', to, '-o', 'json');
   const { isOk, checks } = JSON.parse(stdout) as PingResult;
   assert.equal(code, isOk ? 0 : 1);
   const failures = checks.filter(({ status }) => status === 'failed');
@@ -109,7 +124,7 @@ test('net status shows lease, devices and nodes; the socket is for root alone', 
   );
   const { overlay, phase, datastore, sync } = (await stateOf(node(1)))!;
   assert.equal(phase, 'running');
-  assert.equal(datastore, `the file ${join(dir, 'agent.db')}, served at http://${server}`);
+  assert.equal(datastore, `the file ${join(dir, '1.db')}, served at http://198.51.1.2:2379`);
   assert.equal(overlay?.backend, 'vxlan');
   assert.deepEqual(overlay.underlay, {
     interface: 'eth0',
@@ -291,4 +306,24 @@ test('net ping: the node is gone', async () => {
   assert.ok(failed.includes('IPv4 underlay') && failed.includes('IPv6 underlay'), failed.join());
   assert.ok(checks.every(({ name, status }) => name !== 'port' || status === 'skipped'));
   assert.match(said, /198\.51\.1\.2 to 198\.51\.3\.2: (no answer|host unreachable)/);
+});
+
+test('net ping with host-gw: there is no port, and an address in the overlay only while there are pods', async () => {
+  using nodes = createCluster(2, 'switched');
+  // Apart from those of the other cluster, by their numbers.
+  const [first, second] = nodes.nodes as [TestNode, TestNode];
+  for (const one of nodes.nodes) one.number += 10;
+  try {
+    for (const one of nodes.nodes) await startAgent(one, 'hostGw');
+    await until('they know each other', async () => (await stateOf(first))?.overlay?.nodes.length === 1);
+    assert.equal((await stateOf(first))!.overlay!.nodes[0]!.via, 'link');
+    const steps = async () =>
+      (await ping(second.ip, first)).checks.map(({ name, status }) => `${name} ${status}`);
+    const works = ['lease ok', 'underlay ok', 'underlay MTU ok'];
+    assert.deepEqual(await steps(), [...works, 'overlay skipped', 'overlay MTU skipped']);
+    addPod(second, [parseCidr((await stateOf(second))!.overlay!.subnet!)], 1500);
+    assert.deepEqual(await steps(), [...works, 'overlay ok', 'overlay MTU ok']);
+  } finally {
+    for (const one of nodes.nodes) await stopAgent(one);
+  }
 });
