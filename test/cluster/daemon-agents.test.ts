@@ -69,9 +69,7 @@ before(async () => {
     `etcd_endpoints = ["http://${address}"]\nnet_config = "${late}"`,
   );
   const log = () => readFileSync(second.program().logFile, 'utf8');
-  await until('the agent says what it lacks', () =>
-    /start network agent: ENOENT.*net-conf\.json/.test(log()),
-  );
+  await until('the agent says what it lacks', () => /network agent: ENOENT.*net-conf\.json/.test(log()));
   writeFileSync(late, '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}');
 });
 
@@ -132,7 +130,7 @@ test('the daemon goes on while its agent cannot, and the agent comes back', asyn
   });
   assert.match(
     readFileSync(second.program().logFile, 'utf8'),
-    /network agent: renew subnet lease .*another node has it/,
+    /network agent: renew subnet lease .*not this node's any more/,
   );
   await second.cri.version({});
   const { pod, ip } = await startPod(second);

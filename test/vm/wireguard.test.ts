@@ -8,6 +8,7 @@ import { after, before, suite, test } from 'node:test';
 import {
   type Datastore,
   type Overlay,
+  openDatastoreLeases,
   openEmbeddedDatastore,
   parseNetworkConfig,
   readUnderlay,
@@ -55,7 +56,7 @@ async function startNode(
     Backend: { Type: 'wireguard', ...backend },
   };
   const overlay = await startOverlay({
-    leases: { store, prefix: '/coreos.com/network' },
+    leases: openDatastoreLeases({ store, prefix: '/coreos.com/network' }),
     config: parseNetworkConfig(JSON.stringify(text), 'net-conf.json'),
     underlay: readUnderlay(node.kernel.rtnl, { families: [4, 6], name: 'eth0' }),
     kernel: node.kernel,

@@ -18,6 +18,11 @@ export interface AgentConfig {
   etcdCafile: string;
   etcdCertfile: string;
   etcdKeyfile: string;
+  /** In the nodes of the cluster that we are a pod of. */
+  kube: boolean;
+  kubeconfig: string;
+  kubeAnnotationPrefix: string;
+  nodeName: string;
   /** A file with flannel's net-conf.json. */
   netConfig: string;
   database: string;
@@ -57,6 +62,12 @@ export interface DaemonConfig {
   /** Name or number; empty: root. */
   socketGroup: string;
   cniConfDir: string;
+  /** Networks that pods name beside that of cniConfDir. */
+  networkDir: string;
+  /** Which devices are in which pool; the file of the device plugin. */
+  devicePools: string;
+  /** Where the kubelet says which devices its pods have; without that socket the runtime chooses them itself. */
+  podResourcesSocket: string;
   /** Where plugins are looked for, in this order. */
   cniBinDir: string[];
   cniCacheDir: string;

@@ -10,11 +10,11 @@ const cut = new FabricError('unavailable', 'get "/a": etcd does not answer');
 const DAY_MS = 86_400_000;
 
 /** A monitor with a clock that stands, and as much of an overlay as it looks at. */
-function setUp({ isReserved = false } = {}) {
+function setUp({ expires = true } = {}) {
   const clock = { now: Date.UTC(2026, 0, 1) };
   const monitor = new AgentMonitor({ datastore: 'etcd', prefix: '/p', now: () => clock.now });
-  const wanted = { names: () => ['a', 'b'], whyNot: (name: string) => (name === 'b' ? ['it overlaps'] : []) };
-  const overlay = { overlay: { isReserved, wanted } } as unknown as RunningOverlay;
+  const wanted = { ids: () => ['a', 'b'], whyNot: (name: string) => (name === 'b' ? ['it overlaps'] : []) };
+  const overlay = { overlay: { expires, wanted } } as unknown as RunningOverlay;
   return { clock, monitor, overlay };
 }
 
@@ -71,7 +71,7 @@ test('a datastore that is gone is told of, and makes it unready when the lease h
 });
 
 test('a reservation does not run out', () => {
-  const { clock, monitor, overlay } = setUp({ isReserved: true });
+  const { clock, monitor, overlay } = setUp({ expires: false });
   monitor.running(overlay);
   clock.now += 2 * DAY_MS;
   monitor.synced({ mended, durationMs: 1 });

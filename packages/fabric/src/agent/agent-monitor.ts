@@ -104,10 +104,10 @@ export class AgentMonitor {
   /** Numbers of leases of other nodes, without working out all of the state. */
   leases(): { known: number; passedOver: number } {
     const wanted = this.#running?.overlay.wanted;
-    const names = [...(wanted?.names() ?? [])];
+    const ids = [...(wanted?.ids() ?? [])];
     return {
-      known: names.length,
-      passedOver: names.filter((name) => wanted!.whyNot(name).length > 0).length,
+      known: ids.length,
+      passedOver: ids.filter((id) => wanted!.whyNot(id).length > 0).length,
     };
   }
 
@@ -150,7 +150,7 @@ export class AgentMonitor {
       if (sinceMs > SYNC_OVERDUE_MS) {
         unhealthy.push(`no look at the kernel has ended well for ${Math.floor(sinceMs / 1000)} seconds`);
       }
-      if (!this.#running!.overlay.isReserved && now - (this.#lastRenewedMs ?? 0) > leaseTtlSeconds * 1000) {
+      if (this.#running!.overlay.expires && now - (this.#lastRenewedMs ?? 0) > leaseTtlSeconds * 1000) {
         unready.push('the lease has run out: the datastore did not renew it in time');
       }
     }

@@ -34,8 +34,8 @@ export interface OverlayState {
   underlay: { interface: string; mtu: number; ip?: string; ipv6?: string };
   subnet?: string;
   ipv6Subnet?: string;
-  /** The lease has no time to live. */
-  isReserved: boolean;
+  /** The lease runs out when nobody renews it. */
+  expires: boolean;
   /** The MTU of pods. */
   mtu: number;
   devices: { name: string; kind: string; mtu: number; addresses: string[]; peers: number }[];
@@ -44,6 +44,8 @@ export interface OverlayState {
 
 /** Another node, as its lease tells. */
 export interface NodeState {
+  /** What the datastore calls its lease: a key, or the node's name in Kubernetes. */
+  id: string;
   subnet?: string;
   ipv6Subnet?: string;
   publicIp?: string;

@@ -1,5 +1,5 @@
 import { type Cidr, formatCidr, formatIp, type IpAddress } from '@amphipod/netlink';
-import { type Lease, leaseName } from '../overlay/lease.ts';
+import type { Lease } from '../overlay/lease.ts';
 import type { BackendConfig, NetworkConfig } from '../overlay/network-config.ts';
 import type { Overlay } from '../overlay/overlay-types.ts';
 import type { Underlay, WantedState } from '../overlay/wanted-state.ts';
@@ -15,9 +15,8 @@ export interface RunningOverlay {
 
 /** What the overlay has to say of itself. */
 export function overlayState({ overlay, config, underlay }: RunningOverlay): OverlayState {
-  const { lease, wanted, mtu, isReserved } = overlay;
+  const { lease, wanted, mtu, expires } = overlay;
   const { backend } = config;
-  const ownName = leaseName(lease);
   return {
     backend: backend.type,
     ...portsOf(backend),
@@ -28,13 +27,10 @@ export function overlayState({ overlay, config, underlay }: RunningOverlay): Ove
       ...text('ipv6', underlay.ipv6, formatIp),
     },
     ...subnets(lease),
-    isReserved,
+    expires,
     mtu,
     devices: devicesOf(wanted),
-    nodes: wanted
-      .leases()
-      .filter(([name]) => name !== ownName)
-      .map(([name, other]) => nodeOf(wanted, name, other)),
+    nodes: wanted.others().map(([id, other]) => nodeOf(wanted, id, other)),
   };
 }
 
@@ -73,17 +69,18 @@ function devicesOf({ families, tunnels }: WantedState): OverlayState['devices'] 
   return [...vxlan, ...wireguard];
 }
 
-function nodeOf(wanted: WantedState, name: string, lease: Lease): NodeState {
+function nodeOf(wanted: WantedState, id: string, lease: Lease): NodeState {
   const { publicIp, publicIpv6, backendType, vni } = lease.attributes;
-  const ways = wanted.families.map((family) => family.via(name));
+  const ways = wanted.families.map((family) => family.via(id));
   return {
+    id,
     ...subnets(lease),
     ...text('publicIp', publicIp, formatIp),
     ...text('publicIpv6', publicIpv6, formatIp),
     backend: backendType,
     ...(vni !== undefined && { vni }),
     via: ways.find((way) => way !== 'none') ?? 'none',
-    passedOver: wanted.whyNot(name),
+    passedOver: wanted.whyNot(id),
   };
 }
 

@@ -2,10 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { isCode } from '@amphipod/linux';
 import { formatCidr, type IpFamily, openGenl, openNft, openRtnl } from '@amphipod/netlink';
-import type { Datastore } from '../datastore/datastore.ts';
-import { FabricError } from '../errors.ts';
 import type { Lease } from '../overlay/lease.ts';
-import { type NetworkConfig, parseNetworkConfig } from '../overlay/network-config.ts';
+import type { LeaseStore } from '../overlay/lease-store.ts';
+import type { NetworkConfig } from '../overlay/network-config.ts';
 import { startOverlay } from '../overlay/overlay.ts';
 import type { Overlay } from '../overlay/overlay-types.ts';
 import { readUnderlay } from '../overlay/read-underlay.ts';
@@ -25,11 +24,9 @@ export interface AgentLog {
 }
 
 export interface AgentOptions {
-  store: Datastore;
-  /** `/coreos.com/network` */
-  prefix: string;
-  /** Instead of the key `config` of the datastore. */
-  config?: NetworkConfig;
+  leases: LeaseStore;
+  /** Tried again while it fails with FabricError `unavailable`. */
+  readConfig: () => Promise<NetworkConfig>;
   /** Link of the underlay; that of the default route unless given. */
   interfaceName?: string;
   subnetFile: string;
@@ -52,7 +49,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   using nft = openNft();
   using genl = openGenl();
   const kernel: KernelView = { rtnl, nft, genl };
-  const config = options.config ?? (await persist(options, () => readConfig(options)));
+  const config = await persist(options, options.readConfig);
   if (config === undefined) return;
   let previous = previousSubnets(options);
   while (!signal.aborted) {
@@ -63,6 +60,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     try {
       announce(options, { config, overlay, underlay });
       options.monitor?.running({ overlay, config, underlay });
+      await persist(options, () => options.leases.announceReady({ signal }));
       await untilMoved(options, { config, overlay, underlay, kernel });
       if (!signal.aborted) {
         options.log.info('the underlay has changed', { interface: underlay.name });
@@ -84,13 +82,13 @@ interface Situation {
 }
 
 function start(
-  { store, prefix, masquerade, log, monitor }: AgentOptions,
+  { leases, masquerade, log, monitor }: AgentOptions,
   situation: Omit<Situation, 'overlay'> & { previous: Pick<Lease, 'subnet' | 'ipv6Subnet'> | undefined },
 ): Promise<Overlay> {
   const { previous, ...parts } = situation;
   return startOverlay({
     ...parts,
-    leases: { store, prefix },
+    leases,
     masquerade,
     ...(parts.config.backend.type === 'wireguard' && { wireguardKey: readWireguardKey(wireguardKeyFile()) }),
     ...(previous !== undefined && { previous }),
@@ -126,6 +124,7 @@ async function persist<T>(
     try {
       return await act();
     } catch (error) {
+      if (signal.aborted) return undefined;
       if (!isCode(error, 'unavailable')) throw error;
       monitor?.failed(error);
       monitor?.waiting((error as Error).message);
@@ -135,17 +134,6 @@ async function persist<T>(
     await delay(RETRY_MS, undefined, { signal }).catch(() => {});
   }
   return undefined;
-}
-
-/** @throws FabricError `unavailable` while there is none */
-async function readConfig({ store, prefix, signal }: AgentOptions): Promise<NetworkConfig> {
-  const key = `${prefix}/config`;
-  const entry = await store.get(key, { signal });
-  if (entry !== undefined) return parseNetworkConfig(entry.value, key);
-  throw new FabricError(
-    'unavailable',
-    `read network config: the datastore has no key ${JSON.stringify(key)}`,
-  );
 }
 
 /** The subnets of the last run; a file that cannot be used says nothing. */

@@ -1,5 +1,5 @@
-import type { LeaseStore } from './acquire-lease.ts';
 import type { Lease } from './lease.ts';
+import type { LeaseStore } from './lease-store.ts';
 import type { NetworkConfig } from './network-config.ts';
 import type { KernelView } from './sync-kernel.ts';
 import type { PassedOver, Underlay, WantedState } from './wanted-state.ts';
@@ -19,7 +19,7 @@ export interface OverlayOptions {
   onSync?: (mended: number, look: SyncLook) => void;
   /** Told of failures that are tried again. */
   onError?: (error: unknown) => void;
-  /** As in {@link WatchOptions}. */
+  /** As in {@link WatchLeasesOptions}. */
   onConnection?: (error: unknown) => void;
   /** Told when the lease was acquired or renewed. */
   onRenewed?: () => void;
@@ -42,14 +42,14 @@ export interface Overlay extends AsyncDisposable {
   readonly mtu: number;
   /** What the kernel is to have, as of now; to be read only. */
   readonly wanted: WantedState;
-  /** The lease has no time to live. */
-  readonly isReserved: boolean;
+  /** The lease runs out when nobody renews it. */
+  readonly expires: boolean;
   /** Leases that nothing can be done for. */
   readonly passedOver: readonly PassedOver[];
   /** Is rejected with FabricError `lease-lost`, or whatever else ends the overlay; resolves when it is disposed of. */
   readonly ended: Promise<void>;
   /** Has all of the kernel looked at soon, as it is done every minute anyway. */
   resync(): void;
-  /** Ends the overlay and gives the lease back, unless it is a reservation. */
+  /** Ends the overlay and gives the lease back, where it is the node's to give. */
   release(): Promise<void>;
 }

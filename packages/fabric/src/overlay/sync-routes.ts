@@ -70,14 +70,13 @@ export function applyRouteChanges(conn: Rtnl, routes: FamilyRoutes): number {
   return changed;
 }
 
-/** True when an announcement is of a route of ours that is not as it is wanted. */
+/** True when a route is announced that is not as it is wanted, or that may have taken the place of one that is. */
 export function isRouteDeviation({ change, route }: RouteEvent, routes: FamilyRoutes): boolean {
   const { family, deviceIndex } = routes;
   if (route.family !== family.family || route.table !== RT_TABLE.MAIN) return false;
-  if (!isOurs(route, deviceIndex)) return false;
   const want = family.routes.get(keyOf(route));
-  if (change === 'gone') return want !== undefined;
-  return want === undefined || !isSame(route, want, linkOf(want, routes));
+  if (want === undefined) return change === 'new' && isOurs(route, deviceIndex);
+  return change === 'gone' ? isOurs(route, deviceIndex) : !isSame(route, want, linkOf(want, routes));
 }
 
 /**

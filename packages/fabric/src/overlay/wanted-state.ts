@@ -1,5 +1,5 @@
 import type { Cidr, IpAddress, IpFamily } from '@amphipod/netlink';
-import { type Lease, leaseName, vtepAddress } from './lease.ts';
+import { type Lease, vtepAddress } from './lease.ts';
 import type { NetworkConfig, VxlanConfig } from './network-config.ts';
 import { nodeOf, WantedFamily } from './wanted-family.ts';
 import { tunnelName, tunnelOverhead, tunnelPort, WantedTunnel } from './wanted-tunnel.ts';
@@ -72,6 +72,8 @@ export interface OverlayFacts {
   underlay: Underlay;
   /** This node's lease; for vxlan with the hardware addresses of its devices. */
   own: Lease;
+  /** What its store calls this node's lease. */
+  ownId: string;
   masquerade: boolean;
   /** Must be there for wireguard. */
   wireguardKey?: WireguardKey;
@@ -106,13 +108,13 @@ export class WantedState {
   readonly tunnels: readonly WantedTunnel[];
   readonly networks: readonly WantedNetwork[];
   readonly masquerade: boolean;
-  readonly #ownName: string;
+  readonly #ownId: string;
   readonly #leases = new Map<string, Lease>();
 
   constructor(facts: OverlayFacts) {
-    const { config, own, masquerade } = facts;
+    const { config, own, ownId, masquerade } = facts;
     this.masquerade = masquerade;
-    this.#ownName = leaseName(own);
+    this.#ownId = ownId;
     this.families = ([4, 6] as const).flatMap((family) => createFamily(facts, family) ?? []);
     this.tunnels = createTunnels(facts, this.families);
     this.networks = [
@@ -121,24 +123,24 @@ export class WantedState {
     ];
   }
 
-  /** The lease of this name as it was given last. */
-  get(name: string): Lease | undefined {
-    return this.#leases.get(name);
+  /** The lease with this id as it was given last. */
+  get(id: string): Lease | undefined {
+    return this.#leases.get(id);
   }
 
-  /** Takes a lease, of any node; undefined says that there is none of this name. @param name as {@link leaseName} */
-  set(name: string, lease: Lease | undefined): void {
-    if (lease === undefined) this.#leases.delete(name);
-    else this.#leases.set(name, lease);
-    if (name !== this.#ownName) for (const family of this.families) family.set(name, lease);
+  /** Takes a lease, of any node; undefined says that there is none with this id. @param id what its store calls it */
+  set(id: string, lease: Lease | undefined): void {
+    if (lease === undefined) this.#leases.delete(id);
+    else this.#leases.set(id, lease);
+    if (id !== this.#ownId) for (const family of this.families) family.set(id, lease);
   }
 
-  /** Of all nodes, ordered by name. */
-  leases(): [name: string, Lease][] {
-    return [...this.#leases].sort(([a], [b]) => (a < b ? -1 : 1));
+  /** Of all other nodes, ordered by id. */
+  others(): [id: string, Lease][] {
+    return this.#sorted().filter(([id]) => id !== this.#ownId);
   }
 
-  names(): Iterable<string> {
+  ids(): Iterable<string> {
     return this.#leases.keys();
   }
 
@@ -148,14 +150,18 @@ export class WantedState {
   }
 
   /** Why nothing can be done for a lease, in one family or both. */
-  whyNot(name: string): string[] {
-    const reasons = new Set(this.families.map((family) => family.whyNot(name)));
+  whyNot(id: string): string[] {
+    const reasons = new Set(this.families.map((family) => family.whyNot(id)));
     return [...reasons].filter((why) => why !== undefined);
   }
 
-  /** Leases that nothing can be done for in one of the families, ordered by name. */
+  /** Leases that nothing can be done for in one of the families, ordered by id. */
   passedOver(): PassedOver[] {
-    return this.leases().flatMap(([name, lease]) => this.whyNot(name).map((why) => ({ lease, why })));
+    return this.#sorted().flatMap(([id, lease]) => this.whyNot(id).map((why) => ({ lease, why })));
+  }
+
+  #sorted(): [id: string, Lease][] {
+    return [...this.#leases].sort(([a], [b]) => (a < b ? -1 : 1));
   }
 }
 

@@ -47,7 +47,7 @@ function wanted(backend: object, leases: readonly Lease[]): WantedState {
     'a',
   );
   const own = node(1, { publicKey: wireguardKey.publicKey, ipv6PublicKey: wireguardKey.publicKey });
-  const facts = { config, underlay, own, masquerade: false, wireguardKey };
+  const facts = { config, underlay, own, ownId: leaseName(own), masquerade: false, wireguardKey };
   const state = new WantedState(facts);
   for (const lease of [own, ...leases]) state.set(leaseName(lease), lease);
   assert.equal(overlayMtu(facts), 1420);

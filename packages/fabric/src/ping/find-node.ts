@@ -4,11 +4,13 @@ import type { NodeState } from '../agent/agent-state.ts';
 import { FabricError } from '../errors.ts';
 
 /**
- * The node that a person means: by one of its addresses, an address or network inside its subnets, or a name that stands for its
- * address (DNS, /etc/hosts).
+ * The node that a person means: by its name in Kubernetes, one of its addresses, an address or network inside its subnets, or a name
+ * that stands for its address (DNS, /etc/hosts).
  * @throws FabricError `invalid-config` when there is no such node
  */
 export async function findNode(nodes: readonly NodeState[], text: string): Promise<NodeState> {
+  const named = nodes.find(({ id }) => id === text);
+  if (named !== undefined) return named;
   const network = tryParseCidr(text);
   const ip = tryParseIp(text);
   const texts = network === undefined && ip === undefined ? await addressesOf(text) : [text];

@@ -129,6 +129,7 @@ test('with host-gw an address that the node has only while it has pods fails not
 });
 
 const node: NodeState = {
+  id: 'node-2',
   subnet: '10.244.2.0/24',
   publicIp: '192.0.2.2',
   backend: 'vxlan',
@@ -155,9 +156,9 @@ test('a lease of another backend or VNI, or that is passed over, fails first', (
 });
 
 test('a node is found by its address, by what is in its subnet, by a name; no other by mistake', async () => {
-  const other = { ...node, subnet: '10.244.3.0/24', publicIp: '127.0.0.1' };
+  const other = { ...node, id: 'node-3', subnet: '10.244.3.0/24', publicIp: '127.0.0.1' };
   const nodes = [other, node];
-  for (const text of ['192.0.2.2', '10.244.2.0/24', '10.244.2.77', '10.244.2.128/25'])
+  for (const text of ['node-2', '192.0.2.2', '10.244.2.0/24', '10.244.2.77', '10.244.2.128/25'])
     assert.equal(await findNode(nodes, text), node, text);
   assert.equal(await findNode(nodes, 'localhost'), other);
   for (const text of ['192.0.2.3', '10.244.0.0/16', 'no-such-node.invalid']) {

@@ -27,6 +27,7 @@ SIGTERM and Ctrl-C end the agent; what is in the kernel stays. amphipod net show
 
 Examples:
   amphipod agent --etcd-endpoints http://192.0.2.10:2379 --iface eth0 --ip-masq
+  amphipod agent --kubeconfig /etc/amphipod/agent.kubeconfig --iface eth0 --ip-masq
   amphipod agent --net-config /etc/kube-flannel/net-conf.json
   amphipod agent --net-config net-conf.json --serve 192.0.2.1:2379 --serve-cafile ca.pem --serve-certfile a.pem --serve-keyfile a.key`,
   async run(_operands, values, { stderr }) {
@@ -60,10 +61,12 @@ function readFlags(values: Record<string, string | boolean | undefined>): AgentC
     given[field] = value;
   }
   const config = { ...defaultAgentConfig(), ...given } as AgentConfig;
-  if (config.etcdEndpoints.length === 0 && config.netConfig === '') {
-    throw new UsageError('give --etcd-endpoints or --net-config');
-  }
   const problem = agentConfigProblem(config, (field) => `--${flagOf(field)}`);
   if (problem !== undefined) throw new UsageError(problem);
+  const { etcdEndpoints, kube, kubeconfig, netConfig } = config;
+  // Else a node that was told too little would make an overlay of its own.
+  if (etcdEndpoints.length === 0 && !kube && kubeconfig === '' && netConfig === '') {
+    throw new UsageError('give --etcd-endpoints, --kube, --kubeconfig or --net-config');
+  }
   return config;
 }

@@ -15,7 +15,7 @@ export interface CommandGroup {
   summary: string;
   /** What stands above the list of its commands. */
   text: string;
-  commands: Record<string, CommandEntry>;
+  commands: Record<string, CommandEntry | CommandGroup>;
   /** What runs when none of them is named. */
   default?: CommandEntry;
 }
@@ -30,6 +30,10 @@ const imageGroup: CommandGroup = {
 export const commands: Record<string, CommandEntry | CommandGroup> = {
   up: { summary: 'Run the container runtime in the foreground', load: () => import('./up.ts') },
   agent: { summary: 'Run the network agent in the foreground', load: () => import('./agent.ts') },
+  'device-plugin': {
+    summary: 'Give devices of pools to the kubelet, in the foreground',
+    load: () => import('./device-plugin.ts'),
+  },
   run: { summary: 'Run an image as a pod of one container', load: () => import('./run.ts') },
   ps: { summary: 'List containers', load: () => import('./ps.ts') },
   logs: { summary: 'Print what a container wrote', load: () => import('./logs.ts') },
@@ -58,8 +62,9 @@ export const commands: Record<string, CommandEntry | CommandGroup> = {
     commands: configCommands,
   },
   net: {
-    summary: 'Show the overlay of this node, and why a node cannot be reached',
-    text: 'Asks the network agent of this node (amphipod agent, or amphipod up --agent).',
+    summary: 'The overlay, networks of pods, network cards, and the resources of the routed network',
+    text: `Asks the network agent of this node for the overlay. Works with the networks of pods in a runtime, with the network cards of this
+machine, and with the datastore of the routed network.`,
     commands: netCommands,
   },
   cni: {

@@ -46,13 +46,13 @@ function agentRows({ phase, why, health, datastore, startedAt }: AgentState): st
 
 function overlayRows({ overlay }: AgentState): string[][] {
   if (overlay === undefined) return [];
-  const { backend, vni, underlay, subnet, ipv6Subnet, isReserved, mtu, devices } = overlay;
+  const { backend, vni, underlay, subnet, ipv6Subnet, expires, mtu, devices } = overlay;
   const subnets = [subnet, ipv6Subnet].filter((one) => one !== undefined).join(', ');
   const addresses = [underlay.ip, underlay.ipv6].filter((one) => one !== undefined).join(', ');
   return [
     ['backend', vni === undefined ? backend : `${backend}, VNI ${vni}`],
     ['underlay', `${underlay.interface}, ${addresses}, MTU ${underlay.mtu}`],
-    ['subnet', `${subnets}${isReserved ? ' (reserved)' : ''}`],
+    ['subnet', `${subnets}${expires ? '' : ' (does not run out)'}`],
     ['MTU of pods', String(mtu)],
     ...devices.map(({ name, mtu: deviceMtu, addresses, peers }) => [
       'device',
@@ -86,6 +86,7 @@ function ago(at: string | undefined): string {
 }
 
 function nodeRow({
+  id,
   publicIp,
   publicIpv6,
   subnet,
@@ -97,10 +98,15 @@ function nodeRow({
   const list = (texts: readonly (string | undefined)[]) =>
     texts.filter((text) => text !== undefined).join(', ') || '-';
   return [
-    list([publicIp, publicIpv6]),
+    list([isName(id) ? id : undefined, publicIp, publicIpv6]),
     list([subnet, ipv6Subnet]),
     backend,
     via,
     passedOver.join('; ') || '-',
   ];
+}
+
+/** Keys of a datastore tell nothing that is not in the next column. */
+function isName(id: string): boolean {
+  return !id.startsWith('/');
 }

@@ -18,7 +18,7 @@ export const agentSettings: { [F in keyof AgentConfig]: Setting<AgentConfig[F]> 
     default: '/coreos.com/network',
     placeholder: 'KEY',
     help: 'where in the datastore',
-    refuse: (value) => (/^\/.*[^/]$/.test(value) ? undefined : 'must begin with "/" and not end with one'),
+    refuse: (value) => (/^\/+[^/]/.test(value) ? undefined : 'must begin with "/", and have more than that'),
   },
   etcdCafile: {
     default: '',
@@ -33,16 +33,33 @@ export const agentSettings: { [F in keyof AgentConfig]: Setting<AgentConfig[F]> 
     refuse: absolutePathOrEmpty,
   },
   etcdKeyfile: { default: '', placeholder: 'FILE', help: 'its key, PEM', refuse: absolutePathOrEmpty },
+  kube: { default: false, help: 'keep leases in the nodes of the Kubernetes cluster that we are a pod of' },
+  kubeconfig: {
+    default: '',
+    placeholder: 'FILE',
+    help: 'keep leases in the nodes of this Kubernetes cluster',
+    refuse: absolutePathOrEmpty,
+  },
+  kubeAnnotationPrefix: {
+    default: 'flannel.alpha.coreos.com',
+    placeholder: 'PREFIX',
+    help: 'of annotations of nodes',
+  },
+  nodeName: {
+    default: '',
+    placeholder: 'NAME',
+    help: "Kubernetes' name of this node; empty: $NODE_NAME, that of pod $POD_NAMESPACE/$POD_NAME, or the host's",
+  },
   netConfig: {
     default: '',
     placeholder: 'FILE',
-    help: 'network configuration, instead of the key "config" in the datastore',
+    help: 'network configuration, instead of the key "config" in the datastore (Kubernetes: /etc/kube-flannel/net-conf.json)',
     refuse: absolutePathOrEmpty,
   },
   database: {
     default: '/var/lib/amphipod/agent.db',
     placeholder: 'FILE',
-    help: 'leases where there are no etcd endpoints',
+    help: 'leases without etcd and Kubernetes',
     refuse: absolutePath,
   },
   iface: { default: '', placeholder: 'NAME', help: "link to the other nodes; empty: the default route's" },
@@ -106,18 +123,23 @@ export function defaultAgentConfig(): AgentConfig {
   return Object.fromEntries(agentFields.map((field) => [field, agentSettings[field].default])) as never;
 }
 
+/** Each says where leases are; the last is what there is when none does. */
+const storeFields = ['etcdEndpoints', 'kube', 'kubeconfig', 'database'] as const;
+
 /** Why the settings do not go together: `KEYS: WHY`, the keys named by `nameOf`; undefined when they do. */
 export function agentConfigProblem(
   config: AgentConfig,
   nameOf: (field: keyof AgentConfig) => string,
 ): string | undefined {
   const names = (...fields: (keyof AgentConfig)[]) => fields.map(nameOf).join(', ');
-  const isSet = (field: keyof AgentConfig) => config[field] !== agentSettings[field].default;
+  const isSet = (field: keyof AgentConfig) => String(config[field]) !== String(agentSettings[field].default);
   if (isSet('etcdCertfile') !== isSet('etcdKeyfile'))
     return `${names('etcdCertfile', 'etcdKeyfile')}: give both or neither`;
   const serveFiles = ['serveCafile', 'serveCertfile', 'serveKeyfile'] as const;
   if (new Set(serveFiles.map(isSet)).size > 1) return `${names(...serveFiles)}: give all or none`;
-  if (config.etcdEndpoints.length === 0) return undefined;
-  const ofHolder = (['database', 'serve'] as const).find(isSet);
-  return ofHolder === undefined ? undefined : `${names(ofHolder)}: not with ${names('etcdEndpoints')}`;
+  const [first, second] = storeFields.filter(isSet);
+  if (second !== undefined) return `${names(second)}: not with ${names(first!)}`;
+  return isSet('serve') && first !== undefined && first !== 'database'
+    ? `${names('serve')}: not with ${names(first)}`
+    : undefined;
 }

@@ -1,23 +1,11 @@
-import { mkdirSync, readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  AgentMonitor,
-  type Datastore,
-  openEmbeddedDatastore,
-  openEtcdDatastore,
-  parseNetworkConfig,
-  runAgent,
-  serveAgent,
-  serveDatastore,
-} from '@amphipod/fabric';
+import { AgentMonitor, runAgent, serveAgent } from '@amphipod/fabric';
 import type { AgentConfig } from '../../config.ts';
 import type { Log } from '../../log.ts';
+import { openLeases } from './open-leases.ts';
 
 const FIRST_DELAY_MS = 1_000;
 const LAST_DELAY_MS = 60_000;
-/** What a node without etcd and without a file gets. */
-const usualNetwork = '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}';
 
 export interface NodeAgentOptions {
   log: Log;
@@ -37,25 +25,18 @@ export interface NodeAgent extends AsyncDisposable {
  */
 export async function startNodeAgent(config: AgentConfig, options: NodeAgentOptions): Promise<NodeAgent> {
   const { log } = options;
-  const prefix = config.etcdPrefix;
   await using stack = new AsyncDisposableStack();
-  const network = readNetwork(config);
-  const opened = await openStore(config, stack);
-  const { store, endpoint } = opened;
-  if (endpoint !== undefined) {
-    await publish(store, `${prefix}/config`, network!.text);
-    log.info('serving the database of leases', { endpoint });
-  }
-  const monitor = new AgentMonitor({ datastore: opened.name, prefix });
+  const { leases, readConfig, endpoint, ...names } = await openLeases(config, stack);
+  if (endpoint !== undefined) log.info('serving the database of leases', { endpoint });
+  const monitor = new AgentMonitor(names);
   const addresses = addressesOf(config);
   const control = stack.use(await serveAgent(monitor, { socket: config.controlSocket, addresses }));
   if (addresses.length > 0) log.info('metrics and health', { ports: control.ports.join(',') });
   const stop = new AbortController();
   const { iface: interfaceName, subnetFile, ipMasq: masquerade } = config;
   const ended = keep(options, monitor, {
-    store,
-    prefix,
-    ...(network !== undefined && { config: network.config }),
+    leases,
+    readConfig,
     ...(interfaceName !== '' && { interfaceName }),
     subnetFile,
     masquerade,
@@ -94,56 +75,6 @@ async function keep(
     }
     await delay(delayMs, undefined, { signal }).catch(() => {});
   }
-}
-
-/** The network configuration that this node was given; undefined: the datastore has it. */
-function readNetwork({ netConfig, etcdEndpoints }: AgentConfig) {
-  if (netConfig === '' && etcdEndpoints.length > 0) return undefined;
-  const text = netConfig === '' ? usualNetwork : readFileSync(netConfig, 'utf8');
-  return { text, config: parseNetworkConfig(text, netConfig || 'default') };
-}
-
-interface OpenedStore {
-  store: Datastore;
-  /** For people. */
-  name: string;
-  /** What etcd clients are given, when it is served. */
-  endpoint?: string;
-}
-
-async function openStore(config: AgentConfig, stack: AsyncDisposableStack): Promise<OpenedStore> {
-  const { etcdEndpoints: endpoints, database } = config;
-  if (endpoints.length > 0) {
-    const { etcdCafile: ca, etcdCertfile: cert, etcdKeyfile: key } = config;
-    const tls = {
-      ...(ca !== '' && { ca: readFileSync(ca) }),
-      ...(cert !== '' && { cert: readFileSync(cert), key: readFileSync(key) }),
-    };
-    return {
-      store: stack.use(openEtcdDatastore({ endpoints, tls })),
-      name: `etcd at ${endpoints.join(', ')}`,
-    };
-  }
-  mkdirSync(dirname(database), { recursive: true });
-  const store = stack.use(openEmbeddedDatastore(database));
-  const name = `the file ${database}`;
-  if (config.serve === '') return { store, name };
-  const {
-    serve: address,
-    serveCafile: ca,
-    serveCertfile: cert,
-    serveKeyfile: key,
-    serveOpen: isOpen,
-  } = config;
-  const tls =
-    ca === '' ? {} : { tls: { ca: readFileSync(ca), cert: readFileSync(cert), key: readFileSync(key) } };
-  const { endpoint } = stack.use(await serveDatastore(store, { address, isOpen, ...tls }));
-  return { store, name: `${name}, served at ${endpoint}`, endpoint };
-}
-
-/** Has the other nodes find the configuration of this one. */
-async function publish(store: Datastore, key: string, text: string): Promise<void> {
-  if ((await store.get(key))?.value !== text) await store.put(key, text);
 }
 
 function addressesOf({ metricsAddress, healthzIp, healthzPort }: AgentConfig): string[] {

@@ -95,7 +95,8 @@ describe('the configuration', () => {
       ['[agent]\niface = "a"\nipmasq = true', /:3: agent\.ipmasq = true: unknown key; it is spelt ip_masq/],
       ['[agent]\nhealthz_port = 70000', /:2: agent\.healthz_port = 70000: must be a port number/],
       ['[agent]\nenabled = 1', /:2: agent\.enabled = 1: must be a boolean/],
-      ['[agent]\netcd_prefix = "/a/"', /agent\.etcd_prefix = "\/a\/": must begin with "\/" and not end/],
+      ['[agent]\netcd_prefix = "a/"', /agent\.etcd_prefix = "a\/": must begin with "\/"/],
+      ['[agent]\nkube = true\nkubeconfig = "/a"', /config\.toml: agent\.kubeconfig: not with agent\.kube$/],
       ['[agent]\nserve_cafile = "/a"', /agent\.serve_cafile, .*agent\.serve_keyfile: give all or none/],
       [
         '[agent]\nserve = "127.0.0.1:1"\netcd_endpoints = ["a:1"]',
