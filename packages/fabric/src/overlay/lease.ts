@@ -5,6 +5,7 @@ import {
   type IpAddress,
   type IpFamily,
   isMac,
+  isWireguardKey,
   tryParseCidr,
   tryParseIp,
 } from '@amphipod/netlink';
@@ -27,6 +28,9 @@ export interface LeaseAttributes {
   readonly vtepMac?: string;
   readonly ipv6VtepMac?: string;
   readonly vni?: number;
+  /** Of its WireGuard devices for each family. */
+  readonly publicKey?: string;
+  readonly ipv6PublicKey?: string;
 }
 
 const KEY = /(?:^|\/)([\d.]+)-(\d+)(?:&([a-f\d:]+)-(\d+))?$/;
@@ -60,16 +64,19 @@ export function parseLease(key: string, value: string): Lease | undefined {
 
 /** The value of a lease's key, byte for byte as flannel writes it. */
 export function formatAttributes(attributes: LeaseAttributes): string {
-  const { publicIp, publicIpv6, backendType, vtepMac, ipv6VtepMac, vni } = attributes;
-  const backendData = (mac: string | undefined) =>
+  const { publicIp, publicIpv6, backendType, vtepMac, ipv6VtepMac, vni, publicKey, ipv6PublicKey } =
+    attributes;
+  const backendData = (mac: string | undefined, key: string | undefined) => {
     // flannel keeps 16 of the number's 24 bits.
-    mac === undefined ? undefined : { VNI: (vni ?? 0) & 0xffff, VtepMAC: mac };
+    if (mac !== undefined) return { VNI: (vni ?? 0) & 0xffff, VtepMAC: mac };
+    return key === undefined ? undefined : { PublicKey: key };
+  };
   return JSON.stringify({
     PublicIP: publicIp === undefined ? NO_IPV4 : formatIp(publicIp),
     PublicIPv6: publicIpv6 === undefined ? null : formatIp(publicIpv6),
     BackendType: backendType,
-    BackendData: backendData(vtepMac),
-    BackendV6Data: backendData(ipv6VtepMac),
+    BackendData: backendData(vtepMac, publicKey),
+    BackendV6Data: backendData(ipv6VtepMac, ipv6PublicKey),
   });
 }
 
@@ -77,8 +84,8 @@ interface LeaseJson {
   PublicIP?: unknown;
   PublicIPv6?: unknown;
   BackendType?: unknown;
-  BackendData?: { VNI?: unknown; VtepMAC?: unknown } | null;
-  BackendV6Data?: { VtepMAC?: unknown } | null;
+  BackendData?: { VNI?: unknown; VtepMAC?: unknown; PublicKey?: unknown } | null;
+  BackendV6Data?: { VtepMAC?: unknown; PublicKey?: unknown } | null;
 }
 
 function parseAttributes(text: string): LeaseAttributes | undefined {
@@ -94,6 +101,8 @@ function parseAttributes(text: string): LeaseAttributes | undefined {
   const vtepMac = readMac(json.BackendData?.VtepMAC);
   const ipv6VtepMac = readMac(json.BackendV6Data?.VtepMAC);
   const vni = json.BackendData?.VNI;
+  const publicKey = readKey(json.BackendData?.PublicKey);
+  const ipv6PublicKey = readKey(json.BackendV6Data?.PublicKey);
   return {
     backendType: typeof json.BackendType === 'string' ? json.BackendType : '',
     ...(publicIp !== undefined && { publicIp }),
@@ -101,6 +110,8 @@ function parseAttributes(text: string): LeaseAttributes | undefined {
     ...(vtepMac !== undefined && { vtepMac }),
     ...(ipv6VtepMac !== undefined && { ipv6VtepMac }),
     ...(typeof vni === 'number' && { vni }),
+    ...(publicKey !== undefined && { publicKey }),
+    ...(ipv6PublicKey !== undefined && { ipv6PublicKey }),
   };
 }
 
@@ -111,6 +122,10 @@ function readIp(value: unknown, family: IpFamily): IpAddress | undefined {
 
 function readMac(value: unknown): string | undefined {
   return typeof value === 'string' && isMac(value) ? value.toLowerCase() : undefined;
+}
+
+function readKey(value: unknown): string | undefined {
+  return typeof value === 'string' && isWireguardKey(value) ? value : undefined;
 }
 
 /** True when two leases are of one node, told by the address that it is reached at. */
