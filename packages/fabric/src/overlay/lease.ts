@@ -31,6 +31,9 @@ export interface LeaseAttributes {
   /** Of its WireGuard devices for each family. */
   readonly publicKey?: string;
   readonly ipv6PublicKey?: string;
+  /** Their UDP ports; absent from nodes with a flannel before 0.26.6, which have that of the configuration. */
+  readonly port?: number;
+  readonly ipv6Port?: number;
 }
 
 const KEY = /(?:^|\/)([\d.]+)-(\d+)(?:&([a-f\d:]+)-(\d+))?$/;
@@ -64,28 +67,34 @@ export function parseLease(key: string, value: string): Lease | undefined {
 
 /** The value of a lease's key, byte for byte as flannel writes it. */
 export function formatAttributes(attributes: LeaseAttributes): string {
-  const { publicIp, publicIpv6, backendType, vtepMac, ipv6VtepMac, vni, publicKey, ipv6PublicKey } =
-    attributes;
-  const backendData = (mac: string | undefined, key: string | undefined) => {
-    // flannel keeps 16 of the number's 24 bits.
-    if (mac !== undefined) return { VNI: (vni ?? 0) & 0xffff, VtepMAC: mac };
-    return key === undefined ? undefined : { PublicKey: key };
-  };
+  const { publicIp, publicIpv6, backendType, vtepMac, ipv6VtepMac, vni } = attributes;
+  // flannel keeps 16 of the number's 24 bits.
+  const vxlan = (mac: string | undefined) => mac && { VNI: (vni ?? 0) & 0xffff, VtepMAC: mac };
+  const wireguard = (key: string | undefined, port: number | undefined) =>
+    key && { PublicKey: key, Port: port };
   return JSON.stringify({
     PublicIP: publicIp === undefined ? NO_IPV4 : formatIp(publicIp),
     PublicIPv6: publicIpv6 === undefined ? null : formatIp(publicIpv6),
     BackendType: backendType,
-    BackendData: backendData(vtepMac, publicKey),
-    BackendV6Data: backendData(ipv6VtepMac, ipv6PublicKey),
+    BackendData: vxlan(vtepMac) ?? wireguard(attributes.publicKey, attributes.port),
+    BackendV6Data: vxlan(ipv6VtepMac) ?? wireguard(attributes.ipv6PublicKey, attributes.ipv6Port),
   });
+}
+
+/** Of vxlan and of wireguard. */
+interface BackendJson {
+  VNI?: unknown;
+  VtepMAC?: unknown;
+  PublicKey?: unknown;
+  Port?: unknown;
 }
 
 interface LeaseJson {
   PublicIP?: unknown;
   PublicIPv6?: unknown;
   BackendType?: unknown;
-  BackendData?: { VNI?: unknown; VtepMAC?: unknown; PublicKey?: unknown } | null;
-  BackendV6Data?: { VtepMAC?: unknown; PublicKey?: unknown } | null;
+  BackendData?: BackendJson | null;
+  BackendV6Data?: BackendJson | null;
 }
 
 function parseAttributes(text: string): LeaseAttributes | undefined {
@@ -103,6 +112,7 @@ function parseAttributes(text: string): LeaseAttributes | undefined {
   const vni = json.BackendData?.VNI;
   const publicKey = readKey(json.BackendData?.PublicKey);
   const ipv6PublicKey = readKey(json.BackendV6Data?.PublicKey);
+  const [port, ipv6Port] = [readPort(json.BackendData?.Port), readPort(json.BackendV6Data?.Port)];
   return {
     backendType: typeof json.BackendType === 'string' ? json.BackendType : '',
     ...(publicIp !== undefined && { publicIp }),
@@ -112,6 +122,8 @@ function parseAttributes(text: string): LeaseAttributes | undefined {
     ...(typeof vni === 'number' && { vni }),
     ...(publicKey !== undefined && { publicKey }),
     ...(ipv6PublicKey !== undefined && { ipv6PublicKey }),
+    ...(port !== undefined && { port }),
+    ...(ipv6Port !== undefined && { ipv6Port }),
   };
 }
 
@@ -126,6 +138,12 @@ function readMac(value: unknown): string | undefined {
 
 function readKey(value: unknown): string | undefined {
   return typeof value === 'string' && isWireguardKey(value) ? value : undefined;
+}
+
+function readPort(value: unknown): number | undefined {
+  return Number.isInteger(value) && (value as number) > 0 && (value as number) < 65_536
+    ? (value as number)
+    : undefined;
 }
 
 /** True when two leases are of one node, told by the address that it is reached at. */

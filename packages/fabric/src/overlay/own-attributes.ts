@@ -3,6 +3,7 @@ import type { LeaseAttributes } from './lease.ts';
 import type { NetworkConfig } from './network-config.ts';
 import type { KernelView } from './sync-kernel.ts';
 import { type Underlay, vxlanName } from './wanted-state.ts';
+import { tunnelPort } from './wanted-tunnel.ts';
 import type { WireguardKey } from './wireguard-key.ts';
 
 /** What this node tells of itself in its lease. */
@@ -26,8 +27,8 @@ export function ownAttributes({
     return {
       backendType: backend.type,
       ...addresses,
-      ...(ipv4 && { publicKey }),
-      ...(ipv6 && { ipv6PublicKey: publicKey }),
+      ...(ipv4 && { publicKey, port: tunnelPort(backend, 4) }),
+      ...(ipv6 && { ipv6PublicKey: publicKey, ipv6Port: tunnelPort(backend, 6) }),
     };
   }
   const { vni } = backend;

@@ -101,6 +101,15 @@ test('one tunnel for both families: over IPv4, over IPv6, or what is likely to w
   assert.match(line({ Mode: 'auto' }, node(2, allPrivate))!, /at 10\.0\.0\.2 51820 for/);
 });
 
+test('a node is reached on the ports that it tells, where it listens on them', () => {
+  const peer = node(2, { port: 7000, ipv6Port: 7001 });
+  const ports = (backend: object) =>
+    linesOf(wanted(backend, [peer])).flatMap((line) => / (\d+) for /.exec(line)?.[1] ?? []);
+  assert.deepEqual(ports({}), ['7000', '7001']);
+  // flannel's one device for both families listens on the first, whatever it tells.
+  for (const Mode of ['ipv4', 'ipv6', 'auto']) assert.deepEqual(ports({ Mode }), ['7000']);
+});
+
 test('leases without a key, or with that of another node, are passed over; changes name their keys', () => {
   const { publicKey: _, ...rest } = node(3).attributes;
   const state = wanted({}, [node(2), { ...node(3), attributes: rest }, node(4, { publicKey: key(2) })]);

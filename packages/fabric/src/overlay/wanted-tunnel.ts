@@ -40,7 +40,7 @@ export function tunnelName({ mode }: WireguardConfig, family: IpFamily): string 
   return mode === 'separate' && family === 6 ? 'flannel-wg-v6' : 'flannel-wg';
 }
 
-/** The port on which a family's packets arrive, at every node. */
+/** The port on which a family's packets arrive at a node that has this configuration. */
 export function tunnelPort({ mode, listenPort, listenPortV6 }: WireguardConfig, family: IpFamily): number {
   return mode === 'separate' && family === 6 ? listenPortV6 : listenPort;
 }
@@ -96,7 +96,9 @@ export function endpointOf(
     auto: likelyAddress(attributes, underlay),
   };
   const ip = byMode[config.mode];
-  return ip && { ip, port: tunnelPort(config, family) };
+  // In a tunnel for both families flannel tells of a port for IPv6 on which it does not listen.
+  const told = config.mode === 'separate' && family === 6 ? attributes.ipv6Port : attributes.port;
+  return ip && { ip, port: told ?? tunnelPort(config, family) };
 }
 
 /** As flannel chooses: a public IPv4 address, else a public IPv6 address if we have one too, else IPv4. */
