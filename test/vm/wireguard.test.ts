@@ -1,5 +1,5 @@
 // vm: -N
-// The backend wireguard on a kernel that has it: three nodes as network namespaces behind a router (test/vm/wireguard.sh).
+// The backend wireguard on a kernel that has it: three nodes as network namespaces behind a router.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
