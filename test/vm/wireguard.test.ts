@@ -1,7 +1,9 @@
 // vm: -N
-// The backend wireguard on a kernel that has it: three nodes as network namespaces behind a router (test/vm/wireguard.sh).
+// The backend wireguard on a kernel that has it: three nodes as network namespaces behind a router.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
@@ -174,3 +176,53 @@ for (const [name, backend, devices] of shapes) {
     });
   });
 }
+
+test('agents as processes: each has a key of its own, and net ping finds that everything works', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'wireguard-test-'));
+  using cluster = createCluster(2, 'routed');
+  const [first, second] = cluster.nodes as [TestNode, TestNode];
+  const config = join(dir, 'net-conf.json');
+  writeFileSync(config, '{"Network":"10.244.0.0/16","Backend":{"Type":"wireguard"}}');
+  const program = join(import.meta.dirname, '../../bin/amphipod');
+  const agents: ChildProcess[] = [];
+  const start = ({ number, netns }: TestNode, ...store: string[]) => {
+    const at = (name: string) => join(dir, `${number}.${name}`);
+    const args = ['--iface', 'eth0', '--subnet-file', at('env'), '--control-socket', at('sock'), ...store];
+    agents.push(
+      spawn('nsenter', [`--net=${netns.pin}`, program, 'agent', ...args], {
+        env: { ...process.env, WIREGUARD_KEY_FILE: at('key') },
+        stdio: ['ignore', 'ignore', 'inherit'],
+      }),
+    );
+  };
+  const net = (...args: string[]) =>
+    first.netns.run(program, 'net', ...args, '--control-socket', join(dir, '1.sock'));
+  try {
+    const address = `${first.ip}:2379`;
+    start(first, '--net-config', config, '--database', join(dir, 'db'), '--serve', address, '--serve-open');
+    start(second, '--etcd-endpoints', `http://${address}`);
+    await until('they know each other', () => {
+      try {
+        return /flannel-wg, .*MTU 1420, 1 peer$/m.test(net('status'));
+      } catch {
+        return false;
+      }
+    });
+    assert.notEqual(readFileSync(join(dir, '1.key'), 'utf8'), readFileSync(join(dir, '2.key'), 'utf8'));
+    await until('net ping finds nothing that fails', () => {
+      try {
+        return /^ok +IPv4 port +UDP port 51820 of \S+: wireguard packets come and go$/m.test(
+          net('ping', second.ip),
+        );
+      } catch {
+        return false;
+      }
+    });
+  } finally {
+    for (const agent of agents) {
+      agent.kill('SIGKILL');
+      await once(agent, 'exit');
+    }
+    rmSync(dir, { recursive: true });
+  }
+});
