@@ -63,6 +63,19 @@ export {
   PacketSocket,
   type PacketSocketOptions,
 } from './packet-socket.ts';
+export {
+  isPciAddress,
+  listPciDevices,
+  type PciDevice,
+  pciBindDriver,
+  pciDriver,
+  pciNetdevs,
+  pciRebind,
+  pfNetdev,
+  readPciDevice,
+  setVfCount,
+  vfAddresses,
+} from './pci.ts';
 export { peerHungUp } from './peer-hung-up.ts';
 export {
   findProcess,

@@ -18,6 +18,7 @@ import { macvlan } from './macvlan/macvlan.ts';
 import { portmap } from './portmap/portmap.ts';
 import { ptp } from './ptp/ptp.ts';
 import { sbr } from './sbr/sbr.ts';
+import { sriov } from './sriov/sriov.ts';
 import { staticIpam } from './static/static.ts';
 import { tap } from './tap/tap.ts';
 import { tuning } from './tuning/tuning.ts';
@@ -42,6 +43,7 @@ const plugins: readonly Plugin<PluginHost>[] = [
   portmap,
   ptp,
   sbr,
+  sriov,
   staticIpam,
   tap,
   tuning,

@@ -14,6 +14,7 @@ import { readConfig as readMacvlan } from './macvlan/config.ts';
 import { readConfig as readPortmap } from './portmap/config.ts';
 import { readConfig as readPtp } from './ptp/config.ts';
 import { readConfig as readSbr } from './sbr/config.ts';
+import { readConfig as readSriov } from './sriov/config.ts';
 import { readConfig as readStatic } from './static/config.ts';
 import { readConfig as readTap } from './tap/config.ts';
 import { readConfig as readTuning } from './tuning/config.ts';
@@ -128,6 +129,13 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
   },
   ptp: { read: readPtp, keys: { ...masquerade, mtu: true } },
   sbr: { isChained: true, read: readSbr, keys: keysOf('table gateways addSourceHints') },
+  sriov: {
+    read: readSriov,
+    keys: {
+      ...keysOf('deviceID vlan vlanQoS vlanProto mac spoofchk trust link_state min_tx_rate max_tx_rate'),
+      ...keysOf('logLevel logFile'),
+    },
+  },
   static: {
     isIpam: true,
     read: readStatic,

@@ -22,6 +22,12 @@ export interface DaemonConfig {
   /** Name or number; empty: root. */
   socketGroup: string;
   cniConfDir: string;
+  /** Networks that pods name beside that of cniConfDir. */
+  networkDir: string;
+  /** Which devices are in which pool; the file of the device plugin. */
+  devicePools: string;
+  /** Where the kubelet says which devices its pods have; without that socket the runtime chooses them itself. */
+  podResourcesSocket: string;
   /** Where plugins are looked for, in this order. */
   cniBinDir: string[];
   cniCacheDir: string;

@@ -4,6 +4,7 @@ import type { CgroupLayout } from '@amphipod/linux';
 import type { DaemonConfig } from './config.ts';
 import type { HostPaths } from './containers/host-paths.ts';
 import type { Stops } from './containers/stop.ts';
+import type { DevicePools } from './devices/device-pools.ts';
 import type { Events } from './events.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Pulls } from './images/pulls.ts';
@@ -37,6 +38,8 @@ export interface RuntimeContext {
   readonly pulls: Pulls;
   readonly cni: Cni;
   readonly networks: Networks;
+  /** Devices for networks that need one. */
+  readonly devices: DevicePools;
   readonly runtimes: OciRuntimes;
   /** Programs found at start. */
   readonly programs: { conmon: string; init: string };

@@ -9,6 +9,9 @@ import { HostPaths } from '../containers/host-paths.ts';
 import { Stops } from '../containers/stop.ts';
 import type { RuntimeContext } from '../context.ts';
 import { serve } from '../cri/server.ts';
+import { DevicePools } from '../devices/device-pools.ts';
+import { ensureVfs } from '../devices/ensure-vfs.ts';
+import { readDeviceConfig } from '../devices/pool-config.ts';
 import { CriError, errorText } from '../errors.ts';
 import { Events } from '../events.ts';
 import { failpoints, fileFailpoint, noFailpoint } from '../failpoint.ts';
@@ -113,6 +116,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     pulls: new Pulls(),
     cni,
     networks: new Networks(config.cniConfDir),
+    devices: new DevicePools(config.devicePools),
     ...(await findPrograms(config)),
     cgroups,
     cgroupDriver,
@@ -136,6 +140,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   };
   await using _observers = await observeCalls(context);
   await recover(context);
+  declareVfs(context);
   using _watch = watchExits(context);
   await using _plugins = await servePlugins(context, plugins);
   const server = await serve(context, config);
@@ -155,6 +160,15 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   context.events.end();
   await stopServing(server);
   if (store.sandboxes.list().length === 0) await removeOwnParent(context);
+}
+
+/** After the pods are known: what they have is left alone. A file that cannot be used is told of by the pods that need it, too. */
+function declareVfs({ config, log }: RuntimeContext): void {
+  try {
+    ensureVfs(readDeviceConfig(config.devicePools).vfCounts, log);
+  } catch (error) {
+    log.error('read pools of devices', { error: errorText(error) });
+  }
 }
 
 /** Nobody needs the parent of the pods without a cgroup_parent while there is none. */

@@ -94,6 +94,24 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     help: 'network configuration: the first valid .conflist, .conf or .json by name is the network of new pods',
     refuse: absolutePath,
   },
+  networkDir: {
+    default: '/etc/cni/networks.d',
+    placeholder: 'DIR',
+    help: 'networks that pods can have beside that: CNI configurations, NetworkAttachmentDefinitions as YAML or JSON',
+    refuse: absolutePath,
+  },
+  devicePools: {
+    default: '/etc/pcidp/config.json',
+    placeholder: 'FILE',
+    help: 'pools of devices for such networks, by resource name, in the format of sriov-network-device-plugin',
+    refuse: absolutePath,
+  },
+  podResourcesSocket: {
+    default: '/var/lib/kubelet/pod-resources/kubelet.sock',
+    placeholder: 'PATH',
+    help: 'where the kubelet tells which devices its pods have; where there is none the runtime chooses',
+    refuse: absolutePath,
+  },
   cniBinDir: {
     // The reader puts the directory of this installation behind it.
     default: ['/opt/cni/bin'],
