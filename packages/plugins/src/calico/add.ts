@@ -13,6 +13,7 @@ import { readConfig } from './config.ts';
 import { findEndpoints, writeEndpoint } from './endpoint.ts';
 import { withCalicoErrors } from './errors.ts';
 import { addHostRoutes, createCaliVeth, HOST_MAC, setUpHostEnd } from './host-side.ts';
+import { readPodFacts } from './kubernetes.ts';
 import { podRoutes, setUpPod } from './pod-side.ts';
 import { assertReady, openSession } from './session.ts';
 import { hostVethName, readWorkload } from './workload.ts';
@@ -21,13 +22,16 @@ import { hostVethName, readWorkload } from './workload.ts';
 export async function add(request: PluginRequest, host: PluginHost): Promise<Result> {
   return await withCalicoErrors(async () => {
     const config = readConfig(request);
-    const wishes = readAnnotations(config);
     const session = await openSession(request, host);
     const workload = readWorkload(request, session.node);
-    const [endpoints] = await Promise.all([
-      findEndpoints(session, workload, request.signal),
-      assertReady(session, request.signal),
+    const { signal } = request;
+    const isKnown = config.kubeconfig !== undefined && workload.orchestrator === 'k8s';
+    const [endpoints, facts] = await Promise.all([
+      findEndpoints(session, workload, signal),
+      isKnown ? readPodFacts(host, config.kubeconfig!, { workload, signal }) : undefined,
+      assertReady(session, signal),
     ]);
+    const wishes = readAnnotations(config, facts);
     const own = endpoints.find(({ spec }) => spec.containerID === request.containerID);
     // A second interface for the same pod: Calico gives it one only, whatever it is called.
     if (own !== undefined && own.spec.endpoint !== request.ifName) return resultOf(own, request);
@@ -36,7 +40,7 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
     refuseIfTaken(pod, request.ifName);
     const { mtu, queues, ipamType } = config;
     return await withUndo(async (undo) => {
-      const addresses = await getAddresses(request, wishes, { ipamType, undo });
+      const addresses = await getAddresses(request, wishes, { ipamType, facts, undo });
       const name = hostVethName(workload);
       const veth = await createCaliVeth(host.rtnl, pod, undo, {
         owner: ownerOf(request),
@@ -53,9 +57,9 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
       await setUpPod(pod, { addresses, routes, ifIndex, ifName: request.ifName }, config);
       addHostRoutes(host.rtnl, veth.host, addresses);
       await untilUp(host.rtnl, veth.host, 'host interface');
-      const facts = { workload, config, wishes, addresses, interfaceName: name, mac };
+      const what = { workload, facts, wishes, addresses, interfaceName: name, mac };
       const older = endpoints.find(({ spec }) => spec.endpoint === request.ifName);
-      await writeEndpoint(request, session, undo, { facts, older });
+      await writeEndpoint(request, session, undo, { what, older });
       return {
         interfaces: [
           { name, mac: HOST_MAC },
