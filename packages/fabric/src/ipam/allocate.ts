@@ -3,7 +3,7 @@ import type { Cidr, IpAddress, IpFamily } from '@amphipod/netlink';
 import { FabricError } from '../errors.ts';
 import type { IpPool } from '../resources/ip-pool.ts';
 import type { IpamBlock } from '../resources/ipam-block.ts';
-import type { Labels } from '../resources/selector.ts';
+import type { LabelRecord } from '../selector/selects.ts';
 import { affinityOf, freeOrdinals, type Owner } from './block.ts';
 import { choosePools, type PoolUse, selectsNode } from './choose-pools.ts';
 import { claimBlock, type NodePlace } from './claim-block.ts';
@@ -29,8 +29,8 @@ export interface AllocateRequest {
   ipv6?: FamilyWish;
   /** `Workload` unless given. */
   use?: PoolUse;
-  /** Labels of the pod's namespace. */
-  namespaceLabels?: Labels;
+  /** LabelRecord of the pod's namespace. */
+  namespaceLabels?: LabelRecord;
 }
 
 /** The block that a node took an address of last, for each family: it is read with all the rest. */

@@ -8,14 +8,14 @@ import {
   parseIpamConfig,
 } from '../resources/ipam-config.ts';
 import { getResource, listResources } from '../resources/resource-store.ts';
-import type { Labels } from '../resources/selector.ts';
+import type { LabelRecord } from '../selector/selects.ts';
 import { callOf, type Place } from './stored-object.ts';
 
 /** What an allocation goes by, as it is at one moment. */
 export interface Situation {
   config: IpamConfig;
   pools: readonly IpPool[];
-  nodeLabels: Labels;
+  nodeLabels: LabelRecord;
   isReserved(ip: IpAddress): boolean;
   /** The reserved range that has the whole block. */
   reservedAround(block: Cidr): Cidr | undefined;

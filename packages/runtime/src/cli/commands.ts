@@ -3,6 +3,7 @@ import type { Command } from './command.ts';
 import { configCommands } from './config/commands.ts';
 import { imageCommands } from './image/commands.ts';
 import { netCommands } from './net/commands.ts';
+import { policyCommands } from './policy/commands.ts';
 
 export interface CommandEntry {
   summary: string;
@@ -71,5 +72,10 @@ export const commands: Record<string, CommandEntry | CommandGroup> = {
     text: `Works with network configurations and CNI plugins, without a runtime. add, del, check, gc and status take the place of
 cnitool and read the same variables: NETCONFPATH, CNI_PATH, CNI_ARGS, CAP_ARGS, CNI_IFNAME.`,
     commands: cniCommands,
+  },
+  policy: {
+    summary: 'Explain, check and test network policies',
+    text: 'Works with the network policies that amphipod up --policy-dir enforces.',
+    commands: policyCommands,
   },
 };
