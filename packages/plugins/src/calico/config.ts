@@ -8,7 +8,7 @@ import { type KeyReader, readKeys } from '../lib/read-keys.ts';
 const MTU_FILE = '/var/lib/calico/mtu';
 const MAX_QUEUES = 4096;
 /** What containerd and CRI-O call the annotations that they hand to plugins with this capability. */
-export const ANNOTATIONS_CAPABILITY = 'io.kubernetes.cri.pod-annotations';
+const ANNOTATIONS_CAPABILITY = 'io.kubernetes.cri.pod-annotations';
 
 export interface CalicoConfig {
   readonly ipamType: string;
