@@ -8,30 +8,25 @@ import { enableForwarding } from '../lib/settings.ts';
 import { untilUp } from '../lib/until-up.ts';
 import { withUndo } from '../lib/with-undo.ts';
 import { getAddresses } from './addresses.ts';
-import { readAnnotations } from './annotations.ts';
-import { readConfig } from './config.ts';
 import { findEndpoints, writeEndpoint } from './endpoint.ts';
 import { withCalicoErrors } from './errors.ts';
 import { addHostRoutes, createCaliVeth, HOST_MAC, setUpHostEnd } from './host-side.ts';
-import { readPodFacts } from './kubernetes.ts';
 import { podRoutes, setUpPod } from './pod-side.ts';
+import { readWishes } from './read-wishes.ts';
 import { assertReady, openSession } from './session.ts';
 import { hostVethName, readWorkload } from './workload.ts';
 
 /** A pair of interfaces between host and pod, addresses that are routed one by one, and the pod's WorkloadEndpoint. */
 export async function add(request: PluginRequest, host: PluginHost): Promise<Result> {
   return await withCalicoErrors(async () => {
-    const config = readConfig(request);
     const session = await openSession(request, host);
     const workload = readWorkload(request, session.node);
     const { signal } = request;
-    const isKnown = config.kubeconfig !== undefined && workload.orchestrator === 'k8s';
-    const [endpoints, facts] = await Promise.all([
+    const [endpoints, { config, facts, wishes }] = await Promise.all([
       findEndpoints(session, workload, signal),
-      isKnown ? readPodFacts(host, config.kubeconfig!, { workload, signal }) : undefined,
+      readWishes(request, host, session),
       assertReady(session, signal),
     ]);
-    const wishes = readAnnotations(config, facts);
     const own = endpoints.find(({ spec }) => spec.containerID === request.containerID);
     // A second interface for the same pod: Calico gives it one only, whatever it is called.
     if (own !== undefined && own.spec.endpoint !== request.ifName) return resultOf(own, request);
