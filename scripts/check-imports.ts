@@ -147,7 +147,10 @@ function checkEdge(one: Import, name: string): void {
     report(one, `${name} may import ${allowedPackages[name]?.join(', ') || 'no package of ours'}`);
   }
   if (name === 'plugins' && one.specifier === '@amphipod/fabric') {
-    report(one, 'plugins import "@amphipod/fabric/client" only');
+    report(
+      one,
+      'plugins import "@amphipod/fabric/client", and "@amphipod/fabric/calico" when they are called',
+    );
   }
   const subpath = `.${one.specifier.slice(packageOf(one.specifier).length)}`;
   if (subpath === '.') return;

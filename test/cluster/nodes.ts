@@ -7,7 +7,7 @@ import { type Cidr, formatIp, ipPlus, openNftIn, openRtnlIn } from '@amphipod/ne
 import { createTestNetns, type TestNetns } from '../kernel/netlink-namespaces.ts';
 
 const run = promisify(execFile);
-const UNTIL_TRIES = 200;
+const UNTIL_TRIES = 600;
 const UNTIL_DELAY_MS = 50;
 
 export interface TestNode extends Disposable {
@@ -26,6 +26,8 @@ export type UnderlayKind = 'switched' | 'routed';
 
 export interface TestCluster extends Disposable {
   nodes: TestNode[];
+  /** The switch, or the router. */
+  middle: TestNetns;
 }
 
 export function createCluster(count: number, kind: UnderlayKind): TestCluster {
@@ -36,6 +38,7 @@ export function createCluster(count: number, kind: UnderlayKind): TestCluster {
   for (let number = 1; number <= count; number++) nodes.push(createNode(number, kind, middle));
   return {
     nodes,
+    middle,
     [Symbol.dispose]() {
       for (const node of nodes) node[Symbol.dispose]();
       middle[Symbol.dispose]();
@@ -88,7 +91,7 @@ function allowForwarding(netns: TestNetns): void {
   );
 }
 
-function addAddresses(netns: TestNetns, link: string, addresses: readonly string[]): void {
+export function addAddresses(netns: TestNetns, link: string, addresses: readonly string[]): void {
   for (const address of addresses) {
     const nodad = address.includes(':') ? ['nodad'] : [];
     netns.run('ip', 'addr', 'add', address, 'dev', link, ...nodad);
@@ -143,9 +146,13 @@ export async function answersPing(from: TestNetns, ip: string, mtu = 84): Promis
   );
 }
 
-/** Waits until the function gives true. */
-export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < UNTIL_TRIES; tries++) {
+/** Waits until the function gives true, by default for ten seconds. */
+export async function until(
+  what: string,
+  isSo: () => boolean | Promise<boolean>,
+  maxTries = UNTIL_TRIES,
+): Promise<void> {
+  for (let tries = 0; tries < maxTries; tries++) {
     if (await isSo()) return;
     await delay(UNTIL_DELAY_MS);
   }

@@ -56,6 +56,7 @@ export {
   threadNetnsIds,
   unpinNamespace,
 } from './namespaces.ts';
+export { NullDevices } from './null-devices.ts';
 export {
   type BpfInstruction,
   isNetworkDown,

@@ -1,6 +1,8 @@
 import { type BoundPlugin, bindPlugin, type InProcessPlugins, type Plugin } from '@amphipod/cni';
 import { bandwidth } from './bandwidth/bandwidth.ts';
 import { bridge } from './bridge/bridge.ts';
+import { calico } from './calico/calico.ts';
+import { calicoIpam } from './calico-ipam/calico-ipam.ts';
 import { dhcp } from './dhcp/dhcp.ts';
 import { dummy } from './dummy/dummy.ts';
 import { ownInstallation } from './executables/installation.ts';
@@ -27,6 +29,8 @@ import { vrf } from './vrf/vrf.ts';
 const plugins: readonly Plugin<PluginHost>[] = [
   bandwidth,
   bridge,
+  calico,
+  calicoIpam,
   dhcp,
   dummy,
   firewall,

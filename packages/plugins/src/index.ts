@@ -1,6 +1,8 @@
 export { bandwidth } from './bandwidth/bandwidth.ts';
 export { bridge } from './bridge/bridge.ts';
 export { type BuiltinPlugins, builtinPlugins, builtinPluginTypes } from './builtin-plugins.ts';
+export { calico } from './calico/calico.ts';
+export { calicoIpam } from './calico-ipam/calico-ipam.ts';
 export { type ConfigCheck, commonKeys, configChecks, type KnownKeys } from './config-checks.ts';
 export { dhcp } from './dhcp/dhcp.ts';
 export { parseDuration } from './dhcp/parse-duration.ts';
@@ -25,6 +27,7 @@ export { firewall } from './firewall/firewall.ts';
 export { hostDevice } from './host-device/host-device.ts';
 export { hostLocal } from './host-local/host-local.ts';
 export { ipvlan } from './ipvlan/ipvlan.ts';
+export { type DatastoreSettings, type Datastores, openDatastore } from './lib/datastores.ts';
 export { type Openers, openPluginHost, type PluginHost, type Pod } from './lib/host.ts';
 export { loopback } from './loopback/loopback.ts';
 export { macvlan } from './macvlan/macvlan.ts';

@@ -33,6 +33,8 @@ export interface DaemonConfig {
   cniCacheDir: string;
   /** How long one call of a plugin may take; then it is killed. */
   cniTimeoutMs: number;
+  /** Directory with network policies; empty: none are enforced. */
+  policyDir: string;
   /** Name of the default OCI runtime. */
   runtime: string;
   /** Runtime handlers besides runc and crun, or instead of them: the tables `[runtimes.NAME]`. */

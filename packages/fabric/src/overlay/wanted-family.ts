@@ -1,4 +1,5 @@
 import { type Cidr, contains, formatCidr, type IpAddress, type IpFamily, overlaps } from '@amphipod/netlink';
+import { cidrKey, ipKey } from './ip-key.ts';
 import { isOfBackend, type Lease } from './lease.ts';
 import type { BackendConfig } from './network-config.ts';
 import { type ReadonlyTrackedMap, TrackedMap } from './tracked-map.ts';
@@ -24,7 +25,7 @@ type Claim = bigint | string;
 
 /**
  * What the kernel is to have for the other nodes, in one family. Follows from the leases alone, whatever the order in which they
- * came: of several that claim the same subnet or hardware address the first by name counts.
+ * came: of several that claim the same subnet or hardware address the first by its id in the store counts.
  */
 export class WantedFamily {
   readonly family: IpFamily;
@@ -43,7 +44,7 @@ export class WantedFamily {
     this.device = facts.device;
   }
 
-  /** By the number of their address on the device. */
+  /** By {@link ipKey} of their address on the device. */
   get neighbours(): ReadonlyTrackedMap<bigint, VxlanPeer> {
     return this.#neighbours;
   }
@@ -53,7 +54,7 @@ export class WantedFamily {
     return this.#fdb;
   }
 
-  /** By {@link routeKey}. */
+  /** By {@link cidrKey}. */
   get routes(): ReadonlyTrackedMap<bigint, WantedRoute> {
     return this.#routes;
   }
@@ -120,31 +121,26 @@ export class WantedFamily {
   #place(part: Part, name: string): void {
     if (part.why !== undefined || !this.#holdsAll(part, name)) return;
     const { route, vxlan } = part;
-    this.#routes.set(routeKey(route.dst), route);
+    this.#routes.set(cidrKey(route.dst), route);
     if (vxlan === undefined) return;
-    this.#neighbours.set(vxlan.vtep.value, vxlan);
+    this.#neighbours.set(ipKey(vxlan.vtep), vxlan);
     this.#fdb.set(vxlan.mac, vxlan);
   }
 
   #remove(part: Part, name: string): void {
     if (part.why !== undefined || !this.#holdsAll(part, name)) return;
     const { route, vxlan } = part;
-    this.#routes.delete(routeKey(route.dst));
+    this.#routes.delete(cidrKey(route.dst));
     if (vxlan === undefined) return;
-    this.#neighbours.delete(vxlan.vtep.value);
+    this.#neighbours.delete(ipKey(vxlan.vtep));
     this.#fdb.delete(vxlan.mac);
   }
-}
-
-/** A network as a key of a map. */
-export function routeKey({ ip: { value }, prefix }: Cidr): bigint {
-  return (value << 8n) | BigInt(prefix);
 }
 
 function claimsOf(part: Part): Claim[] {
   if (part.why !== undefined) return [];
   const { route, vxlan } = part;
-  return vxlan === undefined ? [route.dst.ip.value] : [route.dst.ip.value, vxlan.mac];
+  return vxlan === undefined ? [ipKey(route.dst.ip)] : [ipKey(route.dst.ip), vxlan.mac];
 }
 
 /** Undefined for a lease that has nothing in this family. */

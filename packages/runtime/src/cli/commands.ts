@@ -3,6 +3,7 @@ import type { Command } from './command.ts';
 import { configCommands } from './config/commands.ts';
 import { imageCommands } from './image/commands.ts';
 import { netCommands } from './net/commands.ts';
+import { policyCommands } from './policy/commands.ts';
 
 export interface CommandEntry {
   summary: string;
@@ -15,7 +16,7 @@ export interface CommandGroup {
   summary: string;
   /** What stands above the list of its commands. */
   text: string;
-  commands: Record<string, CommandEntry>;
+  commands: Record<string, CommandEntry | CommandGroup>;
   /** What runs when none of them is named. */
   default?: CommandEntry;
 }
@@ -62,8 +63,8 @@ export const commands: Record<string, CommandEntry | CommandGroup> = {
     commands: configCommands,
   },
   net: {
-    summary: 'Show, attach and detach the networks of pods; show devices',
-    text: 'Works with the networks of pods in a runtime, and with the network cards of this machine.',
+    summary: 'Networks of pods, network cards, and the resources of the routed network',
+    text: 'Works with the networks of pods in a runtime, with the network cards of this machine, and with the datastore of the routed network.',
     commands: netCommands,
   },
   cni: {
@@ -71,5 +72,10 @@ export const commands: Record<string, CommandEntry | CommandGroup> = {
     text: `Works with network configurations and CNI plugins, without a runtime. add, del, check, gc and status take the place of
 cnitool and read the same variables: NETCONFPATH, CNI_PATH, CNI_ARGS, CAP_ARGS, CNI_IFNAME.`,
     commands: cniCommands,
+  },
+  policy: {
+    summary: 'Explain, check and test network policies',
+    text: 'Works with the network policies that amphipod up --policy-dir enforces.',
+    commands: policyCommands,
   },
 };

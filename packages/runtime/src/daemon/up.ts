@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createCni, type EndedCall } from '@amphipod/cni';
 import { type ImageStoreSettings, openImageStore } from '@amphipod/images';
-import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
+import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock, NullDevices } from '@amphipod/linux';
 import { builtinPlugins } from '@amphipod/plugins';
 import type { Server } from '@grpc/grpc-js';
 import type { DaemonConfig } from '../config.ts';
@@ -39,6 +39,7 @@ import { recover } from './recover.ts';
 import { LiveConfig, reloadAtHangup } from './reload.ts';
 import { findRuntimes } from './runtimes.ts';
 import { servePlugins } from './serve-plugins.ts';
+import { startPodPolicy } from './start-pod-policy.ts';
 import { watchExits } from './watch-exits.ts';
 
 /** `amphipod up`: serves CRI in the foreground until SIGINT or SIGTERM; returns the exit code. Pods live on afterwards. */
@@ -80,6 +81,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     log: (text) => log.info(text),
   });
   using exits = new ExitDirectory(`${config.state}/exits`);
+  using nullDevices = new NullDevices();
   const telemetry = new Telemetry();
   const plugins = builtinPlugins();
   const cni = createCni({
@@ -101,12 +103,16 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     log.warn('measure writable layer', { container, error: errorText(error) }),
   );
   const strike = config.failpoints ? fileFailpoint(`${config.state}/failpoint`) : noFailpoint;
+  using policy =
+    config.policyDir === '' ? undefined : await startPodPolicy({ dir: config.policyDir, store, log });
   const context: RuntimeContext = {
     config,
+    ...(policy && { policy }),
     log,
     store,
     images,
     exits,
+    nullDevices,
     streaming,
     sandboxNames: new NameRegistry('sandbox'),
     containerNames: new NameRegistry('container'),

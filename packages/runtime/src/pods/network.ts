@@ -25,6 +25,7 @@ export async function attachNetwork(
   if (ips.length === 0)
     throw new CriError('internal', `attach network "${list.name}": the plugins returned no address`);
   context.store.sandboxes.update(sandbox, { ips });
+  context.policy?.podAttached(sandbox);
 }
 
 async function addList(
@@ -55,6 +56,7 @@ export async function detachNetwork(
   else
     context.log.warn('network configuration is gone, nothing to detach with', { network: sandbox.network });
   context.store.sandboxes.update(sandbox, { network: undefined });
+  context.policy?.podDetached(sandbox);
 }
 
 /** The pod's attachment to its first network. */

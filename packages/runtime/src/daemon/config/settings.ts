@@ -131,6 +131,12 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     refuse: (value) =>
       isInteger(value, 1, Number.MAX_SAFE_INTEGER) ? undefined : 'must be a number of milliseconds above 0',
   },
+  policyDir: {
+    default: '',
+    placeholder: 'DIR',
+    help: 'network policies for the pods of this node, as YAML and JSON files that are followed; empty: none',
+    refuse: absolutePathOrEmpty,
+  },
   runtime: {
     default: '',
     placeholder: 'NAME',
