@@ -86,7 +86,16 @@ export {
   bridgeVlanList,
 } from './rtnl/bridge-vlan.ts';
 export { RT_SCOPE, RT_TABLE, RTPROT } from './rtnl/constants.ts';
-export { type FdbEntry, type FdbSpec, fdbAdd, fdbAppend, fdbDel, fdbList, fdbReplace } from './rtnl/fdb.ts';
+export {
+  type FdbEntry,
+  type FdbSpec,
+  fdbAdd,
+  fdbAppend,
+  fdbDel,
+  fdbEach,
+  fdbList,
+  fdbReplace,
+} from './rtnl/fdb.ts';
 export {
   type FilterProtocol,
   filterDel,
@@ -131,6 +140,7 @@ export {
   type NeighbourState,
   neighAdd,
   neighDel,
+  neighEach,
   neighList,
   neighReplace,
 } from './rtnl/neighbour.ts';
@@ -161,6 +171,7 @@ export {
   routeAppend,
   routeAppendRequest,
   routeDel,
+  routeEach,
   routeList,
   routeReplace,
 } from './rtnl/route.ts';

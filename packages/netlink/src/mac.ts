@@ -13,11 +13,13 @@ export function parseMac(text: string): Buffer {
   return Buffer.from(text.replaceAll(':', ''), 'hex');
 }
 
+const hexByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
 /** `02:00:00:0a:0b:0c`; also for hardware addresses of other lengths. */
 export function formatMac(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += `${byte < 16 ? ':0' : ':'}${byte.toString(16)}`;
-  return text.slice(1);
+  if (bytes.length !== 6) return Array.from(bytes, (byte) => hexByte[byte]).join(':');
+  const [a, b, c, d, e, f] = bytes as unknown as [number, number, number, number, number, number];
+  return `${hexByte[a]}:${hexByte[b]}:${hexByte[c]}:${hexByte[d]}:${hexByte[e]}:${hexByte[f]}`;
 }
 
 /** Where the version stands in a UUID without its dashes; the variant stands in the 17th digit. */

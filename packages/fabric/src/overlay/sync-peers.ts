@@ -1,12 +1,12 @@
 import {
   type FdbEntry,
   fdbDel,
-  fdbList,
+  fdbEach,
   fdbReplace,
   type MonitorEvent,
   type Neighbour,
   neighDel,
-  neighList,
+  neighEach,
   neighReplace,
   type Rtnl,
 } from '@amphipod/netlink';
@@ -36,16 +36,13 @@ export function syncPeers(conn: Rtnl, peers: DevicePeers): number {
 }
 
 function syncFdb(conn: Rtnl, { ifIndex, family, removals }: DevicePeers): number {
-  const right = new Set<VxlanPeer>();
-  let mended = 0;
-  for (const entry of fdbList(conn, { ifIndex })) {
-    const { verdict, peer } = judgeFdbEntry(entry, family);
-    if (verdict === 'right') right.add(peer!);
-    if (verdict !== 'foreign') continue;
-    // Replacing changes the host of an entry in place; what is then left of it is taken out.
-    removals.push(() => fdbDel(conn, entry));
-    mended++;
-  }
+  const { right, foreign } = sort<FdbEntry>(
+    (begin) => fdbEach(conn, { ifIndex }, begin),
+    (entry) => judgeFdbEntry(entry, family),
+  );
+  // Replacing changes the host of an entry in place; what is then left of it is taken out.
+  for (const entry of foreign) removals.push(() => fdbDel(conn, entry));
+  let mended = foreign.length;
   if (right.size === family.fdb.size) return mended;
   for (const peer of family.fdb.values()) {
     if (right.has(peer)) continue;
@@ -56,15 +53,12 @@ function syncFdb(conn: Rtnl, { ifIndex, family, removals }: DevicePeers): number
 }
 
 function syncNeighbours(conn: Rtnl, { ifIndex, family, removals }: DevicePeers): number {
-  const right = new Set<VxlanPeer>();
-  let mended = 0;
-  for (const neighbour of neighList(conn, { ifIndex, family: family.family })) {
-    const { verdict, peer } = judgeNeighbour(neighbour, family);
-    if (verdict === 'right') right.add(peer!);
-    if (verdict !== 'foreign') continue;
-    removals.push(() => neighDel(conn, neighbour));
-    mended++;
-  }
+  const { right, foreign } = sort<Neighbour>(
+    (begin) => neighEach(conn, { ifIndex, family: family.family }, begin),
+    (neighbour) => judgeNeighbour(neighbour, family),
+  );
+  for (const neighbour of foreign) removals.push(() => neighDel(conn, neighbour));
+  let mended = foreign.length;
   if (right.size === family.neighbours.size) return mended;
   for (const peer of family.neighbours.values()) {
     if (right.has(peer)) continue;
@@ -72,6 +66,25 @@ function syncNeighbours(conn: Rtnl, { ifIndex, family, removals }: DevicePeers):
     mended++;
   }
   return mended;
+}
+
+/** Goes through a table: those who are there as it is wanted, and the entries that have to go. */
+function sort<T>(
+  each: (begin: () => (entry: T) => void) => void,
+  judge: (entry: T) => Judgement,
+): { right: Set<VxlanPeer>; foreign: T[] } {
+  const right = new Set<VxlanPeer>();
+  const foreign: T[] = [];
+  each(() => {
+    right.clear();
+    foreign.length = 0;
+    return (entry) => {
+      const { verdict, peer } = judge(entry);
+      if (verdict === 'right') right.add(peer!);
+      else if (verdict === 'foreign') foreign.push(entry);
+    };
+  });
+  return { right, foreign };
 }
 
 /** Makes what leases have changed since the last time. @returns the number of changes */

@@ -6,7 +6,7 @@ import {
   RTPROT,
   type Rtnl,
   routeDel,
-  routeList,
+  routeEach,
   routeReplace,
 } from '@amphipod/netlink';
 import { cidrKey } from './ip-key.ts';
@@ -34,12 +34,16 @@ export function syncRoutes(conn: Rtnl, routes: FamilyRoutes): number {
   const { family, deviceIndex } = routes;
   const right = new Set<WantedRoute>();
   const unwanted: Route[] = [];
-  for (const route of routeList(conn, { family: family.family })) {
-    if (!isOurs(route, deviceIndex)) continue;
-    const want = family.routes.get(keyOf(route));
-    if (want !== undefined && isSame(route, want, linkOf(want, routes))) right.add(want);
-    else unwanted.push(route);
-  }
+  routeEach(conn, { family: family.family }, () => {
+    right.clear();
+    unwanted.length = 0;
+    return (route) => {
+      if (!isOurs(route, deviceIndex)) return;
+      const want = family.routes.get(keyOf(route));
+      if (want !== undefined && isSame(route, want, linkOf(want, routes))) right.add(want);
+      else unwanted.push(route);
+    };
+  });
   let mended = 0;
   const replaced = new Set<bigint>();
   for (const want of right.size === family.routes.size ? [] : family.routes.values()) {

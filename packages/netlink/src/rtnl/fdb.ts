@@ -1,5 +1,5 @@
 import { AttributeReader, MessageWriter } from '../attributes.ts';
-import { NLM_F } from '../conn.ts';
+import { type Begin, collect, NLM_F } from '../conn.ts';
 import { ERRNO, malformed, NetlinkError } from '../errors.ts';
 import { type IpAddress, ipToBytes } from '../ip.ts';
 import { formatMac, parseMac } from '../mac.ts';
@@ -79,16 +79,23 @@ function writeEntry(message: MessageWriter, spec: FdbSpec): void {
 
 /** `bridge fdb show dev …`. @throws NetlinkError */
 export function fdbList(conn: Rtnl, filter: { ifIndex?: number } = {}): FdbEntry[] {
+  return collect<FdbEntry>((begin) => fdbEach(conn, filter, begin));
+}
+
+/** {@link fdbList} for tables of many thousands, as {@link NetlinkConn.each} tells them. */
+export function fdbEach(conn: Rtnl, filter: { ifIndex?: number }, begin: Begin<FdbEntry>): void {
   const message = new MessageWriter(64).message(RTM.GETNEIGH, NLM_F.REQUEST | NLM_F.DUMP);
   const header = message.header(NDMSG);
   header[0] = AF.BRIDGE;
   header.writeInt32LE(filter.ifIndex ?? 0, 4);
-  return conn
-    .execute({ op: 'list fdb entries', message })
-    .filter((reply) => reply.type === RTM.NEWNEIGH)
-    .map((reply) => parseFdbEntry(reply.payload))
-    .filter((entry) => entry !== undefined)
-    .filter((entry) => filter.ifIndex === undefined || entry.ifIndex === filter.ifIndex);
+  conn.each({ op: 'list fdb entries', message }, () => {
+    const tell = begin();
+    return ({ type, payload }) => {
+      const entry = type === RTM.NEWNEIGH ? parseFdbEntry(payload) : undefined;
+      if (entry === undefined) return;
+      if (filter.ifIndex === undefined || entry.ifIndex === filter.ifIndex) tell(entry);
+    };
+  });
 }
 
 /** Reads an RTM_NEWNEIGH of the bridge family; undefined for others. @throws NetlinkError EPROTO */
