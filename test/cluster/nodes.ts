@@ -146,9 +146,13 @@ export async function answersPing(from: TestNetns, ip: string, mtu = 84): Promis
   );
 }
 
-/** Waits until the function gives true. */
-export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < UNTIL_TRIES; tries++) {
+/** Waits until the function gives true, by default for ten seconds. */
+export async function until(
+  what: string,
+  isSo: () => boolean | Promise<boolean>,
+  maxTries = UNTIL_TRIES,
+): Promise<void> {
+  for (let tries = 0; tries < maxTries; tries++) {
     if (await isSo()) return;
     await delay(UNTIL_DELAY_MS);
   }

@@ -3,6 +3,7 @@ import {
   type Datastore,
   type NetworkConfig,
   type Overlay,
+  openDatastoreLeases,
   parseNetworkConfig,
   readUnderlay,
   startOverlay,
@@ -40,7 +41,7 @@ export async function startNode(
   const syncs: RunningNode['syncs'] = [];
   const underlay = readUnderlay(node.kernel.rtnl, { families: [4, 6], name: 'eth0' });
   const overlay = await startOverlay({
-    leases: { store, prefix },
+    leases: openDatastoreLeases({ store, prefix }),
     config,
     underlay,
     kernel: node.kernel,

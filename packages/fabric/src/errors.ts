@@ -6,7 +6,13 @@ export type FabricErrorCode =
   | 'unavailable'
   | 'datastore-error'
   | 'invalid-config'
+  | 'invalid-resource'
+  | 'not-found'
+  | 'already-exists'
   | 'no-free-subnet'
+  | 'no-free-address'
+  | 'no-pool'
+  | 'address-taken'
   | 'lease-lost';
 
 /** An error of the network of many nodes: its datastore, its configuration, its leases. */

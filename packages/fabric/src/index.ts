@@ -3,8 +3,35 @@ export type { Change, Datastore, WatchEvent } from './datastore/datastore.ts';
 export { openEmbeddedDatastore } from './datastore/embedded.ts';
 export { openEtcdDatastore } from './datastore/etcd.ts';
 export { FabricError } from './errors.ts';
+export { isYoungerThan, readAddressUse } from './ipam/address-use.ts';
+export { type AddressUse, findMistakes } from './ipam/check.ts';
+export { deletePool } from './ipam/delete-pool.ts';
+export { createIpam } from './ipam/ipam.ts';
+export { observe } from './ipam/observe.ts';
+export { repair } from './ipam/repair.ts';
+export { KubernetesClient } from './kubernetes/client.ts';
+export type { KubernetesConfig } from './kubernetes/config.ts';
+export { inClusterConfig } from './kubernetes/in-cluster.ts';
+export { readKubeconfig } from './kubernetes/kubeconfig.ts';
 export { acquireLease, leasesPrefix } from './overlay/acquire-lease.ts';
+export { openDatastoreLeases } from './overlay/datastore-leases.ts';
+export type { LeaseStore, LeasesEvent } from './overlay/lease-store.ts';
 export { type NetworkConfig, parseNetworkConfig } from './overlay/network-config.ts';
+export { openNodeLeases } from './overlay/node-leases.ts';
 export { type Overlay, startOverlay } from './overlay/overlay.ts';
+export { readNetworkConfig } from './overlay/read-network-config.ts';
 export { readUnderlay } from './overlay/read-underlay.ts';
 export type { KernelView } from './overlay/sync-kernel.ts';
+export { readDocuments } from './resources/documents.ts';
+export { formatJson, formatYaml } from './resources/format-documents.ts';
+export type { IpamBlockResource } from './resources/ipam-kinds.ts';
+export { findKind, type Kind, type KindName, type Resources } from './resources/kinds.ts';
+export type { Resource } from './resources/metadata.ts';
+export {
+  applyResource,
+  createResource,
+  deleteResource,
+  getResource,
+  listResources,
+  type ResourceId,
+} from './resources/resource-store.ts';

@@ -56,6 +56,7 @@ export {
   threadNetnsIds,
   unpinNamespace,
 } from './namespaces.ts';
+export { NullDevices } from './null-devices.ts';
 export {
   type BpfInstruction,
   isNetworkDown,
@@ -63,6 +64,19 @@ export {
   PacketSocket,
   type PacketSocketOptions,
 } from './packet-socket.ts';
+export {
+  isPciAddress,
+  listPciDevices,
+  type PciDevice,
+  pciBindDriver,
+  pciDriver,
+  pciNetdevs,
+  pciRebind,
+  pfNetdev,
+  readPciDevice,
+  setVfCount,
+  vfAddresses,
+} from './pci.ts';
 export { peerHungUp } from './peer-hung-up.ts';
 export {
   findProcess,

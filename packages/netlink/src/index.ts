@@ -107,8 +107,10 @@ export {
 } from './rtnl/filter.ts';
 export {
   linkAdd,
+  linkAddAltName,
   linkAddIn,
   linkDel,
+  linkDelAltName,
   linkFind,
   linkGet,
   linkList,
@@ -180,3 +182,5 @@ export type { NextHop, Route, RouteSpec, RouteType } from './rtnl/route-types.ts
 export { openRtnl, openRtnlIn, Rtnl } from './rtnl/rtnl.ts';
 export { type Rule, type RuleAction, type RuleSpec, ruleAdd, ruleDel, ruleList } from './rtnl/rule.ts';
 export { tcHandle } from './rtnl/tc-message.ts';
+export { vfList, vfSet, vfSetRequest } from './rtnl/vf.ts';
+export type { VfInfo, VfLinkState, VfSettings } from './rtnl/vf-types.ts';

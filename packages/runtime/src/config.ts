@@ -22,11 +22,19 @@ export interface DaemonConfig {
   /** Name or number; empty: root. */
   socketGroup: string;
   cniConfDir: string;
+  /** Networks that pods name beside that of cniConfDir. */
+  networkDir: string;
+  /** Which devices are in which pool; the file of the device plugin. */
+  devicePools: string;
+  /** Where the kubelet says which devices its pods have; without that socket the runtime chooses them itself. */
+  podResourcesSocket: string;
   /** Where plugins are looked for, in this order. */
   cniBinDir: string[];
   cniCacheDir: string;
   /** How long one call of a plugin may take; then it is killed. */
   cniTimeoutMs: number;
+  /** Directory with network policies; empty: none are enforced. */
+  policyDir: string;
   /** Name of the default OCI runtime. */
   runtime: string;
   /** Runtime handlers besides runc and crun, or instead of them: the tables `[runtimes.NAME]`. */

@@ -2,10 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { isCode } from '@amphipod/linux';
 import { formatCidr, type IpFamily, openNft, openRtnl } from '@amphipod/netlink';
-import type { Datastore } from '../datastore/datastore.ts';
-import { FabricError } from '../errors.ts';
 import type { Lease } from '../overlay/lease.ts';
-import { type NetworkConfig, parseNetworkConfig } from '../overlay/network-config.ts';
+import type { LeaseStore } from '../overlay/lease-store.ts';
+import type { NetworkConfig } from '../overlay/network-config.ts';
 import { type Overlay, startOverlay } from '../overlay/overlay.ts';
 import { readUnderlay } from '../overlay/read-underlay.ts';
 import { readSubnetEnv, type SubnetEnv, writeSubnetEnv } from '../overlay/subnet-env.ts';
@@ -22,11 +21,9 @@ export interface AgentLog {
 }
 
 export interface AgentOptions {
-  store: Datastore;
-  /** `/coreos.com/network` */
-  prefix: string;
-  /** Instead of the key `config` of the datastore. */
-  config?: NetworkConfig;
+  leases: LeaseStore;
+  /** Tried again while it fails with FabricError `unavailable`. */
+  readConfig: () => Promise<NetworkConfig>;
   /** Link of the underlay; that of the default route unless given. */
   interfaceName?: string;
   subnetFile: string;
@@ -46,7 +43,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   using rtnl = openRtnl();
   using nft = openNft();
   const kernel: KernelView = { rtnl, nft };
-  const config = options.config ?? (await persist(options, () => readConfig(options)));
+  const config = await persist(options, options.readConfig);
   if (config === undefined) return;
   let previous = previousSubnets(options);
   while (!signal.aborted) {
@@ -56,6 +53,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     previous = overlay.lease;
     try {
       announce(options, { config, overlay, underlay });
+      await persist(options, () => options.leases.announceReady({ signal }));
       await untilMoved(options, { config, overlay, underlay, kernel });
       if (!signal.aborted) {
         options.log.info('the underlay has changed', { interface: underlay.name });
@@ -76,13 +74,13 @@ interface Situation {
 }
 
 function start(
-  { store, prefix, masquerade, log }: AgentOptions,
+  { leases, masquerade, log }: AgentOptions,
   situation: Omit<Situation, 'overlay'> & { previous: Pick<Lease, 'subnet' | 'ipv6Subnet'> | undefined },
 ): Promise<Overlay> {
   const { previous, ...parts } = situation;
   return startOverlay({
     ...parts,
-    leases: { store, prefix },
+    leases,
     masquerade,
     ...(previous !== undefined && { previous }),
     onSync: (mended) => {
@@ -99,6 +97,7 @@ async function persist<T>({ log, signal }: AgentOptions, act: () => Promise<T>):
     try {
       return await act();
     } catch (error) {
+      if (signal.aborted) return undefined;
       if (!isCode(error, 'unavailable')) throw error;
       if (!isTold) log.warn(`${(error as Error).message}; trying again`);
       isTold = true;
@@ -106,17 +105,6 @@ async function persist<T>({ log, signal }: AgentOptions, act: () => Promise<T>):
     await delay(RETRY_MS, undefined, { signal }).catch(() => {});
   }
   return undefined;
-}
-
-/** @throws FabricError `unavailable` while there is none */
-async function readConfig({ store, prefix, signal }: AgentOptions): Promise<NetworkConfig> {
-  const key = `${prefix}/config`;
-  const entry = await store.get(key, { signal });
-  if (entry !== undefined) return parseNetworkConfig(entry.value, key);
-  throw new FabricError(
-    'unavailable',
-    `read network config: the datastore has no key ${JSON.stringify(key)}`,
-  );
 }
 
 /** The subnets of the last run; a file that cannot be used says nothing. */

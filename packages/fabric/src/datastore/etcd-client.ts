@@ -189,8 +189,19 @@ function connect(endpoint: string, tls: EtcdTls | undefined): Client {
 }
 
 /** True when the endpoint, not the request, is at fault. */
-function isAbsent({ code }: ServiceError): boolean {
-  return code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED;
+function isAbsent({ code, details }: ServiceError): boolean {
+  switch (code) {
+    case status.UNAVAILABLE:
+    case status.DEADLINE_EXCEEDED:
+      return true;
+    // Without a leader a member waits as long as we do, and sometimes notices first that the time is over.
+    case status.UNKNOWN:
+      return /context (deadline exceeded|canceled)/.test(details);
+    case status.RESOURCE_EXHAUSTED:
+      return details.includes('too many requests');
+    default:
+      return false;
+  }
 }
 
 /** grpc-js says so when it had no connection to send anything over. */

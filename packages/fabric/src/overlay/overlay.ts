@@ -1,17 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isCode } from '@amphipod/linux';
-import type { WatchEvent } from '../datastore/datastore.ts';
 import { FabricError } from '../errors.ts';
-import {
-  acquireLease,
-  type LeaseStore,
-  leasesPrefix,
-  leaseTtlSeconds,
-  type OwnLease,
-  renewLease,
-} from './acquire-lease.ts';
+import { leaseTtlSeconds } from './acquire-lease.ts';
 import { KernelKeeper, type SyncLook } from './kernel-keeper.ts';
-import { isSameNode, type Lease, leaseName, parseLease } from './lease.ts';
+import { formatAttributes, type Lease, leaseName } from './lease.ts';
+import type { LeaseStore, LeasesEvent, OwnLease } from './lease-store.ts';
 import type { NetworkConfig } from './network-config.ts';
 import { ownAttributes } from './own-attributes.ts';
 import type { KernelView } from './sync-kernel.ts';
@@ -48,15 +40,15 @@ export interface Overlay extends AsyncDisposable {
   readonly ended: Promise<void>;
   /** Has all of the kernel looked at soon, as it is done every minute anyway. */
   resync(): void;
-  /** Ends the overlay and gives the lease back, unless it is a reservation. */
+  /** Ends the overlay and gives the lease back, where it is the node's to give. */
   release(): Promise<void>;
 }
 
-/** Acquires a lease, sets the overlay up, and then keeps it. @throws as {@link acquireLease}; NetlinkError */
+/** Acquires a lease, sets the overlay up, and then keeps it. @throws as {@link LeaseStore.acquire}; NetlinkError */
 export async function startOverlay(options: OverlayOptions): Promise<Overlay> {
   const { leases, config, previous } = options;
   const attributes = ownAttributes(options);
-  const own = await acquireLease(leases, config, { attributes, ...(previous && { previous }) });
+  const own = await leases.acquire(config, { attributes, ...(previous && { previous }) });
   const keeper = new OverlayKeeper(options, own);
   await keeper.start();
   return keeper;
@@ -74,7 +66,7 @@ class OverlayKeeper implements Overlay {
   constructor(options: OverlayOptions, own: OwnLease) {
     this.#options = options;
     this.#own = own;
-    this.#wanted = new WantedState({ ...options, own: own.lease });
+    this.#wanted = new WantedState({ ...options, own: own.lease, ownId: own.id });
     const { kernel: view, underlay, onSync, onError } = options;
     const { signal } = this.#stop;
     this.#kernel = new KernelKeeper({ view, wanted: this.#wanted, underlay, onSync, onError, signal });
@@ -99,12 +91,11 @@ class OverlayKeeper implements Overlay {
   }
 
   async start(): Promise<void> {
-    const { store, prefix } = this.#options.leases;
     const { signal } = this.#stop;
-    const snapshot = await store.list(leasesPrefix(prefix), { signal });
+    const snapshot = await this.#options.leases.list({ signal });
     this.#learn({ type: 'snapshot', ...snapshot });
     const { first, watching } = this.#kernel.start();
-    const tasks = [watching, this.#watchLeases(snapshot.revision + 1n), this.#renew()].map((task) =>
+    const tasks = [watching, this.#watchLeases(snapshot.revision), this.#renew()].map((task) =>
       task.catch((error: unknown) => this.#fail(error)),
     );
     this.#tasks = Promise.all(tasks).then(() => {});
@@ -129,14 +120,7 @@ class OverlayKeeper implements Overlay {
 
   async release(): Promise<void> {
     await this[Symbol.asyncDispose]();
-    const { key, leaseId, revision } = this.#own.entry;
-    if (leaseId === undefined) return;
-    try {
-      await this.#options.leases.store.delete(key, { expected: revision });
-    } catch (error) {
-      // Somebody else has written it: it is not ours any more.
-      if (!isCode(error, 'conflict')) throw error;
-    }
+    await this.#options.leases.release(this.#own);
   }
 
   #fail(error: unknown): void {
@@ -145,32 +129,31 @@ class OverlayKeeper implements Overlay {
     this.#stop.abort();
   }
 
-  async #watchLeases(fromRevision: bigint): Promise<void> {
-    const { store, prefix } = this.#options.leases;
+  async #watchLeases(fromRevision: string): Promise<void> {
     const options = { fromRevision, signal: this.#stop.signal };
-    for await (const event of store.watch(leasesPrefix(prefix), options)) {
+    for await (const event of this.#options.leases.watch(options)) {
       this.#learn(event);
       if (this.#wanted.hasChanges) this.#kernel.applyChanges();
       if (!this.#hasOwn()) await this.#renewNow();
     }
   }
 
-  #learn(event: WatchEvent): void {
-    const puts = event.type === 'snapshot' ? event.entries : event.changes;
-    const gone = new Set(event.type === 'snapshot' ? this.#wanted.names() : []);
-    for (const one of puts) {
-      const change = 'type' in one ? one : ({ type: 'put', entry: one } as const);
-      const key = change.type === 'put' ? change.entry.key : change.key;
-      const name = key.slice(key.lastIndexOf('/') + 1);
-      this.#wanted.set(name, change.type === 'put' ? parseLease(key, change.entry.value) : undefined);
-      gone.delete(name);
+  #learn(event: LeasesEvent): void {
+    if (event.type === 'changes') {
+      for (const change of event.changes) {
+        this.#wanted.set(change.id, change.type === 'put' ? change.lease : undefined);
+      }
+      return;
     }
-    for (const name of gone) this.#wanted.set(name, undefined);
+    for (const id of [...this.#wanted.ids()]) if (!event.leases.has(id)) this.#wanted.set(id, undefined);
+    for (const [id, lease] of event.leases) this.#wanted.set(id, lease);
   }
 
+  /** True when the others are told of this node what they ought to be told. */
   #hasOwn(): boolean {
-    const there = this.#wanted.get(leaseName(this.#own.lease));
-    return there !== undefined && isSameNode(there.attributes, this.#own.lease.attributes);
+    const { id, lease } = this.#own;
+    const there = this.#wanted.get(id);
+    return there !== undefined && formatAttributes(there.attributes) === formatAttributes(lease.attributes);
   }
 
   async #renew(): Promise<void> {
@@ -194,14 +177,17 @@ class OverlayKeeper implements Overlay {
   async #tryRenew(): Promise<boolean> {
     let renewed: OwnLease | undefined;
     try {
-      renewed = await renewLease(this.#options.leases, this.#own, { signal: this.#stop.signal });
+      renewed = await this.#options.leases.renew(this.#own, { signal: this.#stop.signal });
     } catch (error) {
       this.#report(error);
       return false;
     }
     if (renewed === undefined) {
       const name = leaseName(this.#own.lease);
-      throw new FabricError('lease-lost', `renew subnet lease ${JSON.stringify(name)}: another node has it`);
+      throw new FabricError(
+        'lease-lost',
+        `renew subnet lease ${JSON.stringify(name)}: the subnet is not this node's any more`,
+      );
     }
     this.#own = renewed;
     return true;

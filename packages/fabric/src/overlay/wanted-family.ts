@@ -25,7 +25,7 @@ type Claim = bigint | string;
 
 /**
  * What the kernel is to have for the other nodes, in one family. Follows from the leases alone, whatever the order in which they
- * came: of several that claim the same subnet or hardware address the first by name counts.
+ * came: of several that claim the same subnet or hardware address the first by its id in the store counts.
  */
 export class WantedFamily {
   readonly family: IpFamily;

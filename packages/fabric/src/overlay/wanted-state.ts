@@ -1,5 +1,5 @@
 import type { Cidr, IpAddress, IpFamily } from '@amphipod/netlink';
-import { type Lease, leaseName, vtepAddress } from './lease.ts';
+import { type Lease, vtepAddress } from './lease.ts';
 import type { NetworkConfig, VxlanConfig } from './network-config.ts';
 import { nodeOf, WantedFamily } from './wanted-family.ts';
 
@@ -69,6 +69,8 @@ export interface OverlayFacts {
   underlay: Underlay;
   /** This node's lease; for vxlan with the hardware addresses of its devices. */
   own: Lease;
+  /** What its store calls this node's lease. */
+  ownId: string;
   masquerade: boolean;
 }
 
@@ -98,13 +100,13 @@ export class WantedState {
   readonly families: readonly WantedFamily[];
   readonly networks: readonly WantedNetwork[];
   readonly masquerade: boolean;
-  readonly #ownName: string;
+  readonly #ownId: string;
   readonly #leases = new Map<string, Lease>();
 
   constructor(facts: OverlayFacts) {
-    const { config, own, masquerade } = facts;
+    const { config, own, ownId, masquerade } = facts;
     this.masquerade = masquerade;
-    this.#ownName = leaseName(own);
+    this.#ownId = ownId;
     this.families = ([4, 6] as const).flatMap((family) => createFamily(facts, family) ?? []);
     this.networks = [
       ...(config.ipv4 && own.subnet ? [{ network: config.ipv4.network, subnet: own.subnet }] : []),
@@ -112,19 +114,19 @@ export class WantedState {
     ];
   }
 
-  /** The lease of this name as it was given last. */
-  get(name: string): Lease | undefined {
-    return this.#leases.get(name);
+  /** The lease with this id as it was given last. */
+  get(id: string): Lease | undefined {
+    return this.#leases.get(id);
   }
 
-  /** Takes a lease, of any node; undefined says that there is none of this name. @param name as {@link leaseName} */
-  set(name: string, lease: Lease | undefined): void {
-    if (lease === undefined) this.#leases.delete(name);
-    else this.#leases.set(name, lease);
-    if (name !== this.#ownName) for (const family of this.families) family.set(name, lease);
+  /** Takes a lease, of any node; undefined says that there is none with this id. @param id what its store calls it */
+  set(id: string, lease: Lease | undefined): void {
+    if (lease === undefined) this.#leases.delete(id);
+    else this.#leases.set(id, lease);
+    if (id !== this.#ownId) for (const family of this.families) family.set(id, lease);
   }
 
-  names(): Iterable<string> {
+  ids(): Iterable<string> {
     return this.#leases.keys();
   }
 
@@ -133,12 +135,12 @@ export class WantedState {
     return this.families.some((family) => family.hasChanges);
   }
 
-  /** Leases that nothing can be done for in one of the families, ordered by name. */
+  /** Leases that nothing can be done for in one of the families, ordered by id. */
   passedOver(): PassedOver[] {
     return [...this.#leases]
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .flatMap(([name, lease]) => {
-        const reasons = new Set(this.families.map((family) => family.whyNot(name)));
+      .flatMap(([id, lease]) => {
+        const reasons = new Set(this.families.map((family) => family.whyNot(id)));
         return [...reasons].flatMap((why) => (why === undefined ? [] : [{ lease, why }]));
       });
   }

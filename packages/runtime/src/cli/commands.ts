@@ -2,6 +2,8 @@ import { cniCommands } from './cni/commands.ts';
 import type { Command } from './command.ts';
 import { configCommands } from './config/commands.ts';
 import { imageCommands } from './image/commands.ts';
+import { netCommands } from './net/commands.ts';
+import { policyCommands } from './policy/commands.ts';
 
 export interface CommandEntry {
   summary: string;
@@ -14,7 +16,7 @@ export interface CommandGroup {
   summary: string;
   /** What stands above the list of its commands. */
   text: string;
-  commands: Record<string, CommandEntry>;
+  commands: Record<string, CommandEntry | CommandGroup>;
   /** What runs when none of them is named. */
   default?: CommandEntry;
 }
@@ -29,6 +31,10 @@ const imageGroup: CommandGroup = {
 export const commands: Record<string, CommandEntry | CommandGroup> = {
   up: { summary: 'Run the container runtime in the foreground', load: () => import('./up.ts') },
   agent: { summary: 'Run the network agent in the foreground', load: () => import('./agent.ts') },
+  'device-plugin': {
+    summary: 'Give devices of pools to the kubelet, in the foreground',
+    load: () => import('./device-plugin.ts'),
+  },
   run: { summary: 'Run an image as a pod of one container', load: () => import('./run.ts') },
   ps: { summary: 'List containers', load: () => import('./ps.ts') },
   logs: { summary: 'Print what a container wrote', load: () => import('./logs.ts') },
@@ -56,10 +62,20 @@ export const commands: Record<string, CommandEntry | CommandGroup> = {
     text: 'Works with the files that amphipod up reads, without a runtime.',
     commands: configCommands,
   },
+  net: {
+    summary: 'Networks of pods, network cards, and the resources of the routed network',
+    text: 'Works with the networks of pods in a runtime, with the network cards of this machine, and with the datastore of the routed network.',
+    commands: netCommands,
+  },
   cni: {
     summary: 'Attach to networks; check, explain and install network plugins',
     text: `Works with network configurations and CNI plugins, without a runtime. add, del, check, gc and status take the place of
 cnitool and read the same variables: NETCONFPATH, CNI_PATH, CNI_ARGS, CAP_ARGS, CNI_IFNAME.`,
     commands: cniCommands,
+  },
+  policy: {
+    summary: 'Explain, check and test network policies',
+    text: 'Works with the network policies that amphipod up --policy-dir enforces.',
+    commands: policyCommands,
   },
 };

@@ -94,6 +94,24 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     help: 'network configuration: the first valid .conflist, .conf or .json by name is the network of new pods',
     refuse: absolutePath,
   },
+  networkDir: {
+    default: '/etc/cni/networks.d',
+    placeholder: 'DIR',
+    help: 'networks that pods can have beside that: CNI configurations, NetworkAttachmentDefinitions as YAML or JSON',
+    refuse: absolutePath,
+  },
+  devicePools: {
+    default: '/etc/pcidp/config.json',
+    placeholder: 'FILE',
+    help: 'pools of devices for such networks, by resource name, in the format of sriov-network-device-plugin',
+    refuse: absolutePath,
+  },
+  podResourcesSocket: {
+    default: '/var/lib/kubelet/pod-resources/kubelet.sock',
+    placeholder: 'PATH',
+    help: 'where the kubelet tells which devices its pods have; where there is none the runtime chooses',
+    refuse: absolutePath,
+  },
   cniBinDir: {
     // The reader puts the directory of this installation behind it.
     default: ['/opt/cni/bin'],
@@ -112,6 +130,12 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     help: 'how long one call of a plugin may take, milliseconds; then it and its children are killed',
     refuse: (value) =>
       isInteger(value, 1, Number.MAX_SAFE_INTEGER) ? undefined : 'must be a number of milliseconds above 0',
+  },
+  policyDir: {
+    default: '',
+    placeholder: 'DIR',
+    help: 'network policies for the pods of this node, as YAML and JSON files that are followed; empty: none',
+    refuse: absolutePathOrEmpty,
   },
   runtime: {
     default: '',

@@ -1,4 +1,4 @@
-import { isOwnTag, type Owner, ownerTag } from '../lib/owner.ts';
+import { isOwnTag, type Owner, ownerTag } from './owner.ts';
 
 const SEPARATOR = ' was ';
 
