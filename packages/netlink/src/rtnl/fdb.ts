@@ -2,7 +2,7 @@ import { AttributeReader, MessageWriter } from '../attributes.ts';
 import { type Begin, collect, NLM_F } from '../conn.ts';
 import { ERRNO, malformed, NetlinkError } from '../errors.ts';
 import { type IpAddress, ipToBytes } from '../ip.ts';
-import { formatMac, parseMac } from '../mac.ts';
+import { parseMac } from '../mac.ts';
 import { AF, NDA, NTF, NUD, RTM } from './constants.ts';
 import type { Rtnl } from './rtnl.ts';
 
@@ -106,7 +106,7 @@ export function parseFdbEntry(payload: Buffer): FdbEntry | undefined {
   const entry: FdbEntry = { ifIndex: payload.readInt32LE(4), mac: '', ...(isPermanent && { isPermanent }) };
   const attrs = new AttributeReader(payload, NDMSG);
   while (attrs.next()) {
-    if (attrs.type === NDA.LLADDR) entry.mac = formatMac(attrs.bytes());
+    if (attrs.type === NDA.LLADDR) entry.mac = attrs.mac();
     else if (attrs.type === NDA.MASTER) entry.masterIndex = attrs.u32();
     else if (attrs.type === NDA.DST) entry.dst = attrs.ip();
     else if (attrs.type === NDA.VLAN) entry.vlanId = attrs.u16();

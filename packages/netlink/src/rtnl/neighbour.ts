@@ -2,7 +2,7 @@ import { AttributeReader, MessageWriter } from '../attributes.ts';
 import { type Begin, collect, NLM_F } from '../conn.ts';
 import { ERRNO, malformed, NetlinkError } from '../errors.ts';
 import { formatIp, type IpAddress, type IpFamily, ipToBytes } from '../ip.ts';
-import { formatMac, parseMac } from '../mac.ts';
+import { parseMac } from '../mac.ts';
 import { familyNumbers } from './address.ts';
 import { AF, NDA, NTF, NUD, RTM } from './constants.ts';
 import type { Rtnl } from './rtnl.ts';
@@ -113,7 +113,7 @@ export function parseNeighbour(payload: Buffer): Neighbour | undefined {
   const attrs = new AttributeReader(payload, NDMSG);
   while (attrs.next()) {
     if (attrs.type === NDA.DST) ip = attrs.ip(payload[0] === AF.INET ? 4 : 16);
-    else if (attrs.type === NDA.LLADDR && attrs.size > 0) mac = formatMac(attrs.bytes());
+    else if (attrs.type === NDA.LLADDR && attrs.size > 0) mac = attrs.mac();
   }
   if (ip === undefined) throw malformed('neighbour message without an address');
   const neighbour: Neighbour = { ifIndex: payload.readInt32LE(4), ip };
