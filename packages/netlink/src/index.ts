@@ -95,6 +95,7 @@ export {
   fdbEach,
   fdbList,
   fdbReplace,
+  fdbReplaceRequest,
 } from './rtnl/fdb.ts';
 export {
   type FilterProtocol,
@@ -145,6 +146,7 @@ export {
   neighEach,
   neighList,
   neighReplace,
+  neighReplaceRequest,
 } from './rtnl/neighbour.ts';
 export { type Psched, readPsched, transmitTicks } from './rtnl/psched.ts';
 export {
@@ -176,6 +178,7 @@ export {
   routeEach,
   routeList,
   routeReplace,
+  routeReplaceRequest,
 } from './rtnl/route.ts';
 export { routeGet } from './rtnl/route-get.ts';
 export type { NextHop, Route, RouteSpec, RouteType } from './rtnl/route-types.ts';

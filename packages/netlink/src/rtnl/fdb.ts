@@ -1,5 +1,5 @@
 import { AttributeReader, MessageWriter } from '../attributes.ts';
-import { type Begin, collect, NLM_F } from '../conn.ts';
+import { type Begin, collect, type NetlinkRequest, NLM_F } from '../conn.ts';
 import { ERRNO, malformed, NetlinkError } from '../errors.ts';
 import { type IpAddress, ipToBytes } from '../ip.ts';
 import { parseMac } from '../mac.ts';
@@ -32,23 +32,28 @@ export interface FdbSpec extends Omit<FdbEntry, 'isPermanent'> {
 
 /** `bridge fdb add MAC dev …`: an entry that stays. @throws NetlinkError EEXIST */
 export function fdbAdd(conn: Rtnl, spec: FdbSpec): void {
-  putEntry(conn, 'add', spec, NLM_F.CREATE | NLM_F.EXCL);
+  conn.execute(entryRequest('add', spec, NLM_F.CREATE | NLM_F.EXCL));
 }
 
 /** `bridge fdb replace MAC dev …`. @throws NetlinkError */
 export function fdbReplace(conn: Rtnl, spec: FdbSpec): void {
-  putEntry(conn, 'replace', spec, NLM_F.CREATE | NLM_F.REPLACE);
+  conn.execute(fdbReplaceRequest(spec));
+}
+
+/** {@link fdbReplace} for {@link NetlinkConn.executeAll}. */
+export function fdbReplaceRequest(spec: FdbSpec): NetlinkRequest {
+  return entryRequest('replace', spec, NLM_F.CREATE | NLM_F.REPLACE);
 }
 
 /** `bridge fdb append MAC dev … dst …`: a further host for the address, as the all-zero address of a VXLAN has them. */
 export function fdbAppend(conn: Rtnl, spec: FdbSpec): void {
-  putEntry(conn, 'append', spec, NLM_F.CREATE | NLM_F.APPEND);
+  conn.execute(entryRequest('append', spec, NLM_F.CREATE | NLM_F.APPEND));
 }
 
-function putEntry(conn: Rtnl, verb: string, spec: FdbSpec, flags: number): void {
+function entryRequest(verb: string, spec: FdbSpec, flags: number): NetlinkRequest {
   const message = new MessageWriter(128).message(RTM.NEWNEIGH, NLM_F.REQUEST | NLM_F.ACK | flags);
   writeEntry(message, spec);
-  conn.execute({ op: `${verb} fdb entry ${spec.mac} on link ${spec.ifIndex}`, message });
+  return { op: `${verb} fdb entry ${spec.mac} on link ${spec.ifIndex}`, message };
 }
 
 /** `bridge fdb del MAC dev …`; false when there was none. @throws NetlinkError */

@@ -1,5 +1,5 @@
 import { AttributeReader, MessageWriter } from '../attributes.ts';
-import { type Begin, collect, NLM_F } from '../conn.ts';
+import { type Begin, collect, type NetlinkRequest, NLM_F } from '../conn.ts';
 import { ERRNO, malformed, NetlinkError } from '../errors.ts';
 import { formatIp, type IpAddress, type IpFamily, ipToBytes } from '../ip.ts';
 import { parseMac } from '../mac.ts';
@@ -36,19 +36,24 @@ export interface NeighbourSpec {
 
 /** `ip neigh add IP lladdr … dev … nud …`. @throws NetlinkError EEXIST, ENODEV */
 export function neighAdd(conn: Rtnl, spec: NeighbourSpec): void {
-  putNeighbour(conn, 'add', spec, NLM_F.CREATE | NLM_F.EXCL);
+  conn.execute(neighbourRequest('add', spec, NLM_F.CREATE | NLM_F.EXCL));
 }
 
 /** `ip neigh replace IP lladdr … dev … nud …`. @throws NetlinkError ENODEV */
 export function neighReplace(conn: Rtnl, spec: NeighbourSpec): void {
-  putNeighbour(conn, 'replace', spec, NLM_F.CREATE | NLM_F.REPLACE);
+  conn.execute(neighReplaceRequest(spec));
 }
 
-function putNeighbour(conn: Rtnl, verb: string, spec: NeighbourSpec, flags: number): void {
+/** {@link neighReplace} for {@link NetlinkConn.executeAll}. */
+export function neighReplaceRequest(spec: NeighbourSpec): NetlinkRequest {
+  return neighbourRequest('replace', spec, NLM_F.CREATE | NLM_F.REPLACE);
+}
+
+function neighbourRequest(verb: string, spec: NeighbourSpec, flags: number): NetlinkRequest {
   const message = new MessageWriter(128).message(RTM.NEWNEIGH, NLM_F.REQUEST | NLM_F.ACK | flags);
   writeNeighbour(message, spec, NUD[spec.state ?? 'permanent']);
   if (spec.mac !== undefined) message.bytesOf(NDA.LLADDR, parseMac(spec.mac));
-  conn.execute({ op: `${verb} neighbour ${formatIp(spec.ip)} on link ${spec.ifIndex}`, message });
+  return { op: `${verb} neighbour ${formatIp(spec.ip)} on link ${spec.ifIndex}`, message };
 }
 
 type NeighbourKey = Pick<NeighbourSpec, 'ifIndex' | 'ip' | 'proxy'>;

@@ -22,7 +22,12 @@ export function routeAddRequest(route: RouteSpec): NetlinkRequest {
 
 /** `ip route replace …`: adds the route, or takes the place of the first with its destination, metric and table. */
 export function routeReplace(conn: Rtnl, route: RouteSpec): void {
-  conn.execute(routeRequest('replace', route, NLM_F.CREATE | NLM_F.REPLACE));
+  conn.execute(routeReplaceRequest(route));
+}
+
+/** {@link routeReplace} for {@link NetlinkConn.executeAll}. */
+export function routeReplaceRequest(route: RouteSpec): NetlinkRequest {
+  return routeRequest('replace', route, NLM_F.CREATE | NLM_F.REPLACE);
 }
 
 /** `ip route append …`: another route to the same destination; for IPv6 another next hop. */
