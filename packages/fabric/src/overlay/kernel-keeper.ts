@@ -1,20 +1,25 @@
+import { isCode } from '@amphipod/linux';
 import { type MonitorEvent, monitor } from '@amphipod/netlink';
-import { type EntryEvent, judgeEvent, type KernelView, syncChanges, syncKernel } from './sync-kernel.ts';
+import type { SyncLook } from './overlay-types.ts';
+import {
+  areTunnelsUntouched,
+  type EntryEvent,
+  judgeEvent,
+  type KernelView,
+  syncChanges,
+  syncKernel,
+} from './sync-kernel.ts';
 import { areRulesUntouched } from './sync-rules.ts';
 import type { Underlay, WantedState } from './wanted-state.ts';
 
 /** What somebody changes in the kernel at one time is mended at one time. */
 const GATHER_MS = 5;
 const RULES_CHECK_MS = 250;
+const TUNNELS_CHECK_MS = 500;
+/** Of the time at most one part in so many goes into looking at tunnels. */
+const TUNNELS_CHECK_SHARE = 50;
 const RESYNC_MS = 60_000;
 const RETRY_MS = 1_000;
-
-/** One look at the kernel. */
-export interface SyncLook {
-  /** At all that the overlay has there, not only at what has changed. */
-  isFull: boolean;
-  durationMs: number;
-}
 
 export interface KernelKeeperOptions {
   view: KernelView;
@@ -34,6 +39,7 @@ export class KernelKeeper {
   /** What the next look is to see to, beside what leases have changed. */
   #isFullDue = true;
   #events: EntryEvent[] = [];
+  #tunnelsDueAt = 0;
 
   constructor(options: KernelKeeperOptions) {
     this.#options = options;
@@ -74,12 +80,13 @@ export class KernelKeeper {
   }
 
   #setTimers(): void {
-    const { signal } = this.#options;
+    const { signal, wanted } = this.#options;
     if (signal.aborted) return;
     const timers = [
       setInterval(() => this.#checkRules(), RULES_CHECK_MS),
       setInterval(() => this.resync(), RESYNC_MS),
     ];
+    if (wanted.tunnels.length > 0) timers.push(setInterval(() => this.#checkTunnels(), TUNNELS_CHECK_MS));
     signal.addEventListener('abort', () => timers.forEach(clearInterval), { once: true });
   }
 
@@ -101,6 +108,20 @@ export class KernelKeeper {
     } catch (error) {
       this.#report(error);
     }
+  }
+
+  #checkTunnels(): void {
+    const { view, wanted } = this.#options;
+    // What is due is seen to anyway; a device that is not there is told of.
+    const start = performance.now();
+    if (this.#isFullDue || wanted.hasChanges || start < this.#tunnelsDueAt) return;
+    try {
+      if (!areTunnelsUntouched(view, wanted)) this.resync();
+    } catch (error) {
+      if (!isCode(error, 'ENODEV')) this.#report(error);
+    }
+    const end = performance.now();
+    this.#tunnelsDueAt = end + TUNNELS_CHECK_SHARE * (end - start);
   }
 
   /** Has the kernel looked at in so many ms, or sooner if that was wanted before. */

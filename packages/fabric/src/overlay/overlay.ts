@@ -1,54 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { FabricError } from '../errors.ts';
 import { leaseTtlSeconds } from './acquire-lease.ts';
-import { KernelKeeper, type SyncLook } from './kernel-keeper.ts';
+import { KernelKeeper } from './kernel-keeper.ts';
 import { formatAttributes, type Lease, leaseName } from './lease.ts';
-import type { LeaseStore, LeasesEvent, OwnLease } from './lease-store.ts';
-import type { NetworkConfig } from './network-config.ts';
+import type { LeasesEvent, OwnLease } from './lease-store.ts';
+import type { Overlay, OverlayOptions } from './overlay-types.ts';
 import { ownAttributes } from './own-attributes.ts';
-import type { KernelView } from './sync-kernel.ts';
-import { overlayMtu, type PassedOver, type Underlay, WantedState } from './wanted-state.ts';
+import { overlayMtu, type PassedOver, WantedState } from './wanted-state.ts';
 
 const RETRY_MS = 1_000;
 const RENEW_RETRY_MS = 60_000;
-
-export interface OverlayOptions {
-  leases: LeaseStore;
-  config: NetworkConfig;
-  underlay: Underlay;
-  kernel: KernelView;
-  masquerade: boolean;
-  /** The subnets of the last time. */
-  previous?: Pick<Lease, 'subnet' | 'ipv6Subnet'>;
-  /** Told after each look at the kernel: how many differences were mended, and what the look was. */
-  onSync?: (mended: number, look: SyncLook) => void;
-  /** Told of failures that are tried again. */
-  onError?: (error: unknown) => void;
-}
-
-/**
- * Keeps the overlay of this node: its lease, and the kernel's devices, routes and rules as the leases of all nodes want them,
- * whoever changes what. Ends when it is disposed of; devices, routes and rules stay, so that pods do not notice.
- */
-export interface Overlay extends AsyncDisposable {
-  readonly lease: Lease;
-  /** The MTU for pods. */
-  readonly mtu: number;
-  /** Leases that nothing can be done for. */
-  readonly passedOver: readonly PassedOver[];
-  /** Is rejected with FabricError `lease-lost`, or whatever else ends the overlay; resolves when it is disposed of. */
-  readonly ended: Promise<void>;
-  /** Has all of the kernel looked at soon, as it is done every minute anyway. */
-  resync(): void;
-  /** Ends the overlay and gives the lease back, where it is the node's to give. */
-  release(): Promise<void>;
-}
 
 /** Acquires a lease, sets the overlay up, and then keeps it. @throws as {@link LeaseStore.acquire}; NetlinkError */
 export async function startOverlay(options: OverlayOptions): Promise<Overlay> {
   const { leases, config, previous } = options;
   const attributes = ownAttributes(options);
   const own = await leases.acquire(config, { attributes, ...(previous && { previous }) });
+  options.onRenewed?.();
   const keeper = new OverlayKeeper(options, own);
   await keeper.start();
   return keeper;
@@ -84,6 +52,14 @@ class OverlayKeeper implements Overlay {
 
   get passedOver(): readonly PassedOver[] {
     return this.#wanted.passedOver();
+  }
+
+  get wanted(): WantedState {
+    return this.#wanted;
+  }
+
+  get expires(): boolean {
+    return this.#own.expires;
   }
 
   get ended(): Promise<void> {
@@ -130,8 +106,9 @@ class OverlayKeeper implements Overlay {
   }
 
   async #watchLeases(fromRevision: string): Promise<void> {
-    const options = { fromRevision, signal: this.#stop.signal };
-    for await (const event of this.#options.leases.watch(options)) {
+    const { leases, onConnection } = this.#options;
+    const options = { fromRevision, signal: this.#stop.signal, ...(onConnection && { onConnection }) };
+    for await (const event of leases.watch(options)) {
       this.#learn(event);
       if (this.#wanted.hasChanges) this.#kernel.applyChanges();
       if (!this.#hasOwn()) await this.#renewNow();
@@ -190,6 +167,7 @@ class OverlayKeeper implements Overlay {
       );
     }
     this.#own = renewed;
+    this.#options.onRenewed?.();
     return true;
   }
 
