@@ -236,7 +236,10 @@ describe('policies of Calico', () => {
   });
 
   for (const [spec, why] of [
-    ['{selector: "app = web"}', `spec.selector: "app = web": no selector: at 4: unexpected "="`],
+    [
+      '{selector: "app = web"}',
+      'spec.selector: "app = web": column 4: want an operator: ==, !=, in, not in, contains, starts with, ends with',
+    ],
     [
       '{ingress: [{action: Allow, destination: {ports: [80]}}]}',
       'spec.ingress[0].destination.ports: [80]: needs protocol TCP, UDP or SCTP',
