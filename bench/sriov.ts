@@ -13,7 +13,7 @@ import { Pod, rtnl, setUpCards } from '../test/vm/support/cards.ts';
 import { printResult, printTable, type Row, summarize } from './report.ts';
 
 const ROUNDS = 15;
-const WARM_UP = 3;
+const WARM_UP = 10;
 const VLAN = 100;
 const ADDRESS = '10.9.9.1/24';
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
+import { killQuietly } from '@amphipod/linux';
 import { ownPluginDir, projectDir } from './support/amphipod.ts';
 import { crictlFor, findCrictl, lacksCrictl } from './support/crictl.ts';
 import { useServer } from './support/fixture.ts';
@@ -257,10 +258,13 @@ describe('pods with further networks', () => {
     const nothing = await leftovers(fixture.server);
     const pod = await podWith('pair');
     const before = await leftovers(fixture.server);
-    slow.on('ADD', 'sleep 60');
+    slow.on('ADD', 'echo $$ >"$dir/new" && mv "$dir/new" "$dir/pid" && exec sleep 60');
     const attaching = amphipod('net', 'attach', pod.id, 'slow');
-    await eventually('the interface', async () => (await links(pod)).includes('net2'));
+    const pidFile = `${slow.dir}/pid`;
+    await eventually('the second plugin', () => existsSync(pidFile));
+    assert.deepEqual(await links(pod), ['eth0', 'lo', 'net1', 'net2']);
     await fixture.server.kill();
+    killQuietly(Number(readFileSync(pidFile, 'utf8')), 'SIGKILL');
     slow.on('ADD', undefined);
     assert.notEqual((await attaching).code, 0);
     await fixture.server.start();
@@ -340,5 +344,41 @@ describe('pods with further networks', () => {
       new RegExp(`pod ${pod.id.slice(0, 12)}, network shop/storage, net1: .*Failed to find address`),
     );
     await removePod(fixture.cri, pod);
+  });
+
+  test('devices are listed without a runtime; a device plugin without pools, or with a wrong file, says so', async () => {
+    const program = `${projectDir}/bin/amphipod`;
+    const listed = await run([program, 'net', 'devices', '-o', 'json']);
+    assert.ok(Array.isArray(JSON.parse(listed)), listed);
+    const file = `${fixture.dir}/pools.json`;
+    const plugin = () => runAny([program, 'device-plugin', '--pools', file]);
+    assert.match(
+      (await plugin()).stderr,
+      /^amphipod: device-plugin: read devices .*pools\.json: there are no pools in it\n$/,
+    );
+    writeFileSync(file, '{"resourceList": [{"resourceName": "a", "selectors": {"vendor": ["8086"]}}]}');
+    const { code, stderr } = await plugin();
+    assert.equal(code, 125);
+    assert.match(
+      stderr,
+      /pools\.json: resourceList\[0\]\.selectors\.vendor: not supported; known are vendors, /,
+    );
+  });
+
+  test('a network that needs a device of a pool fails the pod when there is no such pool', async () => {
+    const nothing = await leftovers(fixture.server);
+    const definition = {
+      kind: 'NetworkAttachmentDefinition',
+      metadata: {
+        ...{ name: 'fast', namespace: 'shop' },
+        annotations: { 'k8s.v1.cni.cncf.io/resourceName': 'example.com/fast' },
+      },
+      spec: { config: '{"cniVersion": "1.1.0", "type": "sriov"}' },
+    };
+    writeFileSync(`${fixture.server.dir}/networks.d/60-fast.json`, JSON.stringify(definition));
+    await assert.rejects(podWith('fast'), { message: /find device: no pool "example\.com\/fast" in / });
+    const given = JSON.stringify([{ name: 'fast', deviceID: '0000:7f:00.0' }]);
+    await assert.rejects(podWith(given), { message: /sriov.*0000:7f:00\.0: there is no such PCI device/ });
+    await assertLeft(fixture.server, nothing);
   });
 });

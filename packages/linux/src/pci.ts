@@ -7,8 +7,17 @@ export interface Sysfs {
   sysfs?: string;
 }
 
+/** Who drives a PCI device, and what it is to its card. */
+export interface PciPlace {
+  /** Driver that the device is bound to. */
+  driver?: string;
+  /** Of a virtual function: its physical one, and its place among that one's. */
+  pfAddress?: string;
+  vfIndex?: number;
+}
+
 /** A PCI device as sysfs describes it (Documentation/ABI/testing/sysfs-bus-pci). */
-export interface PciDevice {
+export interface PciDevice extends PciPlace {
   /** `0000:01:10.0` */
   address: string;
   /** Four digits in hexadecimal: `8086`. */
@@ -16,14 +25,9 @@ export interface PciDevice {
   device: string;
   /** Six digits: `020000` is an Ethernet controller. */
   class: string;
-  /** Driver that the device is bound to. */
-  driver?: string;
   /** Absent where the machine has but one node, or does not tell. */
   numaNode?: number;
   iommuGroup?: string;
-  /** Of a virtual function: its physical one, and its place among that one's. */
-  pfAddress?: string;
-  vfIndex?: number;
   /** Of a physical function: how many virtual ones there can be, and are. */
   totalVfs?: number;
   vfCount?: number;
@@ -48,25 +52,42 @@ export function listPciDevices(where: Sysfs = {}): PciDevice[] {
 export function readPciDevice(address: string, where: Sysfs = {}): PciDevice | undefined {
   const dir = dirOf(address, where);
   if (!isPciAddress(address) || !existsSync(dir)) return undefined;
-  const driver = linkName(join(dir, 'driver'));
-  const pfAddress = linkName(join(dir, 'physfn'));
   const iommuGroup = linkName(join(dir, 'iommu_group'));
   const numaNode = readNumber(join(dir, 'numa_node'));
   const totalVfs = readNumber(join(dir, 'sriov_totalvfs'));
   const vfCount = readNumber(join(dir, 'sriov_numvfs'));
-  const vfIndex = pfAddress === undefined ? -1 : vfAddresses(pfAddress, where).indexOf(address);
   return {
     address,
     ...{ vendor: readHex(dir, 'vendor'), device: readHex(dir, 'device'), class: readHex(dir, 'class') },
-    ...(driver !== undefined && { driver }),
+    ...readPciPlace(address, where),
     // -1: the firmware does not say.
     ...(numaNode !== undefined && numaNode >= 0 && { numaNode }),
     ...(iommuGroup !== undefined && { iommuGroup }),
-    ...(pfAddress !== undefined && { pfAddress }),
-    ...(vfIndex >= 0 && { vfIndex }),
     ...(totalVfs !== undefined && { totalVfs }),
     ...(vfCount !== undefined && { vfCount }),
   };
+}
+
+/** The part of {@link readPciDevice} that is needed for each pod: a few links. Undefined when there is no such device. */
+export function readPciPlace(address: string, where: Sysfs = {}): PciPlace | undefined {
+  const dir = dirOf(address, where);
+  if (!isPciAddress(address) || !existsSync(dir)) return undefined;
+  const driver = linkName(join(dir, 'driver'));
+  const pfAddress = linkName(join(dir, 'physfn'));
+  const vfIndex = pfAddress === undefined ? undefined : indexOfVf(address, dirOf(pfAddress, where));
+  return {
+    ...(driver !== undefined && { driver }),
+    ...(pfAddress !== undefined && { pfAddress }),
+    ...(vfIndex !== undefined && { vfIndex }),
+  };
+}
+
+function indexOfVf(address: string, pfDir: string): number | undefined {
+  for (let index = 0; ; index++) {
+    const found = linkName(join(pfDir, `virtfn${index}`));
+    if (found === undefined) return undefined;
+    if (found === address) return index;
+  }
 }
 
 /** Addresses of the virtual functions of a physical one, in their order. */

@@ -8,6 +8,15 @@ export {
 } from './conn.ts';
 export { type ConntrackFilter, type ConntrackFlow, conntrackFlush, conntrackList } from './conntrack.ts';
 export { NetlinkError } from './errors.ts';
+export { Genl, openGenl, openGenlIn } from './genl/genl.ts';
+export { isWireguardKey, wireguardGet, wireguardSet } from './genl/wireguard.ts';
+export type {
+  WireguardChange,
+  WireguardDevice,
+  WireguardEndpoint,
+  WireguardPeer,
+  WireguardPeerSpec,
+} from './genl/wireguard-types.ts';
 export {
   broadcastOf,
   type Cidr,

@@ -44,8 +44,6 @@ export interface NodeLeasesOptions {
   node: string | PodName;
   /** `flannel.alpha.coreos.com` unless given. */
   annotationPrefix?: string;
-  /** Told of failures of a watch before they are tried again. */
-  onRetry?: (error: unknown) => void;
 }
 
 /**
@@ -77,7 +75,7 @@ class NodeLeases implements LeaseStore {
     const subnets = this.#subnetsOf(node, config);
     const told = withOverwrites(attributes, node, this.#keys);
     await this.#annotate(node, told, signal);
-    return { id: node.metadata.name, lease: { ...subnets, attributes: told } };
+    return { id: node.metadata.name, lease: { ...subnets, attributes: told }, expires: false };
   }
 
   async renew(own: OwnLease, { signal }: CallOptions = {}): Promise<OwnLease | undefined> {
@@ -112,11 +110,11 @@ class NodeLeases implements LeaseStore {
   async *watch({
     fromRevision,
     signal = new AbortController().signal,
+    onConnection,
   }: WatchLeasesOptions = {}): AsyncGenerator<LeasesEvent, void> {
     // Most changes of a node do not concern its lease: the kubelet writes to each every few minutes.
     const told = new Map<string, Lease | undefined>();
-    const { onRetry } = this.#options;
-    for await (const event of watchObjects(this.#nodes, { fromRevision, signal, onRetry })) {
+    for await (const event of watchObjects(this.#nodes, { fromRevision, signal, onConnection })) {
       if (event.type === 'snapshot') {
         told.clear();
         for (const [name, lease] of event.objects) told.set(name, lease);

@@ -1,66 +1,32 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { isCode } from '@amphipod/linux';
 import { type MonitorEvent, monitor } from '@amphipod/netlink';
 import { FabricError } from '../errors.ts';
 import { leaseTtlSeconds } from './acquire-lease.ts';
 import { formatAttributes, type Lease, leaseName } from './lease.ts';
-import type { LeaseStore, LeasesEvent, OwnLease } from './lease-store.ts';
-import type { NetworkConfig } from './network-config.ts';
+import type { LeasesEvent, OwnLease } from './lease-store.ts';
+import type { Overlay, OverlayOptions } from './overlay-types.ts';
 import { ownAttributes } from './own-attributes.ts';
-import { type EntryEvent, judgeEvent, type KernelView, syncChanges, syncKernel } from './sync-kernel.ts';
+import { areTunnelsUntouched, type EntryEvent, judgeEvent, syncChanges, syncKernel } from './sync-kernel.ts';
 import { areRulesUntouched } from './sync-rules.ts';
-import { overlayMtu, type PassedOver, type Underlay, WantedState } from './wanted-state.ts';
+import { overlayMtu, type PassedOver, WantedState } from './wanted-state.ts';
 
 /** What somebody changes in the kernel at one time is mended at one time. */
 const GATHER_MS = 5;
 const RULES_CHECK_MS = 250;
+const TUNNELS_CHECK_MS = 500;
+/** Of the time at most one part in so many goes into looking at tunnels. */
+const TUNNELS_CHECK_SHARE = 50;
 const RESYNC_MS = 60_000;
 const RETRY_MS = 1_000;
 const RENEW_RETRY_MS = 60_000;
-
-export interface OverlayOptions {
-  leases: LeaseStore;
-  config: NetworkConfig;
-  underlay: Underlay;
-  kernel: KernelView;
-  masquerade: boolean;
-  /** The subnets of the last time. */
-  previous?: Pick<Lease, 'subnet' | 'ipv6Subnet'>;
-  /** Told after each look at the kernel: how many differences were mended, and what the look was. */
-  onSync?: (mended: number, look: SyncLook) => void;
-  /** Told of failures that are tried again. */
-  onError?: (error: unknown) => void;
-}
-
-/** One look at the kernel. */
-export interface SyncLook {
-  /** At all that the overlay has there, not only at what has changed. */
-  isFull: boolean;
-  durationMs: number;
-}
-
-/**
- * Keeps the overlay of this node: its lease, and the kernel's devices, routes and rules as the leases of all nodes want them,
- * whoever changes what. Ends when it is disposed of; devices, routes and rules stay, so that pods do not notice.
- */
-export interface Overlay extends AsyncDisposable {
-  readonly lease: Lease;
-  /** The MTU for pods. */
-  readonly mtu: number;
-  /** Leases that nothing can be done for. */
-  readonly passedOver: readonly PassedOver[];
-  /** Is rejected with FabricError `lease-lost`, or whatever else ends the overlay; resolves when it is disposed of. */
-  readonly ended: Promise<void>;
-  /** Has all of the kernel looked at soon, as it is done every minute anyway. */
-  resync(): void;
-  /** Ends the overlay and gives the lease back, where it is the node's to give. */
-  release(): Promise<void>;
-}
 
 /** Acquires a lease, sets the overlay up, and then keeps it. @throws as {@link LeaseStore.acquire}; NetlinkError */
 export async function startOverlay(options: OverlayOptions): Promise<Overlay> {
   const { leases, config, previous } = options;
   const attributes = ownAttributes(options);
   const own = await leases.acquire(config, { attributes, ...(previous && { previous }) });
+  options.onRenewed?.();
   const keeper = new OverlayKeeper(options, own);
   await keeper.start();
   return keeper;
@@ -78,6 +44,7 @@ class OverlayKeeper implements Overlay {
   /** What the next look is to see to, beside what leases have changed. */
   #isFullDue = true;
   #events: EntryEvent[] = [];
+  #tunnelsDueAt = 0;
   readonly #end = Promise.withResolvers<void>();
 
   constructor(options: OverlayOptions, own: OwnLease) {
@@ -98,6 +65,14 @@ class OverlayKeeper implements Overlay {
 
   get passedOver(): readonly PassedOver[] {
     return this.#wanted.passedOver();
+  }
+
+  get wanted(): WantedState {
+    return this.#wanted;
+  }
+
+  get expires(): boolean {
+    return this.#own.expires;
   }
 
   get ended(): Promise<void> {
@@ -126,6 +101,8 @@ class OverlayKeeper implements Overlay {
     }
     this.#timers.push(setInterval(() => this.#checkRules(), RULES_CHECK_MS));
     this.#timers.push(setInterval(() => this.resync(), RESYNC_MS));
+    if (this.#wanted.tunnels.length > 0)
+      this.#timers.push(setInterval(() => this.#checkTunnels(), TUNNELS_CHECK_MS));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -158,8 +135,9 @@ class OverlayKeeper implements Overlay {
   }
 
   async #watchLeases(fromRevision: string): Promise<void> {
-    const options = { fromRevision, signal: this.#stop.signal };
-    for await (const event of this.#options.leases.watch(options)) {
+    const { leases, onConnection } = this.#options;
+    const options = { fromRevision, signal: this.#stop.signal, ...(onConnection && { onConnection }) };
+    for await (const event of leases.watch(options)) {
       this.#learn(event);
       if (this.#wanted.hasChanges) this.#touch(0);
       if (!this.#hasOwn()) await this.#renewNow();
@@ -229,6 +207,7 @@ class OverlayKeeper implements Overlay {
       );
     }
     this.#own = renewed;
+    this.#options.onRenewed?.();
     return true;
   }
 
@@ -240,6 +219,19 @@ class OverlayKeeper implements Overlay {
     } catch (error) {
       this.#report(error);
     }
+  }
+
+  #checkTunnels(): void {
+    // What is due is seen to anyway; a device that is not there is told of.
+    const start = performance.now();
+    if (this.#isFullDue || this.#wanted.hasChanges || start < this.#tunnelsDueAt) return;
+    try {
+      if (!areTunnelsUntouched(this.#options.kernel, this.#wanted)) this.resync();
+    } catch (error) {
+      if (!isCode(error, 'ENODEV')) this.#report(error);
+    }
+    const end = performance.now();
+    this.#tunnelsDueAt = end + TUNNELS_CHECK_SHARE * (end - start);
   }
 
   /** Has the kernel looked at in so many ms, or sooner if that was wanted before. */

@@ -23,7 +23,7 @@ const DEFAULT_KEY = 0n;
 /** The routes of one family. Ours are those with our protocol number, and all on our own device. */
 export interface FamilyRoutes {
   family: WantedFamily;
-  /** The link of our VXLAN device. */
+  /** The link of our device. */
   deviceIndex: number | undefined;
 }
 
@@ -100,7 +100,12 @@ function putRoute(conn: Rtnl, want: WantedRoute, routes: FamilyRoutes): void {
 function specOf(want: WantedRoute, routes: FamilyRoutes): RouteSpec {
   const { dst, gateway, onlink } = want;
   const ifIndex = linkOf(want, routes);
-  return { dst, gateway, protocol: overlayRouteProtocol, onlink, ...(ifIndex !== undefined && { ifIndex }) };
+  return {
+    dst,
+    protocol: overlayRouteProtocol,
+    ...(gateway !== undefined && { gateway, onlink }),
+    ...(ifIndex !== undefined && { ifIndex }),
+  };
 }
 
 /** The link of a route; undefined when our device is not there. */
@@ -114,7 +119,7 @@ function keyOf({ dst }: Route): bigint {
 
 function isSameWanted(a: WantedRoute | undefined, b: WantedRoute | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  return a.gateway.value === b.gateway.value && a.link === b.link && a.onlink === b.onlink;
+  return a.gateway?.value === b.gateway?.value && a.link === b.link && a.onlink === b.onlink;
 }
 
 function hasUsualPriority({ family, priority = 0 }: Route): boolean {
@@ -131,9 +136,9 @@ function isSame(route: Route, { gateway, onlink }: WantedRoute, ifIndex: number 
   return (
     route.protocol === overlayRouteProtocol &&
     route.ifIndex === ifIndex &&
-    route.gateway?.family === gateway.family &&
-    route.gateway.value === gateway.value &&
-    (route.onlink ?? false) === onlink &&
+    route.gateway?.family === gateway?.family &&
+    route.gateway?.value === gateway?.value &&
+    (route.onlink ?? false) === (onlink && gateway !== undefined) &&
     (route.type ?? 'unicast') === 'unicast' &&
     hasUsualPriority(route) &&
     route.mtu === undefined

@@ -51,7 +51,7 @@ function linesOf({ families }: WantedState): string[] {
       ...[...fdb.values()].map(({ mac, dst }) => `fdb ${mac} ${formatIp(dst)}`),
       ...[...routes.values()].map(
         ({ dst, gateway, link, onlink }) =>
-          `route ${formatCidr(dst)} via ${formatIp(gateway)} dev ${link}${onlink ? ' onlink' : ''}`,
+          `route ${formatCidr(dst)} via ${formatIp(gateway!)} dev ${link}${onlink ? ' onlink' : ''}`,
       ),
     ])
     .toSorted();

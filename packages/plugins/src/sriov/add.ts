@@ -9,7 +9,7 @@ import { trySysctl } from '../lib/settings.ts';
 import { withUndo } from '../lib/with-undo.ts';
 import { announce, waitForCarrier } from './announce.ts';
 import { type Call, isSameOwner } from './call.ts';
-import { claim, takeMac } from './claim.ts';
+import { type Claimed, claim, takeMac } from './claim.ts';
 import { readConfig, requireDeviceId, type SriovConfig } from './config.ts';
 import { openLog } from './log.ts';
 import { moveIn } from './netdev.ts';
@@ -17,7 +17,7 @@ import type { Places } from './places.ts';
 import { releaseOf } from './release.ts';
 import { applySettings, describeSetting, differences, wantedSettings } from './settings.ts';
 import { settleMac } from './settle-mac.ts';
-import { readVf, type VirtualFunction } from './virtual-function.ts';
+import { readVf } from './virtual-function.ts';
 
 /** Gives the pod a virtual function; as it was after a failure. */
 export async function add(request: PluginRequest, host: PluginHost, places: Places): Promise<Result> {
@@ -34,9 +34,10 @@ export async function add(request: PluginRequest, host: PluginHost, places: Plac
       const late: Call = { ...call, request: { ...request, signal } };
       await releaseOf(late, address, (record) => isSameOwner(record.owner, owner));
     });
-    const vf = await claim(call, config);
-    await configureVf(call, vf, config);
-    const link = vf.isDpdk ? undefined : await intoPod(call, pod, { vf, config });
+    const claimed = await claim(call, config);
+    const { vf, netdev } = claimed;
+    await configureVf(call, claimed, config);
+    const link = netdev === undefined ? undefined : await intoPod(call, pod, { netdev, mac: config.mac });
     const { ipamType } = config;
     const layer3 = ipamType === undefined ? undefined : await ipamAdd(request, ipamType, undo);
     if (link !== undefined) await bringUp(pod, link, layer3);
@@ -60,13 +61,12 @@ export async function add(request: PluginRequest, host: PluginHost, places: Plac
 }
 
 /** The physical function's part. */
-async function configureVf(call: Call, vf: VirtualFunction, config: SriovConfig): Promise<void> {
-  const { rtnl } = call.host;
-  const { mac, ...others } = differences(wantedSettings(config), readVf(rtnl, vf));
+async function configureVf(call: Call, { vf, info }: Claimed, config: SriovConfig): Promise<void> {
+  const { mac, ...others } = differences(wantedSettings(config), info);
   for (const key of Object.keys(others) as (keyof typeof others)[]) {
     call.log('debug', `${vf.address}: ${describeSetting(key, others)}`);
   }
-  applySettings(rtnl, vf, others);
+  applySettings(call.host.rtnl, vf, others);
   if (config.mac === undefined) return;
   call.log('debug', `${vf.address}: mac ${mac ?? 'is there'}`);
   await takeMac(call, vf, config.mac);
@@ -75,9 +75,9 @@ async function configureVf(call: Call, vf: VirtualFunction, config: SriovConfig)
 async function intoPod(
   call: Call,
   pod: Pod,
-  { vf, config: { mac } }: { vf: VirtualFunction; config: SriovConfig },
+  { netdev, mac }: { netdev: Link; mac: string | undefined },
 ): Promise<Link> {
-  const link = moveIn(call, pod, vf.netdev!);
+  const link = moveIn(call, pod, netdev);
   if (mac === undefined) return link;
   await settleMac(pod.rtnl, link.ifIndex, mac);
   return linkGet(pod.rtnl, link.ifIndex);
@@ -85,12 +85,11 @@ async function intoPod(
 
 async function bringUp(pod: Pod, link: Link, layer3: Result | undefined): Promise<void> {
   const { ifIndex, name: ifName } = link;
-  linkSet(pod.rtnl, ifIndex, { ipv4: { arpNotify: true } });
-  pod.run<void>(() => trySysctl(`net/ipv6/conf/${ifName}/ndisc_notify`, '1'));
-  if (!linkGet(pod.rtnl, ifIndex).flags.up) linkSet(pod.rtnl, ifIndex, { up: true });
+  const hasIpv6 = (layer3?.ips ?? []).some(({ address }) => parseCidr(address).ip.family === 6);
+  if (hasIpv6) pod.run<void>(() => trySysctl(`net/ipv6/conf/${ifName}/ndisc_notify`, '1'));
+  linkSet(pod.rtnl, ifIndex, { up: true, ipv4: { arpNotify: true } });
   if (layer3 === undefined) return;
   const hasCarrier = await waitForCarrier(pod, ifIndex);
-  const hasIpv6 = (layer3.ips ?? []).some(({ address }) => parseCidr(address).ip.family === 6);
   // Without a carrier there is nobody to ask.
   await configureInterface(pod, layer3, { ifIndex, ifName, enableDad: hasIpv6 && hasCarrier });
   announce(pod, link, layer3);

@@ -1,6 +1,6 @@
 import { CniError } from '@amphipod/cni';
 import { namespaceId, vfAddresses } from '@amphipod/linux';
-import { linkGet, randomMac, type VfInfo, vfList } from '@amphipod/netlink';
+import { type Link, linkGet, randomMac, type VfInfo, vfList } from '@amphipod/netlink';
 import type { PluginHost } from '../lib/host.ts';
 import { ownerTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
@@ -13,17 +13,27 @@ import { findVirtualFunction, readVf, type VirtualFunction } from './virtual-fun
 
 const NO_MAC = '00:00:00:00:00:00';
 
+/** A virtual function that is this attachment's, as it was found. */
+export interface Claimed {
+  vf: VirtualFunction;
+  info: VfInfo;
+  /** Undefined where a driver for user space has it. */
+  netdev: Link | undefined;
+}
+
 /**
  * Makes the virtual function this attachment's: notes whose it is and what it was like. What a pod left that ended without DEL is
  * put in order first. @throws CniError when another pod has it
  */
-export async function claim(call: Call, config: SriovConfig): Promise<VirtualFunction> {
+export async function claim(call: Call, config: SriovConfig): Promise<Claimed> {
   const { request, host, places } = call;
   const address = requireDeviceId(config);
   using _lock = await lockDevice(call, address);
   await clearPast(call, address);
   const vf = findVirtualFunction(host.rtnl, address, places);
-  const { index: _index, ...settings } = readVf(host.rtnl, vf);
+  const info = readVf(host.rtnl, vf);
+  const { index: _index, ...settings } = info;
+  const netdev = vf.isDpdk ? undefined : netdevOf(host, vf);
   writeRecord(places, {
     address,
     owner: ownerOf(request),
@@ -32,9 +42,9 @@ export async function claim(call: Call, config: SriovConfig): Promise<VirtualFun
     bootId: bootId(),
     vf: settings,
     wanted: wantedSettings(config),
-    ...(!vf.isDpdk && { netdev: describeNetdev(host, vf) }),
+    ...(netdev !== undefined && { netdev: describeNetdev(netdev) }),
   });
-  return vf;
+  return { vf, info, netdev };
 }
 
 async function clearPast(call: Call, address: string): Promise<void> {
@@ -55,17 +65,15 @@ function alreadyAllocated(address: string, to: string): CniError {
   return new CniError('internal', `pci address ${address} is already allocated ${to}`);
 }
 
-function describeNetdev(
-  { rtnl }: PluginHost,
-  { address, netdev }: VirtualFunction,
-): NonNullable<DeviceRecord['netdev']> {
-  if (netdev === undefined) {
-    throw new CniError(
-      'internal',
-      `virtual function ${address} has no network interface here and no driver for user space`,
-    );
-  }
-  const { name, mac, mtu, flags } = linkGet(rtnl, netdev);
+function netdevOf({ rtnl }: PluginHost, { address, netdev }: VirtualFunction): Link {
+  if (netdev !== undefined) return linkGet(rtnl, netdev);
+  throw new CniError(
+    'internal',
+    `virtual function ${address} has no network interface here and no driver for user space`,
+  );
+}
+
+function describeNetdev({ name, mac, mtu, flags }: Link): NonNullable<DeviceRecord['netdev']> {
   return { name, mac, mtu, up: flags.up };
 }
 

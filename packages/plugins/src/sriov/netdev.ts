@@ -5,7 +5,6 @@ import { pciNetdevs, pciRebind } from '@amphipod/linux';
 import { type Link, linkFind, linkGet, linkList, linkSet } from '@amphipod/netlink';
 import { deviceAlias, parseDeviceAlias } from '../lib/device-alias.ts';
 import type { Pod } from '../lib/host.ts';
-import { refuseIfTaken } from '../lib/link-in-pod.ts';
 import { isOwnTag, ownerTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { renameLink } from '../lib/rename-link.ts';
@@ -22,13 +21,11 @@ const NAME_BYTES = 15;
 export type NetdevRecord = DeviceRecord & Required<Pick<DeviceRecord, 'netdev'>>;
 
 /** Moves the interface into the pod, under the pod's name for it, with whose it is and its own name in its alias. */
-export function moveIn({ request, host }: Call, pod: Pod, hostName: string): Link {
+export function moveIn({ request, host }: Call, pod: Pod, { ifIndex, name: hostName }: Link): Link {
   const { ifName } = request;
-  refuseIfTaken(pod, ifName);
-  const { ifIndex } = linkGet(host.rtnl, hostName);
-  linkSet(host.rtnl, ifIndex, { alias: deviceAlias(ownerOf(request), hostName) });
+  const alias = deviceAlias(ownerOf(request), hostName);
   try {
-    linkSet(host.rtnl, ifIndex, { netnsFd: pod.netnsFd, name: ifName });
+    linkSet(host.rtnl, ifIndex, { netnsFd: pod.netnsFd, name: ifName, alias });
   } catch (cause) {
     throw new CniError('internal', `failed to move link ${hostName}: ${(cause as Error).message}`, { cause });
   }
@@ -127,15 +124,16 @@ function freeName({ host, log }: Call, hostName: string, ownIndex?: number): str
 export async function restoreNetdev(call: Call, link: Link, { netdev }: NetdevRecord): Promise<void> {
   const { host, log } = call;
   const { ifIndex } = link;
-  if (linkGet(host.rtnl, ifIndex).mac !== netdev.mac) {
+  let now = link;
+  if (link.mac !== netdev.mac) {
     try {
       await settleMac(host.rtnl, ifIndex, netdev.mac);
     } catch (error) {
       // What the physical function wants comes first, and the next pod gets what it asks for.
       log('warning', (error as Error).message);
     }
+    now = linkGet(host.rtnl, ifIndex);
   }
-  const now = linkGet(host.rtnl, ifIndex);
   linkSet(host.rtnl, ifIndex, {
     ...(now.mtu !== netdev.mtu && { mtu: netdev.mtu }),
     ...(now.flags.up !== netdev.up && { up: netdev.up }),

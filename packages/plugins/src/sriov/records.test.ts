@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -11,6 +11,7 @@ import {
   isAlive,
   listRecords,
   lockFile,
+  makeStateDirs,
   readRecord,
   removeRecord,
   writeRecord,
@@ -21,6 +22,8 @@ const address = '0000:01:10.0';
 function setUp() {
   const stateDir = mkdtempSync(join(tmpdir(), 'sriov-'));
   const netns = '/proc/self/ns/net';
+  const places = { sysfs: '/sys', stateDir };
+  makeStateDirs(places);
   const record: DeviceRecord = {
     address,
     owner: { network: 'fast', containerID: 'c', ifName: 'net1' },
@@ -32,7 +35,7 @@ function setUp() {
     },
   };
   return {
-    places: { sysfs: '/sys', stateDir },
+    places,
     record,
     file: join(stateDir, 'devices', `${address}.json`),
     [Symbol.dispose]: () => rmSync(stateDir, { recursive: true }),
@@ -43,6 +46,7 @@ test('a record comes back as it was written, and leaves nothing', () => {
   using given = setUp();
   const { places, record } = given;
   assert.deepEqual(listRecords(places), []);
+  assert.deepEqual(listRecords({ ...places, stateDir: '/nonexistent' }), []);
   writeRecord(places, record);
   assert.deepEqual(readRecord(places, address), record);
   assert.deepEqual(listRecords(places), [record]);
@@ -75,7 +79,6 @@ test('a pod is there while its path leads to the namespace that was noted', () =
   assert.equal(isAlive({ ...record, netnsId: '4:1' }), false, 'another namespace');
   assert.equal(isAlive({ ...record, netns: '/nonexistent/file' }), false);
   assert.equal(isAlive({ ...record, netns: '/etc/hostname' }), false, 'a plain file');
-  mkdirSync(join(places.stateDir, 'pci'));
   writeFileSync(join(places.stateDir, 'pci', address), '/proc/self/ns/net\n');
   assert.equal(foreignNetns(places, address), '/proc/self/ns/net');
   writeFileSync(join(places.stateDir, 'pci', address), '/nonexistent/file');

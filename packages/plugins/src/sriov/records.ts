@@ -33,18 +33,27 @@ const markFile = ({ stateDir }: Places, address: string) => join(stateDir, 'pci'
 
 /** The lock file of a device: the reference's. */
 export function lockFile({ stateDir }: Places, address: string): string {
-  const dir = join(stateDir, 'pci/vf_lock');
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  return join(dir, `${address}.lock`);
+  return join(stateDir, 'pci/vf_lock', `${address}.lock`);
+}
+
+/** Makes the directories that everything here is in. */
+export function makeStateDirs(places: Places): void {
+  for (const dir of [recordDir(places), join(places.stateDir, 'pci/vf_lock')]) {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  }
 }
 
 /** Undefined when there is none, it is damaged, or of an earlier boot: then there is nothing to restore. */
-export function readRecord(places: Places, address: string): DeviceRecord | undefined {
+export function readRecord(
+  places: Places,
+  address: string,
+  boot: string = bootId(),
+): DeviceRecord | undefined {
   const text = readIfThere(recordFile(places, address));
   if (text === undefined) return undefined;
   try {
     const record = JSON.parse(text) as DeviceRecord;
-    return record.bootId === bootId() ? record : undefined;
+    return record.bootId === boot ? record : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;
@@ -52,18 +61,17 @@ export function readRecord(places: Places, address: string): DeviceRecord | unde
 }
 
 export function listRecords(places: Places): DeviceRecord[] {
+  const boot = bootId();
   return namesIn(recordDir(places))
     .map((name) => name.replace(/\.json$/, ''))
     .filter(isPciAddress)
-    .map((address) => readRecord(places, address))
+    .map((address) => readRecord(places, address, boot))
     .filter((record) => record !== undefined);
 }
 
 /** Whole or not at all, also when the process ends in the middle. */
 export function writeRecord(places: Places, record: DeviceRecord): void {
-  mkdirSync(recordDir(places), { recursive: true, mode: 0o700 });
   replaceFile(recordFile(places, record.address), JSON.stringify(record), { mode: 0o600 });
-  mkdirSync(join(places.stateDir, 'pci'), { recursive: true, mode: 0o700 });
   writeFileSync(markFile(places, record.address), record.netns, { mode: 0o600 });
 }
 

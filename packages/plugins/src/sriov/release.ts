@@ -1,4 +1,4 @@
-import { readPciDevice } from '@amphipod/linux';
+import { readPciPlace } from '@amphipod/linux';
 import { type Call, lockDevice } from './call.ts';
 import { bringHome, type NetdevRecord, restoreNetdev } from './netdev.ts';
 import { type DeviceRecord, readRecord, removeRecord } from './records.ts';
@@ -25,16 +25,15 @@ export async function releaseOf(
 export async function release(call: Call, record: DeviceRecord): Promise<void> {
   const { host, places, log } = call;
   const { address } = record;
-  const device = readPciDevice(address, places);
   // Unplugged, or the number of virtual functions was changed: there is nothing left to restore.
-  if (device?.pfAddress === undefined) {
+  if (readPciPlace(address, places)?.pfAddress === undefined) {
     log('warning', `${address} is gone`);
     removeRecord(places, address);
     return;
   }
-  const hasNetdev = record.netdev !== undefined && !findVirtualFunction(host.rtnl, address, places).isDpdk;
-  const link = hasNetdev ? await bringHome(call, record as NetdevRecord) : undefined;
   const vf = findVirtualFunction(host.rtnl, address, places);
+  const hasNetdev = record.netdev !== undefined && !vf.isDpdk;
+  const link = hasNetdev ? await bringHome(call, record as NetdevRecord) : undefined;
   const { mac, ...settings } = record.vf;
   const past = record.wanted.mac === undefined ? settings : { ...settings, mac };
   applySettings(host.rtnl, vf, differences(past, readVf(host.rtnl, vf)));

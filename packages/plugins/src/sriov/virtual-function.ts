@@ -1,5 +1,5 @@
 import { CniError } from '@amphipod/cni';
-import { pciNetdevs, pfNetdev, readPciDevice } from '@amphipod/linux';
+import { pciNetdevs, pfNetdev, readPciPlace } from '@amphipod/linux';
 import { linkFind, type Rtnl, type VfInfo, vfList } from '@amphipod/netlink';
 import type { Places } from './places.ts';
 
@@ -24,7 +24,7 @@ export function findVirtualFunction(rtnl: Rtnl, address: string, { sysfs }: Plac
   const refuse = (why: string): never => {
     throw new CniError('internal', `failed to find virtual function ${address}: ${why}`);
   };
-  const device = readPciDevice(address, { sysfs }) ?? refuse('there is no such PCI device');
+  const device = readPciPlace(address, { sysfs }) ?? refuse('there is no such PCI device');
   const { pfAddress = refuse('the device is no virtual function'), vfIndex, driver } = device;
   const pfName =
     pfNetdev(pfAddress, { sysfs }) ?? refuse(`its physical function ${pfAddress} has no interface here`);

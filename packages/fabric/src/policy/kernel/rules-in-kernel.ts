@@ -15,7 +15,7 @@ import {
   nftTransaction,
 } from '@amphipod/netlink';
 import type { PolicyEngine, WantedRules } from '../engine/engine.ts';
-import { dispatchMap, ipFamilies, policyTable, selfSet } from '../engine/policy-table.ts';
+import { dispatchMap, ipFamilies, policyTable, selfSet, type TableOptions } from '../engine/policy-table.ts';
 import { changeOps, tableOps } from '../engine/rule-ops.ts';
 
 /** What the kernel had when we wrote it last; nothing else counts as right. */
@@ -35,11 +35,19 @@ interface Written {
 export class RulesInKernel {
   readonly #conn: Nft;
   readonly #engine: PolicyEngine;
+  readonly #options: TableOptions;
   #written: Written | undefined;
+  #tables = 0;
 
-  constructor(conn: Nft, engine: PolicyEngine) {
+  constructor({ conn, engine, ...options }: { conn: Nft; engine: PolicyEngine } & TableOptions) {
     this.#conn = conn;
     this.#engine = engine;
+    this.#options = options;
+  }
+
+  /** How many times the whole table has been written. */
+  get tables(): number {
+    return this.#tables;
   }
 
   /** Applies what has changed since the last call; the first call writes everything. Gives the number of steps. @throws NetlinkError */
@@ -69,12 +77,13 @@ export class RulesInKernel {
 
   /**
    * Looks whether somebody else has changed our table, and writes it anew if so. Costs one message as long as nobody has
-   * changed any table of the namespace. @returns whether there was something to mend. @throws NetlinkError
+   * changed any table of the namespace. What could not be written before is tried again.
+   * @returns whether there was something to mend. @throws NetlinkError
    */
   mend(): boolean {
     if (this.#written === undefined) {
       this.apply();
-      return true;
+      return false;
     }
     const generation = nftGeneration(this.#conn);
     if (generation === this.#written.generation) return false;
@@ -98,7 +107,8 @@ export class RulesInKernel {
 
   #writeAll(): number {
     this.#written = undefined;
-    const ops = tableOps(this.#engine.wanted());
+    const ops = tableOps(this.#engine.wanted(), this.#options);
+    this.#tables++;
     const generation = nftGeneration(this.#conn);
     const rules = nftTransaction(this.#conn, ops, { wantsRules: true });
     const written: Written = { table: this.#tableHandle(), handles: new Map(), generation: undefined };
