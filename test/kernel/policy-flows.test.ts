@@ -133,6 +133,16 @@ describe('flows that are open when policies change (POL-03)', () => {
         put(world, isolated);
         policy.apply();
         await assertQuiet([listening, calling]);
+        // Also after somebody has let it through again.
+        network.host.run(
+          'nft',
+          'flush',
+          'set',
+          'inet',
+          'amphipod_policy',
+          ip.includes(':') ? 'revoked6' : 'revoked4',
+        );
+        await assertQuiet([listening, calling]);
         world.remove(isolatedKey);
         policy.apply();
         await untilTicks(listening);

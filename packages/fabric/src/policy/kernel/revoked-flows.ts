@@ -2,20 +2,18 @@ import {
   type ConntrackFlow,
   conntrackList,
   formatIp,
+  type IpFamily,
   type Nft,
   type NftElement,
   type NftOp,
+  nftListElements,
   nftTransaction,
 } from '@amphipod/netlink';
 import type { PolicyEngine } from '../engine/engine.ts';
 import { ipFamilies, revokedSet } from '../engine/policy-table.ts';
 import { decideInTiers, type Packet } from '../model/decide.ts';
 import type { PolicyWorld } from '../model/policy-world.ts';
-
-interface Revoked {
-  family: 4 | 6;
-  element: NftElement;
-}
+import { elementText } from './element-text.ts';
 
 /**
  * Cuts flows that have begun under policies of before. Their entries in conntrack stay, because without them the next packet
@@ -25,7 +23,6 @@ export class RevokedFlows {
   readonly #conn: Nft;
   readonly #world: PolicyWorld;
   readonly #engine: PolicyEngine;
-  #there = new Map<string, Revoked>();
 
   constructor({ conn, world, engine }: { conn: Nft; world: PolicyWorld; engine: PolicyEngine }) {
     this.#conn = conn;
@@ -33,23 +30,33 @@ export class RevokedFlows {
     this.#engine = engine;
   }
 
-  /** The table has been written anew: nothing is revoked in it. */
-  forget(): void {
-    this.#there = new Map();
+  /** Looks at all flows, and at what the kernel has of them; gives the number of those that it cuts now. @throws NetlinkError */
+  sync(): number {
+    const changes = ipFamilies.map((family) => this.#changesOf(family));
+    nftTransaction(
+      this.#conn,
+      changes.flatMap(({ ops }) => ops),
+    );
+    return changes.reduce((sum, { added }) => sum + added, 0);
   }
 
-  /** Looks at all flows; gives the number of those that it cuts now. @throws NetlinkError */
-  sync(): number {
-    const flows = ipFamilies.flatMap((family) => conntrackList(this.#conn, { family }));
-    const wanted = new Map(
-      flows.filter((flow) => this.#isDenied(flow)).map((flow) => [flowText(flow), revokedOf(flow)]),
+  #changesOf(family: IpFamily): { ops: NftOp[]; added: number } {
+    const of = revokedSet(family);
+    const flows = conntrackList(this.#conn, { family }).filter((flow) => this.#isDenied(flow));
+    const wanted = byText(
+      flows.map(({ src, dst, protocol, srcPort, dstPort }) => ({
+        key: [src, dst, protocol, srcPort!, dstPort!],
+      })),
     );
-    const added = [...wanted].filter(([text]) => !this.#there.has(text)).map(([, one]) => one);
+    const there = byText(nftListElements(this.#conn, of));
+    const added = [...wanted].filter(([text]) => !there.has(text)).map(([, element]) => element);
     // Allowed again, or at their end.
-    const removed = [...this.#there].filter(([text]) => !wanted.has(text)).map(([, one]) => one);
-    nftTransaction(this.#conn, [...elementOps('delete', removed), ...elementOps('add', added)]);
-    this.#there = wanted;
-    return added.length;
+    const removed = [...there].filter(([text]) => !wanted.has(text)).map(([, element]) => element);
+    const ops: NftOp[] = [
+      { op: 'delete', object: 'elements', of, elements: removed },
+      { op: 'add', object: 'elements', of, elements: added },
+    ];
+    return { ops: ops.filter((op) => 'elements' in op && op.elements.length > 0), added: added.length };
   }
 
   #isDenied({
@@ -82,17 +89,6 @@ export class RevokedFlows {
   }
 }
 
-function flowText({ src, dst, protocol, srcPort, dstPort }: ConntrackFlow): string {
-  return `${formatIp(src)} ${formatIp(dst)} ${protocol} ${srcPort} ${dstPort}`;
-}
-
-function revokedOf({ family, src, dst, protocol, srcPort, dstPort }: ConntrackFlow): Revoked {
-  return { family, element: { key: [src, dst, protocol, srcPort!, dstPort!] } };
-}
-
-function elementOps(op: 'add' | 'delete', revoked: readonly Revoked[]): NftOp[] {
-  return ipFamilies.flatMap((family): NftOp[] => {
-    const elements = revoked.filter((one) => one.family === family).map(({ element }) => element);
-    return elements.length === 0 ? [] : [{ op, object: 'elements', of: revokedSet(family), elements }];
-  });
+function byText(elements: readonly NftElement[]): Map<string, NftElement> {
+  return new Map(elements.map((element) => [elementText(element), element]));
 }

@@ -1,6 +1,5 @@
 import { isCode } from '@amphipod/linux';
 import {
-  formatIp,
   type Nft,
   type NftElement,
   type NftMap,
@@ -17,6 +16,7 @@ import {
 import type { PolicyEngine, WantedRules } from '../engine/engine.ts';
 import { dispatchMap, ipFamilies, policyTable, selfSet, type TableOptions } from '../engine/policy-table.ts';
 import { changeOps, tableOps } from '../engine/rule-ops.ts';
+import { elementText } from './element-text.ts';
 
 /** What the kernel had when we wrote it last; nothing else counts as right. */
 interface Written {
@@ -37,7 +37,7 @@ export class RulesInKernel {
   readonly #engine: PolicyEngine;
   readonly #options: TableOptions;
   #written: Written | undefined;
-  #tables = 0;
+  #looks = 0;
 
   constructor({ conn, engine, ...options }: { conn: Nft; engine: PolicyEngine } & TableOptions) {
     this.#conn = conn;
@@ -45,9 +45,9 @@ export class RulesInKernel {
     this.#options = options;
   }
 
-  /** How many times the whole table has been written. */
-  get tables(): number {
-    return this.#tables;
+  /** How many times somebody else may have changed the table. */
+  get looks(): number {
+    return this.#looks;
   }
 
   /** Applies what has changed since the last call; the first call writes everything. Gives the number of steps. @throws NetlinkError */
@@ -83,10 +83,12 @@ export class RulesInKernel {
   mend(): boolean {
     if (this.#written === undefined) {
       this.apply();
+      this.#looks++;
       return false;
     }
     const generation = nftGeneration(this.#conn);
     if (generation === this.#written.generation) return false;
+    this.#looks++;
     // After many additions the kernel may pass over elements once.
     if (this.#isAsWritten(this.#written) || this.#isAsWritten(this.#written)) {
       this.#written.generation = generation;
@@ -108,7 +110,6 @@ export class RulesInKernel {
   #writeAll(): number {
     this.#written = undefined;
     const ops = tableOps(this.#engine.wanted(), this.#options);
-    this.#tables++;
     const generation = nftGeneration(this.#conn);
     const rules = nftTransaction(this.#conn, ops, { wantsRules: true });
     const written: Written = { table: this.#tableHandle(), handles: new Map(), generation: undefined };
@@ -166,15 +167,6 @@ export class RulesInKernel {
       families.every(({ set, elements }) => isRight(set, elements))
     );
   }
-}
-
-function elementText({ key, keyEnd = key, verdict }: NftElement): string {
-  const text = (values: NftElement['key']) =>
-    values
-      .map((value) => (typeof value === 'object' && 'family' in value ? formatIp(value) : String(value)))
-      .join(' ');
-  const way = verdict !== undefined && 'chain' in verdict ? verdict.chain : '';
-  return `${text(key)} ${text(keyEnd)} ${way}`;
 }
 
 function remember({ handles }: Written, rules: readonly NftRule[]): void {

@@ -18,7 +18,7 @@ export interface PolicyOptions {
   isStrict?: boolean;
   /** Told when the table was not as it was left, and has been written anew. */
   onMend?: () => void;
-  /** Told of failures that are tried again. */
+  /** Told of failures that are tried again, of the same one once. */
   onError?: (error: unknown) => void;
 }
 
@@ -36,10 +36,9 @@ export function startPolicy(options: PolicyOptions): RunningPolicy {
   const engine = new PolicyEngine(world);
   const rules = new RulesInKernel({ conn, engine, isStrict });
   const flows = isStrict ? new RevokedFlows({ conn, world, engine }) : undefined;
-  let tables = 0;
+  let looks = 0;
   const syncFlows = () => {
-    if (rules.tables !== tables) flows?.forget();
-    tables = rules.tables;
+    looks = rules.looks;
     flows?.sync();
   };
   const apply = () => {
@@ -47,16 +46,21 @@ export function startPolicy(options: PolicyOptions): RunningPolicy {
     if (steps > 0) syncFlows();
     return steps;
   };
+  let told: string | undefined;
   const attempt = (act: () => void) => () => {
     try {
       act();
+      told = undefined;
     } catch (error) {
-      onError?.(error);
+      // Once, not four times a second.
+      const { message } = error as Error;
+      if (message !== told) onError?.(error);
+      told = message;
     }
   };
   const mend = attempt(() => {
     const isMended = rules.mend();
-    if (rules.tables !== tables) syncFlows();
+    if (rules.looks !== looks) syncFlows();
     if (isMended) onMend?.();
   });
   apply();
