@@ -76,7 +76,7 @@ describe('devices of pools', () => {
       message: /none of "example\.com\/fast" is free: it has 2, 2 of them healthy/,
     });
     const id = await startContainer(fixture.cri, one, { image: fixture.image });
-    assert.match(await execText(fixture.cri, id, ['ip', 'link', 'show', 'net1']), /net1: <BROADCAST,MULTICAST,UP/);
+    assert.match(await execText(fixture.cri, id, ['ip', 'link', 'show', 'net1']), /net1: <[A-Z,_-]*UP/);
     assert.equal(
       await execText(fixture.cri, id, ['sh', '-c', 'echo $PCIDEVICE_EXAMPLE_COM_FAST']),
       `${await deviceOf(one)}\n`,
