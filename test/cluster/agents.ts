@@ -106,6 +106,7 @@ function createAgentNode(node: TestNode, { dir, endpoint }: { dir: string; endpo
     async start() {
       output = '';
       const args = ['--etcd-endpoints', endpoint, '--iface', 'eth0', '--subnet-file', file, '--ip-masq'];
+      args.push('--control-socket', join(dir, `node-${node.number}.sock`));
       child = spawn('nsenter', [`--net=${node.netns.pin}`, program, 'agent', ...args], {
         stdio: ['ignore', 'ignore', 'pipe'],
       });

@@ -7,18 +7,14 @@ import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TlsFiles } from './etcd-server.ts';
-
-export interface FakeNode {
-  metadata: { name: string; resourceVersion: string; annotations: Record<string, string> };
-  spec: { podCIDR?: string; podCIDRs?: string[] };
-  status: { conditions: Record<string, string>[] };
-}
-
-interface WatchEvent {
-  revision: number;
-  type: 'ADDED' | 'MODIFIED' | 'DELETED';
-  node: FakeNode;
-}
+import {
+  eventLine,
+  type FakeNode,
+  patchNode,
+  sendJson,
+  sendStatus,
+  type WatchEvent,
+} from './fake-kube-answers.ts';
 
 interface Refusal {
   /** Beginning of `GET /api/v1/nodes?…`. */
@@ -277,18 +273,7 @@ export class FakeKubeApi implements AsyncDisposable {
   }
 
   #patch(name: string, patch: Partial<FakeNode>, response: http.ServerResponse): void {
-    this.putNode(name, (node) => {
-      for (const [key, value] of Object.entries<string | null>(patch.metadata?.annotations ?? {})) {
-        if (value === null) delete node.metadata.annotations[key];
-        else node.metadata.annotations[key] = value;
-      }
-      for (const condition of patch.status?.conditions ?? []) {
-        node.status.conditions = [
-          ...node.status.conditions.filter(({ type }) => type !== condition.type),
-          condition,
-        ];
-      }
-    });
+    this.putNode(name, (node) => patchNode(node, patch));
     sendJson(response, this.node(name));
   }
 
@@ -304,18 +289,4 @@ export class FakeKubeApi implements AsyncDisposable {
       await new Promise((resolve) => setTimeout(resolve, this.pieceDelayMs));
     }
   }
-}
-
-function eventLine({ type, node }: WatchEvent): string {
-  return `${JSON.stringify({ type, object: node })}\n`;
-}
-
-function sendJson(response: http.ServerResponse, value: object): void {
-  response.writeHead(200, { 'Content-Type': 'application/json' });
-  response.end(JSON.stringify(value));
-}
-
-function sendStatus(response: http.ServerResponse, code: number, status: object): void {
-  response.writeHead(code, { 'Content-Type': 'application/json' });
-  response.end(JSON.stringify({ kind: 'Status', status: 'Failure', code, ...status }));
 }

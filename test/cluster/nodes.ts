@@ -26,7 +26,7 @@ export type UnderlayKind = 'switched' | 'routed';
 
 export interface TestCluster extends Disposable {
   nodes: TestNode[];
-  /** The switch, or the router. */
+  /** The switch, or the router; its link to node N is `nN`. */
   middle: TestNetns;
 }
 

@@ -255,7 +255,14 @@ function cases(subject: Subject): void {
       (await attach({ ipv4pools: '["10.77.0.0/24"]', hwAddr: '02:00:5E:00:53:01' })).interfaces![1]!.mac!,
       /^02:00:5e:00:53:01$/,
     );
-    assert.deepEqual((await attach({ ipAddrsNoIpam: '["192.0.2.7"]' })).addresses, ['192.0.2.7/32']);
+    const noIpam = await attach({ ipAddrsNoIpam: '["192.0.2.7"]' });
+    assert.deepEqual(noIpam.addresses, ['192.0.2.7/32']);
+    await call(subject, 'CHECK', annotated({ ipAddrsNoIpam: '["192.0.2.7"]' }), {
+      containerID: noIpam.containerID,
+      netns: noIpam.netns,
+      args: pod(noIpam.containerID),
+      prevResult: noIpam,
+    });
     const { containerID, addresses: own } = await attach({
       floatingIPs: '["192.0.2.50"]',
       allowedSourcePrefixes: '["198.51.100.0/24"]',

@@ -36,6 +36,7 @@ export {
 export { CodedError, errnoInfo, isCode, SyscallError } from './errors.ts';
 export { FileLock } from './file-lock.ts';
 // For the other packages of the project.
+export { type IcmpMessage, IcmpSocket, type IcmpSocketOptions } from './icmp-socket.ts';
 export { type IdMappedMountOptions, mountIdMapped } from './id-mapped-mounts.ts';
 export { readKernelFile } from './kernel-file.ts';
 export { AT_FDCWD, libcAsync } from './libc.ts';

@@ -8,6 +8,15 @@ export {
 } from './conn.ts';
 export { type ConntrackFilter, type ConntrackFlow, conntrackFlush, conntrackList } from './conntrack.ts';
 export { NetlinkError } from './errors.ts';
+export { Genl, openGenl, openGenlIn } from './genl/genl.ts';
+export { isWireguardKey, wireguardGet, wireguardSet } from './genl/wireguard.ts';
+export type {
+  WireguardChange,
+  WireguardDevice,
+  WireguardEndpoint,
+  WireguardPeer,
+  WireguardPeerSpec,
+} from './genl/wireguard-types.ts';
 export {
   broadcastOf,
   type Cidr,
@@ -86,7 +95,17 @@ export {
   bridgeVlanList,
 } from './rtnl/bridge-vlan.ts';
 export { RT_SCOPE, RT_TABLE, RTPROT } from './rtnl/constants.ts';
-export { type FdbEntry, type FdbSpec, fdbAdd, fdbAppend, fdbDel, fdbList, fdbReplace } from './rtnl/fdb.ts';
+export {
+  type FdbEntry,
+  type FdbSpec,
+  fdbAdd,
+  fdbAppend,
+  fdbDel,
+  fdbEach,
+  fdbList,
+  fdbReplace,
+  fdbReplaceRequest,
+} from './rtnl/fdb.ts';
 export {
   type FilterProtocol,
   filterDel,
@@ -133,8 +152,10 @@ export {
   type NeighbourState,
   neighAdd,
   neighDel,
+  neighEach,
   neighList,
   neighReplace,
+  neighReplaceRequest,
 } from './rtnl/neighbour.ts';
 export { type Psched, readPsched, transmitTicks } from './rtnl/psched.ts';
 export {
@@ -163,8 +184,10 @@ export {
   routeAppend,
   routeAppendRequest,
   routeDel,
+  routeEach,
   routeList,
   routeReplace,
+  routeReplaceRequest,
 } from './rtnl/route.ts';
 export { routeGet } from './rtnl/route-get.ts';
 export type { NextHop, Route, RouteSpec, RouteType } from './rtnl/route-types.ts';

@@ -11,7 +11,7 @@ import {
 import { FabricError } from '../errors.ts';
 
 const CALL_TIMEOUT_MS = 5_000;
-const CONNECT_PATTERN = /^(https?:\/\/)?([^/]+)\/?$/;
+const CONNECT_PATTERN = /^(https?:\/\/)?([^/]+)\/?$|^(unix:\/.+)$/;
 
 export interface EtcdTls {
   /** PEM; the system's own authorities when not given. */
@@ -22,7 +22,7 @@ export interface EtcdTls {
 }
 
 export interface EtcdClientOptions {
-  /** `http://127.0.0.1:2379`, `https://…`, or `127.0.0.1:2379`. */
+  /** `http://127.0.0.1:2379`, `https://…`, `127.0.0.1:2379` or `unix:/PATH`. */
   endpoints: readonly string[];
   /** For https endpoints. */
   tls?: EtcdTls;
@@ -46,13 +46,13 @@ export class EtcdClient implements Disposable {
   readonly #clients: Client[];
   readonly #timeoutMs: number;
   readonly #tls: EtcdTls | undefined;
-  readonly #endpoints: readonly string[];
+  readonly endpoints: readonly string[];
   #current = 0;
 
   constructor({ endpoints, tls, timeoutMs = CALL_TIMEOUT_MS }: EtcdClientOptions) {
     if (endpoints.length === 0)
       throw new FabricError('invalid-config', 'connect to etcd: no endpoints given');
-    this.#endpoints = endpoints;
+    this.endpoints = endpoints;
     this.#timeoutMs = timeoutMs;
     this.#tls = tls;
     this.#clients = endpoints.map((endpoint) => connect(endpoint, tls));
@@ -78,7 +78,7 @@ export class EtcdClient implements Disposable {
         if (!call.isRepeatable && !isUnsent(failure)) break;
       }
     }
-    throw etcdError(call.what, failure!, this.#endpoints);
+    throw etcdError(call.what, failure!, this.endpoints);
   }
 
   /** Opens a stream at the endpoint of the moment; `leave` says that it failed there. */
@@ -104,7 +104,7 @@ export class EtcdClient implements Disposable {
   /** A connection that said nothing may have been that of an address which this node has no more. */
   #reconnect(at: number): void {
     const silent = this.#clients[at]!;
-    this.#clients[at] = connect(this.#endpoints[at]!, this.#tls);
+    this.#clients[at] = connect(this.endpoints[at]!, this.#tls);
     silent.close();
   }
 
@@ -162,7 +162,8 @@ function startStream<Q, R>(client: Client, { method, request }: EtcdCall<Q, R>, 
 }
 
 function connect(endpoint: string, tls: EtcdTls | undefined): Client {
-  const [, scheme = 'http://', address] = CONNECT_PATTERN.exec(endpoint) ?? [];
+  const [, scheme = 'http://', host, socket] = CONNECT_PATTERN.exec(endpoint) ?? [];
+  const address = host ?? socket;
   if (address === undefined) {
     throw new FabricError(
       'invalid-config',

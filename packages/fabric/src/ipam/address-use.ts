@@ -3,10 +3,10 @@ import type { AllocationAttribute } from '../resources/ipam-block.ts';
 import type { Node } from '../resources/node.ts';
 import { listResources } from '../resources/resource-store.ts';
 import type { AddressUse } from './check.ts';
-import { callOf, type Place } from './stored-object.ts';
+import { callOf, type StorePlace } from './stored-object.ts';
 
 /** Which addresses of pools are in use: those of WorkloadEndpoints, and those that nodes have on their tunnels. */
-export async function readAddressUse({ store, signal }: Place): Promise<AddressUse> {
+export async function readAddressUse({ store, signal }: StorePlace): Promise<AddressUse> {
   const call = callOf(signal);
   const [pools, endpoints, nodes] = await Promise.all([
     listResources(store, 'IPPool', call),

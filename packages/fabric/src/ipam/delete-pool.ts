@@ -2,14 +2,14 @@ import { contains, parseCidr } from '@amphipod/netlink';
 import { affinitiesPrefix, parseAffinityKey } from '../resources/block-affinity.ts';
 import { deleteResource, getResource, updateResource } from '../resources/resource-store.ts';
 import { releaseBlock } from './release-block.ts';
-import { callOf, type Place } from './stored-object.ts';
+import { callOf, type StorePlace } from './stored-object.ts';
 
 /**
  * Deletes a pool: nothing is given out of it any more, then its blocks leave their nodes, then it goes. Addresses in use stay with
  * those who have them, in blocks that are nobody's.
  * @returns false when there was none
  */
-export async function deletePool(place: Place & { nowMs: number }, name: string): Promise<boolean> {
+export async function deletePool(place: StorePlace & { nowMs: number }, name: string): Promise<boolean> {
   const { store, signal } = place;
   const call = callOf(signal);
   const pool = await getResource(store, 'IPPool', { name, ...call });

@@ -1,12 +1,12 @@
 import { attributeAt } from './block.ts';
 import { observe } from './observe.ts';
-import type { Place } from './stored-object.ts';
+import type { StorePlace } from './stored-object.ts';
 
 /**
  * Handles of a network (`NETWORK.CONTAINER`) that hold addresses for this node. Names with a further dot are left out: they can be
  * another network's, whose name begins alike.
  */
-export async function listNodeHandles(place: Place, network: string, node: string): Promise<string[]> {
+export async function listNodeHandles(place: StorePlace, network: string, node: string): Promise<string[]> {
   const prefix = `${network}.`;
   const { blocks } = await observe(place);
   const found = new Set<string>();

@@ -9,7 +9,7 @@ import {
 } from '../resources/ipam-config.ts';
 import { getResource, listResources } from '../resources/resource-store.ts';
 import type { LabelRecord } from '../selector/selects.ts';
-import { callOf, type Place } from './stored-object.ts';
+import { callOf, type StorePlace } from './stored-object.ts';
 
 /** What an allocation goes by, as it is at one moment. */
 export interface Situation {
@@ -22,7 +22,7 @@ export interface Situation {
 }
 
 /** Reads all of it at once. A node that the datastore does not know has no labels. */
-export async function readSituation({ store, signal }: Place, node: string): Promise<Situation> {
+export async function readSituation({ store, signal }: StorePlace, node: string): Promise<Situation> {
   const call = callOf(signal);
   const [config, { resources: pools }, { resources: reservations }, found] = await Promise.all([
     readConfig({ store, signal }),
@@ -41,7 +41,7 @@ export async function readSituation({ store, signal }: Place, node: string): Pro
 }
 
 /** How addresses are given out. */
-export async function readConfig({ store, signal }: Place): Promise<IpamConfig> {
+export async function readConfig({ store, signal }: StorePlace): Promise<IpamConfig> {
   const entry = await store.get(ipamConfigKey, callOf(signal));
   return entry === undefined ? defaultIpamConfig : parseIpamConfig(entry.value);
 }
@@ -55,7 +55,7 @@ export interface OwnBlock {
 
 /** The node's blocks, by their affinities. */
 export async function listOwnBlocks(
-  { store, signal }: Place,
+  { store, signal }: StorePlace,
   node: string,
   family: IpFamily,
 ): Promise<OwnBlock[]> {

@@ -31,8 +31,8 @@ export interface WatchObjectsOptions {
   /** Where a list or a watch ended; without it the watch begins with a snapshot. */
   fromRevision?: string | undefined;
   signal: AbortSignal;
-  /** Told of failures before they are tried again. */
-  onRetry?: ((error: unknown) => void) | undefined;
+  /** Told of the failure when the watch is cut off or refused, and of undefined when it stands again. */
+  onConnection?: ((error: unknown) => void) | undefined;
 }
 
 /**
@@ -42,11 +42,16 @@ export interface WatchObjectsOptions {
  */
 export async function* watchObjects<O extends KubernetesObject, T>(
   collection: Collection<O, T>,
-  { fromRevision, signal, onRetry }: WatchObjectsOptions,
+  { fromRevision, signal, onConnection }: WatchObjectsOptions,
 ): AsyncGenerator<ObjectsEvent<T>, void> {
   let position = fromRevision;
   let delayMs = FIRST_DELAY_MS;
   let isInDoubt = false;
+  let isCut = false;
+  const tell = (error: unknown) => {
+    if (isCut !== (error !== undefined)) onConnection?.(error);
+    isCut = error !== undefined;
+  };
   while (!signal.aborted) {
     let waitMs = delayMs;
     try {
@@ -59,7 +64,7 @@ export async function* watchObjects<O extends KubernetesObject, T>(
         position = snapshot.revision;
         yield { type: 'snapshot', ...snapshot };
       }
-      for await (const line of watchOnce(collection, { position, signal })) {
+      for await (const line of watchOnce(collection, { position, signal, onOpen: () => tell(undefined) })) {
         delayMs = FIRST_DELAY_MS;
         waitMs = delayMs;
         position = revisionOf(line) ?? position;
@@ -71,7 +76,7 @@ export async function* watchObjects<O extends KubernetesObject, T>(
       if (error instanceof KubernetesApiError && error.isPositionLost) position = undefined;
       else {
         isInDoubt = true;
-        onRetry?.(error);
+        tell(error);
         waitMs = Math.max(delayMs, error instanceof KubernetesApiError ? error.retryAfterMs : 0);
       }
     }
@@ -89,7 +94,7 @@ function isBefore(a: string, b: string): boolean {
 /** The lines of one watch; ends when the server ends it. @throws KubernetesApiError also for what the server says in a line */
 async function* watchOnce<O extends KubernetesObject, T>(
   { client, path }: Collection<O, T>,
-  { position, signal }: { position: string; signal: AbortSignal },
+  { position, signal, onOpen }: { position: string; signal: AbortSignal; onOpen: () => void },
 ): AsyncGenerator<KubernetesWatchLine, void> {
   const what = `watch ${JSON.stringify(path)}`;
   const seconds = Math.round(WATCH_SECONDS * (1 + Math.random()));
@@ -102,6 +107,7 @@ async function* watchOnce<O extends KubernetesObject, T>(
       query: { watch: true, resourceVersion: position, allowWatchBookmarks: true, timeoutSeconds: seconds },
       signal: AbortSignal.any([signal, silence.signal]),
     });
+    onOpen();
     for await (const line of lines) {
       if (line.type === 'ERROR') {
         const status = line.object as KubernetesStatus;

@@ -138,7 +138,7 @@ async function listLeases(
 }
 
 function heldLease(lease: Lease, entry: Entry): HeldLease {
-  return { id: entry.key, lease, entry };
+  return { id: entry.key, lease, entry, expires: entry.leaseId !== undefined };
 }
 
 /**

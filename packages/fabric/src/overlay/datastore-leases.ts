@@ -17,9 +17,10 @@ export function openDatastoreLeases(keys: LeaseKeys): LeaseStore {
     async list(options) {
       return snapshotOf(await store.list(prefix, options));
     },
-    async *watch({ fromRevision, signal } = {}) {
+    async *watch({ fromRevision, signal, onConnection } = {}) {
       const options = {
         ...(signal && { signal }),
+        ...(onConnection && { onConnection }),
         ...(fromRevision !== undefined && { fromRevision: BigInt(fromRevision) + 1n }),
       };
       for await (const event of store.watch(prefix, options)) yield leasesEventOf(event);

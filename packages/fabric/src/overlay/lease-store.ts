@@ -7,6 +7,8 @@ export interface OwnLease {
   /** What tells it apart from the others in its store. */
   readonly id: string;
   readonly lease: Lease;
+  /** It runs out when nobody renews it. */
+  readonly expires: boolean;
 }
 
 export interface AcquireOptions extends CallOptions {
@@ -38,6 +40,8 @@ export type LeasesEvent =
 export interface WatchLeasesOptions extends CallOptions {
   /** Where {@link LeaseStore.list} ended; without it the watch begins with a snapshot. */
   fromRevision?: string;
+  /** Told when the store stops answering, with the error, and when it answers again, with undefined. */
+  onConnection?: (error: unknown) => void;
 }
 
 /**

@@ -69,6 +69,30 @@ const fixtures: [podCIDRs: string[], annotations: Record<string, string>, lease:
     },
   ],
   [
+    ['10.244.1.0/24', 'fc00:244:0:1::/64'],
+    {
+      'backend-data': '{"PublicKey":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","Port":51820}',
+      'backend-type': 'wireguard',
+      'backend-v6-data': '{"PublicKey":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","Port":51821}',
+      'kube-subnet-manager': 'true',
+      'public-ip': '192.0.2.1',
+      'public-ipv6': '2001:db8::1',
+    },
+    {
+      subnet: parseCidr('10.244.1.0/24'),
+      ipv6Subnet: parseCidr('fc00:244:0:1::/64'),
+      attributes: {
+        backendType: 'wireguard',
+        publicIp: parseIp('192.0.2.1'),
+        publicIpv6: parseIp('2001:db8::1'),
+        publicKey: Buffer.alloc(32, 1).toString('base64'),
+        ipv6PublicKey: Buffer.alloc(32, 1).toString('base64'),
+        port: 51_820,
+        ipv6Port: 51_821,
+      },
+    },
+  ],
+  [
     ['fc00:244:0:1::/64'],
     {
       'backend-data': 'null',

@@ -8,25 +8,24 @@ import { enableForwarding } from '../lib/settings.ts';
 import { untilUp } from '../lib/until-up.ts';
 import { withUndo } from '../lib/with-undo.ts';
 import { getAddresses } from './addresses.ts';
-import { readAnnotations } from './annotations.ts';
-import { readConfig } from './config.ts';
 import { findEndpoints, writeEndpoint } from './endpoint.ts';
 import { withCalicoErrors } from './errors.ts';
 import { addHostRoutes, createCaliVeth, HOST_MAC, setUpHostEnd } from './host-side.ts';
 import { podRoutes, setUpPod } from './pod-side.ts';
+import { readWishes } from './read-wishes.ts';
 import { assertReady, openSession } from './session.ts';
 import { hostVethName, readWorkload } from './workload.ts';
 
 /** A pair of interfaces between host and pod, addresses that are routed one by one, and the pod's WorkloadEndpoint. */
 export async function add(request: PluginRequest, host: PluginHost): Promise<Result> {
   return await withCalicoErrors(async () => {
-    const config = readConfig(request);
-    const wishes = readAnnotations(config);
     const session = await openSession(request, host);
     const workload = readWorkload(request, session.node);
-    const [endpoints] = await Promise.all([
-      findEndpoints(session, workload, request.signal),
-      assertReady(session, request.signal),
+    const { signal } = request;
+    const [endpoints, { config, facts, wishes }] = await Promise.all([
+      findEndpoints(session, workload, signal),
+      readWishes(request, host, session),
+      assertReady(session, signal),
     ]);
     const own = endpoints.find(({ spec }) => spec.containerID === request.containerID);
     // A second interface for the same pod: Calico gives it one only, whatever it is called.
@@ -36,7 +35,7 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
     refuseIfTaken(pod, request.ifName);
     const { mtu, queues, ipamType } = config;
     return await withUndo(async (undo) => {
-      const addresses = await getAddresses(request, wishes, { ipamType, undo });
+      const addresses = await getAddresses(request, wishes, { ipamType, facts, undo });
       const name = hostVethName(workload);
       const veth = await createCaliVeth(host.rtnl, pod, undo, {
         owner: ownerOf(request),
@@ -53,9 +52,9 @@ export async function add(request: PluginRequest, host: PluginHost): Promise<Res
       await setUpPod(pod, { addresses, routes, ifIndex, ifName: request.ifName }, config);
       addHostRoutes(host.rtnl, veth.host, addresses);
       await untilUp(host.rtnl, veth.host, 'host interface');
-      const facts = { workload, config, wishes, addresses, interfaceName: name, mac };
+      const what = { workload, facts, wishes, addresses, interfaceName: name, mac };
       const older = endpoints.find(({ spec }) => spec.endpoint === request.ifName);
-      await writeEndpoint(request, session, undo, { facts, older });
+      await writeEndpoint(request, session, undo, { what, older });
       return {
         interfaces: [
           { name, mac: HOST_MAC },

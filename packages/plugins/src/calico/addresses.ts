@@ -3,15 +3,16 @@ import type { UndoStack } from '@amphipod/linux';
 import { type Cidr, cidrOf, formatIp, tryParseCidr } from '@amphipod/netlink';
 import { ipamAdd } from '../lib/ipam.ts';
 import type { PodWishes } from './annotations.ts';
+import type { PodFacts } from './pod-facts.ts';
 
 /** The pod's addresses, each alone in its subnet; undoing gives them back. */
 export async function getAddresses(
   request: PluginRequest,
   wishes: PodWishes,
-  { ipamType, undo }: { ipamType: string; undo: UndoStack },
+  { ipamType, facts, undo }: { ipamType: string; facts: PodFacts | undefined; undo: UndoStack },
 ): Promise<Cidr[]> {
   if (wishes.ipsNoIpam.length > 0) return wishes.ipsNoIpam.map((ip) => cidrOf(ip));
-  const own = ipamConfig(request.config, wishes);
+  const own = ipamConfig(request.config, wishes, facts);
   const { ips = [] } = await ipamAdd(request, ipamType, undo, own);
   return ips.map(({ address }) => {
     const cidr = tryParseCidr(address);
@@ -22,11 +23,16 @@ export async function getAddresses(
 }
 
 /** The configuration that IPAM gets: what the pod's annotations ask for beats what the network has for all. */
-function ipamConfig(config: NetConf, { ips, ipv4Pools, ipv6Pools, families }: PodWishes): NetConf {
+function ipamConfig(
+  config: NetConf,
+  { ips, ipv4Pools, ipv6Pools, families }: PodWishes,
+  facts: PodFacts | undefined,
+): NetConf {
   return {
     ...config,
     ipam: {
       ...config.ipam!,
+      ...(facts !== undefined && { namespaceLabels: { ...facts.namespaceLabels } }),
       ...(ipv4Pools !== undefined && { ipv4_pools: [...ipv4Pools] }),
       ...(ipv6Pools !== undefined && { ipv6_pools: [...ipv6Pools] }),
       ...(families !== undefined && {

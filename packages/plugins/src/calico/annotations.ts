@@ -1,6 +1,7 @@
 import { CniError } from '@amphipod/cni';
 import { type IpAddress, isMac, tryParseCidr, tryParseIp } from '@amphipod/netlink';
 import type { CalicoConfig } from './config.ts';
+import type { PodFacts } from './pod-facts.ts';
 
 const PREFIX = 'cni.projectcalico.org/';
 
@@ -20,8 +21,16 @@ export interface PodWishes {
   readonly sourcePrefixes: readonly string[];
 }
 
-/** Reads Calico's annotations. @throws CniError invalid-network-config, naming annotation and value */
-export function readAnnotations({ annotations, features, ipamType }: CalicoConfig): PodWishes {
+/**
+ * Reads Calico's annotations.
+ * @param facts what Kubernetes says of the pod; what it does not say counts from the runtime
+ * @throws CniError invalid-network-config, naming annotation and value
+ */
+export function readAnnotations(
+  { annotations: ofRuntime, features, ipamType }: CalicoConfig,
+  facts: PodFacts | undefined,
+): PodWishes {
+  const annotations = { ...ofRuntime, ...facts?.annotations };
   const read = <T>(name: string, parse: (text: string, name: string) => T): T | undefined => {
     const text = annotations[`${PREFIX}${name}`];
     return text === undefined || text === '' ? undefined : parse(text, `${PREFIX}${name}`);

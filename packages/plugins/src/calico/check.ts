@@ -5,18 +5,19 @@ import { checkFailure, checkHostEnd, checkPodInterface, findPodInterface } from 
 import type { PluginHost } from '../lib/host.ts';
 import { ipamCall } from '../lib/ipam.ts';
 import { requirePrevResult } from '../lib/prev-result.ts';
-import { readConfig } from './config.ts';
 import { findEndpoints } from './endpoint.ts';
 import { withCalicoErrors } from './errors.ts';
-import { openSession } from './session.ts';
+import { readWishes } from './read-wishes.ts';
+import { type CalicoSession, openSession } from './session.ts';
 import { readWorkload } from './workload.ts';
 
 /** Compares pair, addresses, routes on both sides, settings and endpoint with the result of ADD. */
 export async function check(request: PluginRequest, host: PluginHost): Promise<void> {
   await withCalicoErrors(async () => {
-    const { ipamType } = readConfig(request);
-    // An attachment whose addresses are of no pool has nothing that IPAM could look at.
-    if (ipamType !== undefined) await ipamCall(request, 'CHECK');
+    const session = await openSession(request, host);
+    const { wishes } = await readWishes(request, host, session);
+    // Addresses that are of no pool are nothing that IPAM knows of.
+    if (wishes.ipsNoIpam.length === 0) await ipamCall(request, 'CHECK');
     const prevResult = requirePrevResult(request);
     const podInterface = findPodInterface(prevResult, request);
     using pod = host.openPod(request.netns);
@@ -25,7 +26,7 @@ export async function check(request: PluginRequest, host: PluginHost): Promise<v
     const addresses = (prevResult.ips ?? []).map(({ address }) => formatCidr(parseCidr(address)));
     checkRoutes(host.rtnl, hostEnd, addresses);
     checkSettings(hostEnd, addresses);
-    await checkEndpoint(request, host, addresses);
+    await checkEndpoint(request, session, addresses);
   });
 }
 
@@ -50,10 +51,9 @@ function checkSettings({ name }: Link, addresses: readonly string[]): void {
 
 async function checkEndpoint(
   request: PluginRequest,
-  host: PluginHost,
+  session: CalicoSession,
   addresses: readonly string[],
 ): Promise<void> {
-  const session = await openSession(request, host);
   const endpoints = await findEndpoints(session, readWorkload(request, session.node), request.signal);
   const own = endpoints.find(({ spec }) => spec.containerID === request.containerID);
   if (own === undefined) throw checkFailure('there is no WorkloadEndpoint of this container');

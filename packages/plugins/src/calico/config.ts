@@ -8,7 +8,7 @@ import { type KeyReader, readKeys } from '../lib/read-keys.ts';
 const MTU_FILE = '/var/lib/calico/mtu';
 const MAX_QUEUES = 4096;
 /** What containerd and CRI-O call the annotations that they hand to plugins with this capability. */
-export const ANNOTATIONS_CAPABILITY = 'io.kubernetes.cri.pod-annotations';
+const ANNOTATIONS_CAPABILITY = 'io.kubernetes.cri.pod-annotations';
 
 export interface CalicoConfig {
   readonly ipamType: string;
@@ -19,10 +19,12 @@ export interface CalicoConfig {
   readonly allowIpForwarding: boolean;
   /** Default routes beside those of `ipam.routes`. */
   readonly includeDefaultRoutes: boolean;
-  readonly policyType: string;
+  /** How to ask Kubernetes what it knows of the pod; undefined: it is not asked. */
+  readonly kubeconfig: string | undefined;
   readonly features: { readonly ipAddrsNoIpam: boolean; readonly floatingIps: boolean };
   /** Networks that the pod has routes to; the default routes when there is none. */
   readonly routes: readonly string[];
+  /** Those that the runtime hands over. */
   readonly annotations: Readonly<Record<string, string>>;
 }
 
@@ -41,7 +43,7 @@ export function readConfig(request: Pick<PluginRequest, 'config'>): CalicoConfig
     queues: keys.integer('num_queues', 0, MAX_QUEUES) || 1,
     allowIpForwarding: keys.object('container_settings')?.boolean('allow_ip_forwarding') ?? false,
     includeDefaultRoutes: keys.boolean('include_default_routes') ?? false,
-    policyType: keys.object('policy')?.string('type') ?? '',
+    kubeconfig: readKubeconfigPath(keys),
     features: {
       ipAddrsNoIpam: features?.boolean('ip_addrs_no_ipam') ?? false,
       floatingIps: features?.boolean('floating_ips') ?? false,
@@ -51,6 +53,12 @@ export function readConfig(request: Pick<PluginRequest, 'config'>): CalicoConfig
       keys.object('runtimeConfig')?.stringMembers(ANNOTATIONS_CAPABILITY) ?? [],
     ),
   };
+}
+
+/** As in the reference, Kubernetes is asked where policy is its. */
+function readKubeconfigPath(keys: KeyReader): string | undefined {
+  const kubeconfig = keys.object('kubernetes')?.string('kubeconfig') || undefined;
+  return keys.object('policy')?.string('type') === 'k8s' ? kubeconfig : undefined;
 }
 
 function refuseUnsupported(keys: KeyReader): void {

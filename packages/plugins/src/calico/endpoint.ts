@@ -3,7 +3,7 @@ import type { Datastore, WorkloadEndpoint } from '@amphipod/fabric/client';
 import { isCode, type UndoStack } from '@amphipod/linux';
 import { type Cidr, formatCidr, formatIp } from '@amphipod/netlink';
 import type { PodWishes } from './annotations.ts';
-import type { CalicoConfig } from './config.ts';
+import type { PodFacts } from './pod-facts.ts';
 import type { CalicoSession } from './session.ts';
 import { endpointName, type Workload } from './workload.ts';
 
@@ -29,7 +29,8 @@ export async function findEndpoints(
 
 export interface EndpointFacts {
   workload: Workload;
-  config: CalicoConfig;
+  /** What Kubernetes says of the pod. */
+  facts: PodFacts | undefined;
   wishes: PodWishes;
   addresses: readonly Cidr[];
   interfaceName: string;
@@ -41,16 +42,16 @@ export async function writeEndpoint(
   request: PluginRequest,
   { store }: CalicoSession,
   undo: UndoStack,
-  { facts, older }: { facts: EndpointFacts; older: WorkloadEndpoint | undefined },
+  { what, older }: { what: EndpointFacts; older: WorkloadEndpoint | undefined },
 ): Promise<void> {
   const { createResource, deleteResource, updateResource } = await import('@amphipod/fabric/calico');
-  const endpoint = endpointOf(request, facts);
+  const endpoint = endpointOf(request, what);
   const { name, namespace } = endpoint.metadata;
   let revision: string | undefined;
   undo.defer(`delete WorkloadEndpoint ${name}`, async () => {
     if (revision === undefined) {
       // Without an answer it may have been written all the same.
-      await deleteEndpoint(store, facts.workload);
+      await deleteEndpoint(store, what.workload);
       return;
     }
     const id = { name, ...(namespace !== undefined && { namespace }) };
@@ -68,10 +69,9 @@ export async function writeEndpoint(
   revision = written.metadata.resourceVersion;
 }
 
-function endpointOf({ config: { name: network } }: PluginRequest, facts: EndpointFacts): WorkloadEndpoint {
-  const { workload, config, wishes, addresses, interfaceName, mac } = facts;
+function endpointOf({ config: { name: network } }: PluginRequest, what: EndpointFacts): WorkloadEndpoint {
+  const { workload, facts, wishes, addresses, interfaceName, mac } = what;
   const { node, orchestrator, namespace, pod, containerID, endpoint } = workload;
-  const isPolicyOfKubernetes = orchestrator === 'k8s' && config.policyType === 'k8s';
   const internal = (family: 4 | 6) => addresses.find(({ ip }) => ip.family === family)?.ip;
   const nats = wishes.floatingIps.flatMap((ip) => {
     const inside = internal(ip.family);
@@ -83,7 +83,12 @@ function endpointOf({ config: { name: network } }: PluginRequest, facts: Endpoin
     metadata: {
       name: endpointName(workload),
       namespace,
-      labels: { 'projectcalico.org/namespace': namespace, 'projectcalico.org/orchestrator': orchestrator },
+      ...(facts?.generateName !== undefined && { generateName: facts.generateName }),
+      labels: {
+        ...facts?.labels,
+        'projectcalico.org/namespace': namespace,
+        'projectcalico.org/orchestrator': orchestrator,
+      },
     },
     spec: {
       orchestrator,
@@ -91,11 +96,13 @@ function endpointOf({ config: { name: network } }: PluginRequest, facts: Endpoin
       containerID,
       ...(pod !== undefined && { pod }),
       endpoint,
+      ...(facts?.serviceAccount !== undefined && { serviceAccountName: facts.serviceAccount }),
       ipNetworks: addresses.map(formatCidr),
       ...(nats.length > 0 && { ipNATs: nats }),
-      profiles: isPolicyOfKubernetes ? [`kns.${namespace}`] : [network],
+      profiles: facts?.profiles ?? [network],
       interfaceName,
       mac,
+      ...(facts !== undefined && facts.ports.length > 0 && { ports: facts.ports }),
       ...(wishes.sourcePrefixes.length > 0 && { allowSpoofedSourcePrefixes: wishes.sourcePrefixes }),
     },
   };

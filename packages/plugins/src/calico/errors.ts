@@ -2,7 +2,7 @@ import { CniError, toCniError } from '@amphipod/cni';
 import { isCode } from '@amphipod/linux';
 
 /** An error of the datastore or the allocator as a plugin's. */
-export function calicoError(error: unknown): CniError {
+function calicoError(error: unknown): CniError {
   if (error instanceof CniError) return error;
   const message = error instanceof Error ? error.message : String(error);
   if (isCode(error, 'unavailable')) return new CniError('try-again-later', message, { cause: error });

@@ -63,8 +63,9 @@ export const commands: Record<string, CommandEntry | CommandGroup> = {
     commands: configCommands,
   },
   net: {
-    summary: 'Networks of pods, network cards, and the resources of the routed network',
-    text: 'Works with the networks of pods in a runtime, with the network cards of this machine, and with the datastore of the routed network.',
+    summary: 'The overlay, networks of pods, network cards, and the resources of the routed network',
+    text: `Asks the network agent of this node for the overlay. Works with the networks of pods in a runtime, with the network cards of this
+machine, and with the datastore of the routed network.`,
     commands: netCommands,
   },
   cni: {

@@ -31,6 +31,7 @@ import { Store } from '../store/store.ts';
 import { StreamingServer } from '../streaming/server.ts';
 import { type Step, Telemetry } from '../telemetry/telemetry.ts';
 import { runtimeVersion } from '../version.ts';
+import { ensureConflist } from './agent/default-conflist.ts';
 import type { DaemonFlags } from './config/read-config.ts';
 import { notifySystemd } from './notify-systemd.ts';
 import { observeCalls } from './observe-calls.ts';
@@ -103,8 +104,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     log.warn('measure writable layer', { container, error: errorText(error) }),
   );
   const strike = config.failpoints ? fileFailpoint(`${config.state}/failpoint`) : noFailpoint;
-  using policy =
-    config.policyDir === '' ? undefined : await startPodPolicy({ dir: config.policyDir, store, log });
+  using policy = config.policyDir === '' ? undefined : await startPodPolicy({ config, store, log });
   const context: RuntimeContext = {
     config,
     ...(policy && { policy }),
@@ -149,6 +149,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   declareVfs(context);
   using _watch = watchExits(context);
   await using _plugins = await servePlugins(context, plugins);
+  await using _agent = await startAgent(context);
   const server = await serve(context, config);
   using _reload = reloadAtHangup(live, log, (changed) => {
     images.configure(imageSettings(changed));
@@ -175,6 +176,15 @@ function declareVfs({ config, log }: RuntimeContext): void {
   } catch (error) {
     log.error('read pools of devices', { error: errorText(error) });
   }
+}
+
+/** The network agent inside this process, where it is wanted. No failure of it ends the daemon. */
+async function startAgent({ config, networks, log }: RuntimeContext): Promise<AsyncDisposable | undefined> {
+  if (!config.agent.enabled) return undefined;
+  const file = ensureConflist(config.cniConfDir, networks);
+  if (file !== undefined) log.info('wrote a network configuration for the overlay', { file });
+  const { keepAgent } = await import('./agent/keep-agent.ts');
+  return keepAgent(config.agent, log.child({ part: 'agent' }));
 }
 
 /** Nobody needs the parent of the pods without a cgroup_parent while there is none. */

@@ -3,6 +3,8 @@ import { ipamCommands } from './ipam/commands.ts';
 
 /** The commands of `amphipod net`, in the order of its help. */
 export const netCommands: Record<string, CommandEntry | CommandGroup> = {
+  status: { summary: 'Show the overlay of this node', load: () => import('./status.ts') },
+  ping: { summary: 'Find out why another node cannot be reached', load: () => import('./ping.ts') },
   ls: { summary: 'List the networks of a pod', load: () => import('./ls.ts') },
   attach: { summary: 'Attach a running pod to further networks', load: () => import('./attach.ts') },
   detach: { summary: 'Detach a running pod from one of them', load: () => import('./detach.ts') },
