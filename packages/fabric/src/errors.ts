@@ -6,7 +6,14 @@ export type FabricErrorCode =
   | 'unavailable'
   | 'datastore-error'
   | 'invalid-config'
+  | 'invalid-resource'
+  | 'invalid-selector'
+  | 'not-found'
+  | 'already-exists'
   | 'no-free-subnet'
+  | 'no-free-address'
+  | 'no-pool'
+  | 'address-taken'
   | 'lease-lost';
 
 /** An error of the network of many nodes: its datastore, its configuration, its leases. */

@@ -2,6 +2,7 @@ import { cniCommands } from './cni/commands.ts';
 import type { Command } from './command.ts';
 import { configCommands } from './config/commands.ts';
 import { imageCommands } from './image/commands.ts';
+import { netCommands } from './net/commands.ts';
 
 export interface CommandEntry {
   summary: string;
@@ -14,7 +15,7 @@ export interface CommandGroup {
   summary: string;
   /** What stands above the list of its commands. */
   text: string;
-  commands: Record<string, CommandEntry>;
+  commands: Record<string, CommandEntry | CommandGroup>;
   /** What runs when none of them is named. */
   default?: CommandEntry;
 }
@@ -61,5 +62,10 @@ export const commands: Record<string, CommandEntry | CommandGroup> = {
     text: `Works with network configurations and CNI plugins, without a runtime. add, del, check, gc and status take the place of
 cnitool and read the same variables: NETCONFPATH, CNI_PATH, CNI_ARGS, CAP_ARGS, CNI_IFNAME.`,
     commands: cniCommands,
+  },
+  net: {
+    summary: 'Show and change the resources of the routed network',
+    text: 'Works with the datastore of the network (etcd, or a file), without a runtime.',
+    commands: netCommands,
   },
 };

@@ -72,7 +72,7 @@ export async function startFakeCri(): Promise<FakeCri> {
   return state;
 }
 
-class Sink extends Writable {
+export class Sink extends Writable {
   readonly #chunks: Buffer[] = [];
 
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
