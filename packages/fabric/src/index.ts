@@ -1,4 +1,12 @@
 export { type AgentOptions, runAgent } from './agent/run-agent.ts';
+export { type Bgp, type BgpOptions, startBgp } from './bgp/bgp.ts';
+export type { BgpFacts } from './bgp/bgp-facts.ts';
+export type { BirdConfig } from './bgp/bird-config.ts';
+export { askBird } from './bgp/bird-control.ts';
+export { type BirdRoute, parseRoutes, parseSessions, type SessionState } from './bgp/bird-state.ts';
+export { type JudgedRoute, judgeRoute, type Verdict } from './bgp/judge-route.ts';
+export { renderBird } from './bgp/render-bird.ts';
+export { type WantedBird, wantedBird } from './bgp/wanted-bird.ts';
 export type { Change, Datastore, WatchEvent } from './datastore/datastore.ts';
 export { openEmbeddedDatastore } from './datastore/embedded.ts';
 export { openEtcdDatastore } from './datastore/etcd.ts';

@@ -3,6 +3,8 @@ import type { Cidr, IpAddress, IpFamily } from '@amphipod/netlink';
 /** A BIRD 2 configuration as a value; {@link renderBird} writes it out. */
 export interface BirdConfig {
   readonly routerId: IpAddress;
+  /** Begun anew at 1 MiB, with the one before kept beside it; without one the log goes to stderr. */
+  readonly logFile?: string;
   /** Which messages go to the log, in BIRD's words. */
   readonly logLevels: readonly string[];
   /** How long BIRD waits for its peers after a graceful restart. */

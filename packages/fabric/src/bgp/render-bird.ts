@@ -5,13 +5,14 @@ import { renderStatement } from './render-filter.ts';
 /** A peer that does not answer is asked again after so long. */
 const CONNECT_RETRY_SECONDS = 5;
 const ERROR_WAIT_SECONDS = '1, 30';
+const MAX_LOG_BYTES = 2 ** 20;
 
 /** Writes a configuration out as BIRD 2 reads it. The same value gives the same text. */
 export function renderBird(config: BirdConfig): string {
   const { routerId, logLevels, gracefulRestartWaitSeconds, functions, filters, protocols } = config;
   const head = [
     '# Written by the network agent; changes are lost.',
-    `log stderr { ${logLevels.join(', ')} };`,
+    `log ${logTarget(config)} { ${logLevels.join(', ')} };`,
     `router id ${formatIp(routerId)};`,
     `graceful restart wait ${gracefulRestartWaitSeconds};`,
   ];
@@ -25,6 +26,10 @@ export function renderBird(config: BirdConfig): string {
     ),
   ];
   return [...head, ...blocks, ''].join('\n');
+}
+
+function logTarget({ logFile }: BirdConfig): string {
+  return logFile === undefined ? 'stderr' : `"${logFile}" ${MAX_LOG_BYTES} "${logFile}.old"`;
 }
 
 /** The sessions of a rendered configuration, by name: where the text of one is another, the session has to begin anew. */
