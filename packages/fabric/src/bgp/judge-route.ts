@@ -111,7 +111,8 @@ function holds(condition: BirdCondition, route: JudgedRoute, sameAs: boolean): b
     case 'unicast':
       return route.isUnicast;
     case 'interface':
-      return route.interfaceName !== undefined && patternOf(condition.pattern).test(route.interfaceName);
+      // For BIRD a route without an interface has one with an empty name.
+      return patternOf(condition.pattern).test(route.interfaceName ?? '');
     case 'community':
       return route.communities.includes(condition.community);
     case 'as-path-prefix':
