@@ -43,7 +43,7 @@ export interface Bgp extends AsyncDisposable {
   sessions(): Promise<SessionState[]>;
   /** Is rejected with what ends it; resolves when it is disposed of. */
   readonly ended: Promise<void>;
-  /** Reads passwords again, and looks at the whole kernel. */
+  /** Reads passwords again, and looks at all that is there. */
   refresh(): void;
 }
 
@@ -90,7 +90,6 @@ class BgpKeeper implements Bgp {
   }
 
   refresh(): void {
-    this.#kernel.resync();
     this.#wake.resolve();
   }
 

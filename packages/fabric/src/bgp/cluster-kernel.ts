@@ -80,11 +80,6 @@ export class ClusterKernel {
     }
   }
 
-  resync(): void {
-    this.#nat = undefined;
-    this.#onDeviation();
-  }
-
   /** Makes all of it as the facts want it. @throws NetlinkError; as {@link ensureTunnelAddresses} */
   async apply(facts: BgpFacts): Promise<void> {
     const { store, kernel } = this.#options;

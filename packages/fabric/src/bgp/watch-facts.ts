@@ -155,8 +155,8 @@ class WatchedFacts {
   }
 }
 
-/** A node's block once its affinity is confirmed. */
-function readBlock(entry: Entry): NodeBlock | undefined {
+/** A node's block once its affinity is confirmed. @throws FabricError `invalid-resource` */
+export function readBlock(entry: Entry): NodeBlock | undefined {
   const id = parseAffinityKey(entry.key);
   if (id === undefined || id.type !== 'host') return undefined;
   const { state, deleted } = parseAffinity(entry.value, entry.key);
