@@ -26,6 +26,8 @@ export type UnderlayKind = 'switched' | 'routed';
 
 export interface TestCluster extends Disposable {
   nodes: TestNode[];
+  /** Joins the nodes: has the bridge br0, or is the router. */
+  middle: TestNetns;
 }
 
 export function createCluster(count: number, kind: UnderlayKind): TestCluster {
@@ -36,6 +38,7 @@ export function createCluster(count: number, kind: UnderlayKind): TestCluster {
   for (let number = 1; number <= count; number++) nodes.push(createNode(number, kind, middle));
   return {
     nodes,
+    middle,
     [Symbol.dispose]() {
       for (const node of nodes) node[Symbol.dispose]();
       middle[Symbol.dispose]();

@@ -232,9 +232,7 @@ const blocks = fc
     maxLength: 5,
     selector: ([i]) => i,
   })
-  .map((all) =>
-    all.map(([i, node]) => ({ node, cidr: parseCidr(`10.0.${i * 32}.0/26`) })),
-  );
+  .map((all) => all.map(([i, node]) => ({ node, cidr: parseCidr(`10.0.${i * 32}.0/26`) })));
 
 /** Facts of `node-1`. */
 export const factsArbitrary: fc.Arbitrary<BgpFacts> = fc
