@@ -1,7 +1,7 @@
 // Top-of-rack switches for tests: FRR and GoBGP, each in a namespace on the nodes' bridge.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTestNetns, type TestNetns } from '../../kernel/netlink-namespaces.ts';
@@ -77,7 +77,8 @@ export async function startFrr(options: SwitchOptions): Promise<Switch> {
   const { middle, ip, asNumber, nodes, nodesAs, announces } = options;
   const netns = createLeg(middle, ip);
   const dir = mkdtempSync(join(tmpdir(), 'frr-test-'));
-  mkdirSync('/run/frr', { recursive: true });
+  // Its daemons give up root.
+  execFileSync('chown', ['frr:frr', dir]);
   const neighbors = nodes.map((node) => `  neighbor ${node} remote-as ${nodesAs}\n`).join('');
   writeFileSync(join(dir, 'zebra.conf'), 'hostname tor\n');
   writeFileSync(
@@ -85,18 +86,7 @@ export async function startFrr(options: SwitchOptions): Promise<Switch> {
     `router bgp ${asNumber}\n  bgp router-id ${ip}\n  no bgp ebgp-requires-policy\n  no bgp network import-check\n  bgp graceful-restart\n  timers bgp 3 9\n${neighbors}  address-family ipv4 unicast\n    network ${announces}\n`,
   );
   const daemons = daemonsIn(netns, dir);
-  const common = [
-    '-u',
-    'root',
-    '-g',
-    'root',
-    '-z',
-    join(dir, 'zserv.sock'),
-    '--vty_socket',
-    dir,
-    '--log',
-    'stdout',
-  ];
+  const common = ['-z', join(dir, 'zserv.sock'), '--vty_socket', dir, '--log', 'stdout'];
   daemons.start('/usr/lib/frr/zebra', [
     ...common,
     '-f',
@@ -109,7 +99,9 @@ export async function startFrr(options: SwitchOptions): Promise<Switch> {
       encoding: 'utf8',
       stdio: 'pipe',
     });
-  await until('zebra listens', () => isThere(join(dir, 'zebra.vty')));
+  await until('zebra listens', () => isThere(join(dir, 'zebra.vty'))).catch((error: Error) => {
+    throw new Error(`${error.message}: ${daemons.log()}`);
+  });
   daemons.start('/usr/lib/frr/bgpd', [...common, '-f', join(dir, 'bgpd.conf'), '-i', join(dir, 'bgpd.pid')]);
   await until('bgpd answers', () => isThere(join(dir, 'bgpd.vty'))).catch((error: Error) => {
     throw new Error(`${error.message}: ${daemons.log()}`);
@@ -164,7 +156,7 @@ export async function startGobgp(options: SwitchOptions): Promise<GobgpSwitch> {
   const ask = (...args: string[]) => netns.run('gobgp', ...args);
   await until('gobgpd answers', () => {
     try {
-      ask('global', 'rib', 'add', announces);
+      ask('global', 'rib', 'add', announces, 'origin', 'igp');
       return true;
     } catch {
       return false;
@@ -201,9 +193,9 @@ export function createOuterHost(switches: readonly Switch[], address: string): T
   host.run('ip', 'addr', 'add', `${address}/32`, 'dev', 'lo');
   for (const [i, { netns }] of switches.entries()) {
     const link = `up${i}`;
-    netns.run('ip', 'link', 'add', 'down', 'type', 'veth', 'peer', 'name', link, 'netns', host.pin);
-    netns.run('ip', 'link', 'set', 'down', 'up');
-    netns.run('ip', 'addr', 'add', `172.30.${i}.1/30`, 'dev', 'down');
+    netns.run('ip', 'link', 'add', 'outer', 'type', 'veth', 'peer', 'name', link, 'netns', host.pin);
+    netns.run('ip', 'link', 'set', 'outer', 'up');
+    netns.run('ip', 'addr', 'add', `172.30.${i}.1/30`, 'dev', 'outer');
     host.run('ip', 'link', 'set', link, 'up');
     host.run('ip', 'addr', 'add', `172.30.${i}.2/30`, 'dev', link);
     netns.run('ip', 'route', 'add', `${address}/32`, 'via', `172.30.${i}.2`);
