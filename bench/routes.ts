@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -41,6 +41,8 @@ const blocks = Array.from(
   (_, i) => `10.${64 + Math.floor(i / 1024)}.${Math.floor(i / 4) % 256}.${(i % 4) * 64}/26`,
 );
 const OWN = '198.18.9.1';
+/** BIRD wants its sessions with one address to differ by the port; nobody connects to it. */
+const FIRST_PORT = 20_000;
 
 /** All other nodes: each has its blocks, and tells them under its own address. */
 function othersConfig(): string {
@@ -48,7 +50,7 @@ function othersConfig(): string {
   const sessions = peers.map((ip, i) => {
     const own = blocks.slice(i * share, (i + 1) * share);
     const filter = own.length === 0 ? 'export none' : `export where net ~ [ ${own.join(', ')} ]`;
-    return `protocol bgp n${i} { router id ${ip}; local ${ip} as 64512; neighbor ${OWN} as 64512; strict bind on; multihop; passive on; graceful restart on; ipv4 { import all; ${filter}; }; }`;
+    return `protocol bgp n${i} { router id ${ip}; local ${ip} as 64512; neighbor ${OWN} port ${FIRST_PORT + i} as 64512; strict bind on; multihop; passive on; graceful restart on; ipv4 { import all; ${filter}; }; }`;
   });
   const routes = blocks.map((block) => `route ${block} blackhole;`).join('\n');
   return `router id ${peers[0]};\nprotocol device devices {}\nprotocol static own { ipv4;\n${routes}\n}\n${sessions.join('\n')}\n`;
@@ -98,15 +100,11 @@ function birdPid(dir: string): number {
 
 async function endBird(dir: string): Promise<void> {
   await askBird('down', { socketPath: join(dir, 'bird.ctl') });
-  while (readComm(birdPid(dir)) === 'bird') await delay(PAUSE_MS);
+  while (readText(`/proc/${birdPid(dir)}/cmdline`).includes(dir)) await delay(PAUSE_MS);
 }
 
-function readComm(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-  } catch {
-    return '';
-  }
+function readText(path: string): string {
+  return existsSync(path) ? readFileSync(path, 'utf8') : '';
 }
 
 interface Bench {
@@ -176,7 +174,7 @@ async function main(): Promise<void> {
       '-s',
       join(dir, 'others.ctl'),
     ];
-    others = spawn('nsenter', args, { stdio: 'ignore' });
+    others = spawn('nsenter', args, { stdio: ['ignore', 'inherit', 'inherit'] });
     await delay(2_000);
     const results = [];
     for (let round = 0; round < rounds; round++) results.push(await measureRound({ cluster, store, dir }));
@@ -199,6 +197,8 @@ async function main(): Promise<void> {
       others.kill('SIGKILL');
       await exited;
     }
+    const pid = Number(readText(join(dir, 'bird.pid')));
+    if (pid > 0 && readText(`/proc/${pid}/cmdline`).includes(dir)) process.kill(pid, 'SIGKILL');
     rmSync(dir, { recursive: true });
   }
 }
