@@ -45,13 +45,24 @@ const isDual = options.dual;
 class Agent {
   readonly reports: AgentReport[] = [];
   readonly #child: ChildProcess;
+  #waiting: (() => void)[] = [];
 
   constructor(start: AgentStart) {
     const profile = options['cpu-prof'];
-    const execArgv = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+    const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+    // As bin/amphipod has them.
+    const execArgv = ['--max-semi-space-size=1', '--optimize-for-size', ...profiling];
     this.#child = fork(join(import.meta.dirname, 'lib/overlay-agent.ts'), [], { execArgv });
-    this.#child.on('message', (report: AgentReport) => this.reports.push(report));
+    this.#child.on('message', (report: AgentReport) => {
+      this.reports.push(report);
+      this.#wake();
+    });
+    this.#child.on('exit', () => this.#wake());
     this.#child.send(start);
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   ask(request: AgentRequest): void {
@@ -66,7 +77,7 @@ class Agent {
     for (let at = from; ; at++) {
       while (at >= this.reports.length) {
         if (this.#child.exitCode !== null) throw new Error('the measured process has ended');
-        await Promise.race([once(this.#child, 'message'), once(this.#child, 'exit')]);
+        await new Promise<void>((resolve) => this.#waiting.push(resolve));
       }
       const report = this.reports[at]!;
       if (report.type === type && isIt(report as Extract<AgentReport, { type: T }>))

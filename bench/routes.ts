@@ -99,8 +99,9 @@ function birdPid(dir: string): number {
 }
 
 async function endBird(dir: string): Promise<void> {
+  const pid = birdPid(dir);
   await askBird('down', { socketPath: join(dir, 'bird.ctl') });
-  while (readText(`/proc/${birdPid(dir)}/cmdline`).includes(dir)) await delay(PAUSE_MS);
+  while (readText(`/proc/${pid}/cmdline`).includes(dir)) await delay(PAUSE_MS);
 }
 
 function readText(path: string): string {

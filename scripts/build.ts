@@ -37,6 +37,22 @@ function ownUrls(outDir: string): Plugin {
   };
 }
 
+/**
+ * `import … from 'node:http'` reads every property of the module, and so loads undici for its WebSocket: some ten megabytes and
+ * tens of milliseconds of each process that never uses it. Taken as Node.js's own modules take it, it does not.
+ */
+const plainHttp: Plugin = {
+  name: 'plain-http',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(node:)?http$/ }, ({ kind }) =>
+      kind === 'require-call' ? undefined : { path: 'node:http', namespace: 'plain-http' },
+    );
+    onLoad({ filter: /.*/, namespace: 'plain-http' }, () => ({
+      contents: "module.exports = process.getBuiltinModule('node:http');",
+    }));
+  },
+};
+
 rmSync(dist, { recursive: true, force: true });
 for (const entry of entries) {
   const outDir = resolve(dist, dirname(entry));
@@ -57,7 +73,7 @@ for (const entry of entries) {
     banner: {
       js: "import { createRequire as amphipodRequire } from 'node:module'; const require = amphipodRequire(import.meta.url);",
     },
-    plugins: [ownUrls(outDir)],
+    plugins: [ownUrls(outDir), plainHttp],
     logLevel: 'warning',
   });
 }

@@ -6,6 +6,7 @@ import {
   type Pod,
   sandboxConfig,
 } from '../../test/cri/support/pods.ts';
+import { hundredPods, restartedWith500, twoThousandCycles } from './cri-endurance.ts';
 import { fiveHundredListed, polled } from './cri-poll.ts';
 import type { Subject } from './cri-subjects.ts';
 import { inParallel } from './in-parallel.ts';
@@ -49,7 +50,15 @@ export const phases: Phase[] = [
     rows: ['pollCpu250', 'ListContainerStats250', 'ListPodSandboxStats250', 'ListPodSandboxMetrics250'],
     run: polled,
   },
+  { rows: ['startWith500'], run: restartedWith500 },
+  { rows: ['rssDaemon100'], run: (subjects, samples) => hundredPods(subjects, samples, podCycle) },
+  {
+    rows: ['rssDaemonCycles200', 'rssDaemonCycles2200'],
+    run: (subjects, samples) => twoThousandCycles(subjects, samples, podCycle),
+  },
 ];
+
+const podCycle = { up: (subject: Subject) => podUp(subject), down: podDown };
 
 /** One pod after the other through its whole life, the subjects in turn, each first every other time. */
 async function lifecycles(

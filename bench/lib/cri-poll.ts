@@ -80,7 +80,7 @@ async function measureStats({ side, server: { cri } }: Subject, samples: Samples
 }
 
 /** Pods on the node's network, which takes no address and no plugin, with as many labels and annotations as usual. */
-async function makePods(
+export async function makePods(
   subject: Subject,
   count: number,
   { start }: { start: boolean },
@@ -129,7 +129,7 @@ async function touchOne(
   await cri.stopPodSandbox({ podSandboxId });
 }
 
-async function removePods({ server: { cri } }: Subject, pods: ListedPod[]): Promise<void> {
+export async function removePods({ server: { cri } }: Subject, pods: ListedPod[]): Promise<void> {
   await inParallel(8, pods, async ({ podSandboxId }) => {
     await cri.stopPodSandbox({ podSandboxId });
     await cri.removePodSandbox({ podSandboxId });

@@ -4,6 +4,7 @@
  */
 import {
   type Datastore,
+  openDatastoreLeases,
   openEtcdDatastore,
   parseNetworkConfig,
   readUnderlay,
@@ -58,7 +59,7 @@ async function run({ endpoints, prefix, netns, config, families }: AgentStart): 
   const kernel = { rtnl: openRtnlIn(netns), nft: openNftIn(netns) };
   const start = performance.now();
   const overlay = await startOverlay({
-    leases: { store, prefix },
+    leases: openDatastoreLeases({ store, prefix }),
     config: parseNetworkConfig(config, 'bench'),
     underlay: readUnderlay(kernel.rtnl, { families, name: 'eth0' }),
     kernel,

@@ -2,7 +2,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { openEmbeddedDatastore, parseNetworkConfig, readUnderlay, startOverlay } from '@amphipod/fabric';
+import {
+  openDatastoreLeases,
+  openEmbeddedDatastore,
+  parseNetworkConfig,
+  readUnderlay,
+  startOverlay,
+} from '@amphipod/fabric';
 import { parseCidr } from '@amphipod/netlink';
 import { addPod, createCluster, type TestNode, until } from '../../test/cluster/nodes.ts';
 import type { Row } from '../report.ts';
@@ -40,7 +46,7 @@ async function overOurs(): Promise<number> {
   await using stack = new AsyncDisposableStack();
   for (const node of cluster.nodes) {
     const underlay = readUnderlay(node.kernel.rtnl, { families: [4], name: 'eth0' });
-    const leases = { store, prefix: '/bench' };
+    const leases = openDatastoreLeases({ store, prefix: '/bench' });
     const overlay = stack.use(
       await startOverlay({ leases, config, underlay, kernel: node.kernel, masquerade: false }),
     );

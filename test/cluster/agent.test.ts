@@ -1,16 +1,16 @@
 // `amphipod agent` as a process, in the test's own network namespace, with a real etcd.
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { openEtcdDatastore } from '@amphipod/fabric';
+import { startAgent as startAgentProcess } from './agent-process.ts';
 import { startEtcd } from './etcd-server.ts';
 import { until } from './nodes.ts';
 
-const program = join(import.meta.dirname, '../../bin/amphipod');
 const prefix = '/coreos.com/network';
 const config = '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}';
 const peer = {
@@ -37,29 +37,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-interface Agent extends AsyncDisposable {
-  child: ChildProcess;
-  output(): string;
-}
-
-function startAgent(...args: string[]): Agent {
-  const child = spawn(program, ['agent', '--subnet-file', subnetFile(), '--iface', 'eth0', ...args], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  let output = '';
-  child.stderr!.on('data', (chunk: Buffer) => {
-    output += chunk;
-  });
-  return {
-    child,
-    output: () => output,
-    async [Symbol.asyncDispose]() {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    },
-  };
-}
+const startAgent = (...args: string[]) => startAgentProcess(subnetFile(), args);
 
 test('with etcd: waits for the configuration, leases a subnet, serves other nodes, follows its address, ends and leaves the kernel', async () => {
   await using server = await startEtcd();
@@ -120,7 +98,11 @@ test('a mistake ends it with what is wrong', async () => {
   const file = join(dir, 'net-conf.json');
   writeFileSync(file, config.replace('/16', '/30'));
   const cases: [string[], RegExp][] = [
-    [[], /give --etcd-endpoints or --net-config/],
+    [[], /give --etcd-endpoints, --kube, --kubeconfig or --net-config/],
+    [
+      ['--etcd-endpoints', 'http://127.0.0.1:1', '--kubeconfig', file],
+      /--kubeconfig: not with --etcd-endpoints/,
+    ],
     [
       ['--net-config', file, '--database', join(dir, 'a.db')],
       /net-conf\.json": Network: "10\.244\.0\.0\/30": is too small/,

@@ -8,11 +8,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import {
   type Change,
   type Datastore,
+  type DatastoreServer,
   openEmbeddedDatastore,
   openEtcdDatastore,
+  type ServedStore,
+  serveDatastore,
   type WatchEvent,
 } from '@amphipod/fabric';
 import { type EtcdServer, etcdGateway, startEtcd } from './etcd-server.ts';
+import { until } from './nodes.ts';
 
 interface Subject {
   name: string;
@@ -57,6 +61,28 @@ function etcdSubject(): Subject {
   };
 }
 
+/** The embedded one, as an agent serves it to those of other nodes. */
+function servedSubject(): Subject {
+  const beneath = embeddedSubject();
+  let store: ServedStore;
+  let server: DatastoreServer;
+  return {
+    name: 'embedded, served',
+    start: async () => {
+      await beneath.start();
+      store = beneath.open() as ServedStore;
+      server = await serveDatastore(store, { address: '127.0.0.1:0' });
+    },
+    stop: async () => {
+      await server[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
+      await beneath.stop();
+    },
+    open: () => openEtcdDatastore({ endpoints: [server.endpoint] }),
+    compact: beneath.compact,
+  };
+}
+
 /** Reads a watch event by event. */
 function reader(store: Datastore, prefix: string, fromRevision?: bigint) {
   const stop = new AbortController();
@@ -89,7 +115,7 @@ function changeText(change: Change): string {
   return change.type === 'put' ? `${change.entry.key}=${change.entry.value}` : `${change.key} gone`;
 }
 
-for (const subject of [embeddedSubject(), etcdSubject()]) {
+for (const subject of [embeddedSubject(), etcdSubject(), servedSubject()]) {
   suite(`datastore: ${subject.name}`, () => {
     let prefix = '';
     let count = 0;
@@ -337,4 +363,89 @@ test('etcd: over TLS with certificates on both sides; without ours the server do
   assert.deepEqual(await store.get('/a'), entry);
   await using stranger = openEtcdDatastore({ endpoints: server.endpoints, tls: { ca: authority } });
   await assert.rejects(stranger.get('/a'), { code: 'unavailable' });
+});
+
+test('served: leases and watches outlive the server; another store in its place is noticed', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'datastore-test-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const address = `unix:${join(dir, 'store.sock')}`;
+  const serve = async (file: string) => {
+    const store = openEmbeddedDatastore(join(dir, file));
+    return { store, server: await serveDatastore(store, { address }) };
+  };
+  const end = async ({ store, server }: Awaited<ReturnType<typeof serve>>) => {
+    await server[Symbol.asyncDispose]();
+    await store[Symbol.asyncDispose]();
+  };
+  let holder = await serve('a.db');
+  await using store = openEtcdDatastore({ endpoints: [address] });
+  const leased = await store.put('/a', '1', { ttlSeconds: 60 });
+  const watch = reader(store, '/');
+  assert.equal((await watch.next()).type, 'snapshot');
+  await end(holder);
+  holder = await serve('a.db');
+  await until('it answers again', () =>
+    store.renew(leased).catch((error: { code: string }) => {
+      assert.equal(error.code, 'unavailable');
+      return false;
+    }),
+  );
+  await store.put('/b', '2');
+  assert.deepEqual(await watch.changes(1), ['/b=2']);
+  await end(holder);
+  holder = await serve('b.db');
+  const event = await watch.next();
+  assert.ok(event.type === 'snapshot');
+  assert.deepEqual(event.entries, []);
+  await watch.end();
+  await end(holder);
+});
+
+test('served: a lease that was given up, or never was, carries no entry', async (t) => {
+  const store = openEmbeddedDatastore(':memory:');
+  t.after(() => store[Symbol.asyncDispose]());
+  const leaseId = store.grant(60);
+  const entry = await store.putLeased('/a', '1', { leaseId });
+  assert.equal(entry.leaseId, leaseId);
+  // Written again by the same lease it stays.
+  await store.putLeased('/a', '2', { leaseId });
+  assert.equal(store.keepAlive(leaseId), 60);
+  assert.equal(store.revoke(leaseId), true);
+  assert.equal(await store.get('/a'), undefined);
+  assert.equal(store.revoke(leaseId), false);
+  assert.equal(store.keepAlive(leaseId), undefined);
+  await assert.rejects(store.putLeased('/a', '3', { leaseId }), { code: 'datastore-error' });
+});
+
+test('served: addresses that other machines reach need certificates on both sides', async (t) => {
+  await using etcd = await startEtcd({ tls: true });
+  const { ca, cert, key } = etcd.tlsFiles!;
+  const tls = { ca: readFileSync(ca), cert: readFileSync(cert), key: readFileSync(key) };
+  const store = openEmbeddedDatastore(':memory:');
+  t.after(() => store[Symbol.asyncDispose]());
+  for (const address of ['0.0.0.0:0', '[::]:0', '192.0.2.1:0', 'example.org:0', '127.example.org:0']) {
+    await assert.rejects(serveDatastore(store, { address }), {
+      code: 'invalid-config',
+      message: `serve datastore at ${JSON.stringify(address)}: other machines reach this address: it needs certificates on both sides`,
+    });
+  }
+  await using open = await serveDatastore(store, { address: '0.0.0.0:0', isOpen: true });
+  assert.match(open.endpoint, /^http:\/\/0\.0\.0\.0:\d+$/);
+  await using server = await serveDatastore(store, { address: '127.0.0.1:0', tls });
+  await using client = openEtcdDatastore({ endpoints: [server.endpoint], tls });
+  const entry = await client.put('/a', '1');
+  assert.deepEqual(await store.get('/a'), entry);
+  await using stranger = openEtcdDatastore({ endpoints: [server.endpoint], tls: { ca: tls.ca } });
+  await assert.rejects(stranger.get('/a'), { code: 'unavailable' });
+});
+
+test('served: what is not served is refused by name', async (t) => {
+  const store = openEmbeddedDatastore(':memory:');
+  t.after(() => store[Symbol.asyncDispose]());
+  await using server = await serveDatastore(store, { address: '127.0.0.1:0' });
+  await using client = openEtcdDatastore({ endpoints: [server.endpoint] });
+  await assert.rejects(client.put('/a', '1', { ttlSeconds: 0 }), {
+    code: 'datastore-error',
+    message: /put "\/a": grant lease: .* refuses: grant lease: 0 seconds are no time to live/,
+  });
 });

@@ -33,28 +33,31 @@ export interface EtcdServer extends AsyncDisposable {
   endpoints: string[];
 }
 
-/** Starts a cluster and waits until each member answers; with `tls` it wants certificates of its clients. */
+/** Starts a cluster and waits until each member answers; with `tls` it wants certificates of its clients. @param host loopback unless given */
 export async function startEtcd({
   size = 1,
   tls = false,
+  host = '127.0.0.1',
 }: {
   size?: number;
   tls?: boolean;
+  host?: string;
 } = {}): Promise<EtcdServer> {
   const dir = mkdtempSync(join(tmpdir(), 'etcd-test-'));
   const tlsFiles = tls ? makeCertificate(dir) : undefined;
   const ports = await freePorts(3 * size);
   const names = ports.slice(0, size).map((_, i) => `m${i}`);
   const peers = names.map((name, i) => `${name}=http://127.0.0.1:${ports[size + i]}`).join(',');
+  const scheme = tls ? 'https' : 'http';
   const members = names.map((name, i) =>
     createMember({
       name,
       dir,
       peers,
       tlsFiles,
-      clientPort: ports[i]!,
-      peerPort: ports[size + i]!,
-      healthPort: ports[2 * size + i]!,
+      clientUrl: `${scheme}://${host}:${ports[i]}`,
+      peerUrl: `http://127.0.0.1:${ports[size + i]}`,
+      healthUrl: `http://127.0.0.1:${ports[2 * size + i]}`,
     }),
   );
   await Promise.all(members.map((member) => member.start()));
@@ -69,39 +72,41 @@ export async function startEtcd({
   };
 }
 
-interface MemberOptions {
+export interface MemberOptions {
   name: string;
+  /** For data and log. */
   dir: string;
+  /** `m0=http://…,m1=http://…` */
   peers: string;
-  tlsFiles: TlsFiles | undefined;
-  clientPort: number;
-  healthPort: number;
-  peerPort: number;
+  tlsFiles?: TlsFiles | undefined;
+  clientUrl: string;
+  peerUrl: string;
+  healthUrl: string;
+  /** Path of a network namespace; the test's own unless given. */
+  netns?: string;
 }
 
-function createMember(options: MemberOptions): EtcdMember {
-  const { name, dir, peers, tlsFiles, clientPort, peerPort, healthPort } = options;
-  const endpoint = `${tlsFiles === undefined ? 'http' : 'https'}://127.0.0.1:${clientPort}`;
-  const peer = `http://127.0.0.1:${peerPort}`;
+export function createMember(options: MemberOptions): EtcdMember {
+  const { name, dir, peers, tlsFiles, clientUrl, peerUrl, healthUrl, netns } = options;
   const dataDir = join(dir, name);
   const log = join(dir, `${name}.log`);
   let child: ChildProcess | undefined;
   return {
-    endpoint,
+    endpoint: clientUrl,
     async start() {
       const args = ['--name', name, '--data-dir', dataDir, '--initial-cluster', peers];
-      args.push('--listen-client-urls', endpoint, '--advertise-client-urls', endpoint);
-      args.push('--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer);
+      args.push('--listen-client-urls', clientUrl, '--advertise-client-urls', clientUrl);
+      args.push('--listen-peer-urls', peerUrl, '--initial-advertise-peer-urls', peerUrl);
       if (tlsFiles !== undefined) {
         args.push('--client-cert-auth', '--trusted-ca-file', tlsFiles.ca);
         args.push('--cert-file', tlsFiles.cert, '--key-file', tlsFiles.key);
       }
       // Health is asked for in the clear, whatever the clients have to show.
-      const health = `http://127.0.0.1:${healthPort}`;
-      args.push('--listen-metrics-urls', health);
-      child = spawn('etcd', [...args, '--unsafe-no-fsync'], { stdio: ['ignore', 'ignore', 'pipe'] });
+      args.push('--listen-metrics-urls', healthUrl, '--unsafe-no-fsync');
+      const [command, first] = netns === undefined ? ['etcd', []] : ['nsenter', [`--net=${netns}`, 'etcd']];
+      child = spawn(command, [...first, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
       child.stderr!.pipe(createWriteStream(log, { flags: 'a' }));
-      await untilHealthy(health, log);
+      await untilHealthy(healthUrl, log);
     },
     async kill() {
       if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -114,7 +119,7 @@ function createMember(options: MemberOptions): EtcdMember {
 }
 
 /** One self-signed certificate for both sides. */
-function makeCertificate(dir: string): TlsFiles {
+export function makeCertificate(dir: string): TlsFiles {
   const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
   const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
   args.push('-subj', '/CN=etcd-test', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2');

@@ -7,7 +7,7 @@ import { type Cidr, formatIp, ipPlus, openNftIn, openRtnlIn } from '@amphipod/ne
 import { createTestNetns, type TestNetns } from '../kernel/netlink-namespaces.ts';
 
 const run = promisify(execFile);
-const UNTIL_TRIES = 200;
+const UNTIL_TRIES = 600;
 const UNTIL_DELAY_MS = 50;
 
 export interface TestNode extends Disposable {
@@ -26,7 +26,7 @@ export type UnderlayKind = 'switched' | 'routed';
 
 export interface TestCluster extends Disposable {
   nodes: TestNode[];
-  /** Joins the nodes: has the bridge br0, or is the router. */
+  /** The switch, or the router; its link to node N is `nN`. */
   middle: TestNetns;
 }
 
@@ -91,7 +91,7 @@ function allowForwarding(netns: TestNetns): void {
   );
 }
 
-function addAddresses(netns: TestNetns, link: string, addresses: readonly string[]): void {
+export function addAddresses(netns: TestNetns, link: string, addresses: readonly string[]): void {
   for (const address of addresses) {
     const nodad = address.includes(':') ? ['nodad'] : [];
     netns.run('ip', 'addr', 'add', address, 'dev', link, ...nodad);
@@ -146,9 +146,13 @@ export async function answersPing(from: TestNetns, ip: string, mtu = 84): Promis
   );
 }
 
-/** Waits until the function gives true. */
-export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < UNTIL_TRIES; tries++) {
+/** Waits until the function gives true, by default for ten seconds. */
+export async function until(
+  what: string,
+  isSo: () => boolean | Promise<boolean>,
+  maxTries = UNTIL_TRIES,
+): Promise<void> {
+  for (let tries = 0; tries < maxTries; tries++) {
     if (await isSo()) return;
     await delay(UNTIL_DELAY_MS);
   }

@@ -10,6 +10,7 @@ import { call, failureOf, run, World } from './lib/world.ts';
 /** What each needs beside `type` and `ipam`. */
 const mainPlugins: Record<string, object> = {
   bridge: { bridge: 'dg0' },
+  calico: { datastore_type: 'embedded', database: ':memory:', nodename: 'n1' },
   dummy: {},
   'host-device': { device: 'parent1' },
   ipvlan: { master: 'parent0' },

@@ -194,6 +194,22 @@ function parentErrors(subject: Subject): void {
       subject.isOurs ? /master "m1" has an interface of this hardware address/ : /in use/,
     );
   });
+  for (const [first, second] of [
+    ['passthru', 'bridge'],
+    ['bridge', 'passthru'],
+  ] as const) {
+    test(`mode ${second} beside ${first} (NET-07)`, async () => {
+      using world = new World();
+      makeMaster('m1');
+      const config = { type: 'macvlan', master: 'm1', mode: first };
+      await call(subject, 'ADD', config, { containerID: 'b', netns: world.netns('b') });
+      const message = await fail(world, { master: 'm1', mode: second });
+      assert.match(
+        message,
+        subject.isOurs ? /master "m1" has other macvlans, and mode "passthru"/ : /invalid argument/,
+      );
+    });
+  }
   test('what is no hardware address', async () => {
     using world = new World();
     assert.match(await fail(world, { mac: 'c2:00' }), /mac|MAC|address/);

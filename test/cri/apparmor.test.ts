@@ -4,7 +4,7 @@ import { before, describe, test } from 'node:test';
 import { SecurityProfile_ProfileType } from '../../packages/runtime/src/gen/api.ts';
 import { ociRuntime } from './support/amphipod.ts';
 import { useServer } from './support/fixture.ts';
-import { createContainer, execText, type Pod, removePod, runPod, startContainer } from './support/pods.ts';
+import { createContainer, execText, type Pod, startContainer, withPod } from './support/pods.ts';
 import { run } from './support/program.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 
@@ -34,11 +34,6 @@ describe('AppArmor', { skip }, () => {
     );
     await run(['apparmor_parser', '--replace', '--skip-cache', file]);
   });
-  const withPod = async (work: (pod: Pod) => Promise<void>) => {
-    const pod = await runPod(fixture.cri);
-    await work(pod);
-    await removePod(fixture.cri, pod);
-  };
   const { Localhost, RuntimeDefault, Unconfined } = SecurityProfile_ProfileType;
   const start = (pod: Pod, name: string, securityContext: SecurityContext) =>
     startContainer(fixture.cri, pod, {
@@ -50,7 +45,7 @@ describe('AppArmor', { skip }, () => {
   const current = (id: string) => shell(id, 'cat /proc/1/attr/current /proc/self/attr/current');
 
   test('RuntimeDefault, also where nothing is said: our profile, in the process and in exec', async () => {
-    await withPod(async (pod) => {
+    await withPod(fixture.cri, {}, async (pod) => {
       const given: [string, SecurityContext][] = [
         ['unset', {}],
         ['field', { apparmor: { profileType: RuntimeDefault } }],
@@ -75,7 +70,7 @@ describe('AppArmor', { skip }, () => {
   });
 
   test('unconfined and privileged: none', async () => {
-    await withPod(async (pod) => {
+    await withPod(fixture.cri, {}, async (pod) => {
       const unconfined = await start(pod, 'unconfined', { apparmor: { profileType: Unconfined } });
       const privileged = await start(pod, 'privileged', { privileged: true });
       for (const id of [unconfined, privileged]) assert.equal(await current(id), inherited().repeat(2));
@@ -83,7 +78,7 @@ describe('AppArmor', { skip }, () => {
   });
 
   test('a profile of the node, in both fields; one that is not loaded is refused', async () => {
-    await withPod(async (pod) => {
+    await withPod(fixture.cri, {}, async (pod) => {
       const given: [string, SecurityContext][] = [
         ['field', { apparmor: { profileType: Localhost, localhostRef: own } }],
         ['old-field', { apparmorProfile: `localhost/${own}` }],

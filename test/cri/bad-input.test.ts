@@ -15,6 +15,7 @@ import {
   runPod,
   sandboxConfig,
   startContainer,
+  withPod,
 } from './support/pods.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 
@@ -24,11 +25,6 @@ const unknownId = 'f'.repeat(64);
 
 describe('requests that are wrong get the documented error and leave nothing', () => {
   const fixture = useServer('amphipod');
-  const withPod = async (work: (pod: Pod) => Promise<void>) => {
-    const pod = await runPod(fixture.cri);
-    await work(pod);
-    await removePod(fixture.cri, pod);
-  };
   const create = (pod: Pod, given: Given = {}) =>
     createContainer(fixture.cri, pod, { image: fixture.image, ...given });
 
@@ -101,7 +97,7 @@ describe('requests that are wrong get the documented error and leave nothing', (
   for (const { name, given, code, text } of badContainers) {
     test(`CreateContainer: ${name}`, async () => {
       const nothing = await leftovers(fixture.server);
-      await withPod(async (pod) => {
+      await withPod(fixture.cri, {}, async (pod) => {
         const before = await leftovers(fixture.server);
         await refuses(create(pod, given), code, text);
         await assertLeft(fixture.server, before);
@@ -112,7 +108,7 @@ describe('requests that are wrong get the documented error and leave nothing', (
   }
 
   test('CreateContainer: no metadata, no image, unknown image, stopped pod', async () => {
-    await withPod(async (pod) => {
+    await withPod(fixture.cri, {}, async (pod) => {
       const call = (config: object) =>
         fixture.cri.createContainer({ podSandboxId: pod.id, config, sandboxConfig: pod.config });
       const image = { image: fixture.image.id };
@@ -138,7 +134,7 @@ describe('requests that are wrong get the documented error and leave nothing', (
   });
 
   test('StartContainer: a command that does not exist, or may not be executed', async () => {
-    await withPod(async (pod) => {
+    await withPod(fixture.cri, {}, async (pod) => {
       for (const [name, command] of Object.entries({
         missing: '/no/such/command',
         bare: 'no-such-command',
@@ -160,7 +156,7 @@ describe('requests that are wrong get the documented error and leave nothing', (
   });
 
   test('StartContainer: twice, and after its end', async () => {
-    await withPod(async (pod) => {
+    await withPod(fixture.cri, {}, async (pod) => {
       const containerId = await startContainer(fixture.cri, pod, {
         image: fixture.image,
         command: ['sleep', '0.5'],
@@ -182,7 +178,7 @@ describe('requests that are wrong get the documented error and leave nothing', (
   });
 
   test('names that are taken', async () => {
-    await withPod(async (pod) => {
+    await withPod(fixture.cri, {}, async (pod) => {
       const taken = new RegExp(`reserve sandbox name ".*": taken by ${pod.id}`);
       await refuses(fixture.cri.runPodSandbox({ config: pod.config }), grpcCode.ALREADY_EXISTS, taken);
       const id = await create(pod, { metadata: { name: 'same', attempt: 3 } });

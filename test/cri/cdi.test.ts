@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { beforeEach, describe, test } from 'node:test';
 import { useServer } from './support/fixture.ts';
-import { createContainer, execText, type Pod, removePod, runPod, startContainer } from './support/pods.ts';
+import { createContainer, execText, type Pod, startContainer, withPod } from './support/pods.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 import { eventually } from './support/wait.ts';
 
@@ -18,11 +18,6 @@ describe('CDI devices', () => {
       mkdirSync(dir);
     }
   });
-  const withPod = async (work: (pod: Pod) => Promise<void>) => {
-    const pod = await runPod(fixture.cri);
-    await work(pod);
-    await removePod(fixture.cri, pod);
-  };
   const start = (pod: Pod, given: Given) =>
     startContainer(fixture.cri, pod, { image: fixture.image, ...given });
   const create = (pod: Pod, given: Given) =>
@@ -59,7 +54,7 @@ devices:
         - {path: /dev/gpu1, type: c, major: 1, minor: 5, fileMode: 432}
 `,
     );
-    await withPod(async (pod) => {
+    await withPod(fixture.cri, {}, async (pod) => {
       const id = await start(pod, field('example.com/gpu=0', 'example.com/gpu=1'));
       assert.equal(
         await shell(id, 'echo $DRIVER $GPU $FROM_IMAGE; cat /usr/lib/lib.so'),
@@ -77,7 +72,7 @@ devices:
     const edits = (value: string) => [{ name: 'a', containerEdits: { env: [`WHERE=${value}`] } }];
     writeFileSync(`${etc()}/x.json`, spec('example.com/x', edits('etc')));
     writeFileSync(`${run()}/x.json`, spec('example.com/x', edits('run')));
-    await withPod(async (pod) => {
+    await withPod(fixture.cri, {}, async (pod) => {
       const given = { annotations: { 'cdi.k8s.io/plugin': 'example.com/x=a' } };
       assert.equal(await shell(await start(pod, given), 'echo $WHERE'), 'run\n');
     });
@@ -91,7 +86,7 @@ devices:
     });
     const hooks = ['createRuntime', 'poststart', 'poststop'].map(hook);
     writeFileSync(`${etc()}/h.json`, spec('example.com/h', [{ name: 'a', containerEdits: { hooks } }]));
-    await withPod(async (pod) => {
+    await withPod(fixture.cri, {}, async (pod) => {
       const containerId = await start(pod, field('example.com/h=a'));
       const ran = () =>
         existsSync(`${fixture.dir}/hooks`) ? readFileSync(`${fixture.dir}/hooks`, 'utf8') : '';
@@ -111,7 +106,7 @@ devices:
     );
     const device = [{ name: 'twice' }];
     for (const name of ['t1', 't2']) writeFileSync(`${etc()}/${name}.json`, spec('example.com/t', device));
-    await withPod(async (pod) => {
+    await withPod(fixture.cri, {}, async (pod) => {
       await refuses(
         create(pod, field('gpu0')),
         grpcCode.INVALID_ARGUMENT,

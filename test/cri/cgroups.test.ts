@@ -7,6 +7,7 @@ import { CgroupDriver, ContainerEventType, ContainerState } from '../../packages
 import { useServer } from './support/fixture.ts';
 import {
   cgroupDriver,
+  containerInfo,
   createContainer,
   execText,
   exited,
@@ -14,6 +15,7 @@ import {
   NamespaceMode,
   type Pod,
   podCgroup,
+  podInfo,
   removePod,
   runPod,
   startContainer,
@@ -56,8 +58,8 @@ for (const driver of drivers) {
       const id = await startContainer(fixture.cri, one, { image: fixture.image, linux: { securityContext } });
       const parent = one.config.linux!.cgroupParent!;
       for (const [name, pid] of [
-        [id, await pidOf(id)],
-        [`${one.id}-init`, await initOf(one.id)],
+        [id, (await containerInfo(fixture.cri, id)).pid],
+        [`${one.id}-init`, (await podInfo(fixture.cri, one.id)).pid],
       ] as const) {
         const leaf = driver === 'systemd' ? `${parent}/cri-amphipod-${name}.scope` : `${parent}/${name}`;
         const groups = readFileSync(`/proc/${pid}/cgroup`, 'latin1');
@@ -218,7 +220,7 @@ for (const driver of drivers) {
         command: ['sh', '-c', 'kill -9 $$; sleep 100'],
         linux: limited,
       });
-      process.kill(await pidOf(killed), 'SIGKILL');
+      process.kill((await containerInfo(fixture.cri, killed)).pid, 'SIGKILL');
       const end = await exited(fixture.cri, killed);
       assert.deepEqual([end.reason, end.exitCode], ['Error', 137]);
       const script = `${oomCommands[0]!.at(-1)}; exit 3`;
@@ -241,7 +243,7 @@ for (const driver of drivers) {
         command: ['sh', '-c', `${script}; exit $?`],
         linux: limited,
       });
-      const pid = await pidOf(id);
+      const pid = (await containerInfo(fixture.cri, id)).pid;
       await fixture.server.kill();
       await eventually('its end', () => !existsSync(`/proc/${pid}`));
       await fixture.server.start();
@@ -278,16 +280,6 @@ for (const driver of drivers) {
 
     function groupOf(one: Pod, id: string): string {
       return `${one.config.linux!.cgroupParent}/cri-amphipod-${id}.scope`;
-    }
-
-    async function pidOf(containerId: string): Promise<number> {
-      const { info } = await fixture.cri.containerStatus({ containerId, verbose: true });
-      return (JSON.parse(info.info!) as { pid: number }).pid;
-    }
-
-    async function initOf(podSandboxId: string): Promise<number> {
-      const { info } = await fixture.cri.podSandboxStatus({ podSandboxId, verbose: true });
-      return (JSON.parse(info.info!) as { pid: number }).pid;
     }
   });
 }

@@ -3,7 +3,14 @@ import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'nod
 import { describe, test } from 'node:test';
 import { startAmphipod } from './support/amphipod.ts';
 import { useServer } from './support/fixture.ts';
-import { createContainer, execText, removePod, runPod, startContainer } from './support/pods.ts';
+import {
+  containerInfo,
+  createContainer,
+  execText,
+  removePod,
+  runPod,
+  startContainer,
+} from './support/pods.ts';
 import { run } from './support/program.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 
@@ -40,8 +47,7 @@ describe('checkpoints with amphipod', () => {
     const call = server.cri.checkpointContainer({ containerId, location });
     await refuses(call, grpcCode.FAILED_PRECONDITION, /checkpoint with runc: .*criu/);
     for (const path of [location, `${location}.partial`]) assert.ok(!existsSync(path), path);
-    const { info } = await server.cri.containerStatus({ containerId, verbose: true });
-    const { data } = (JSON.parse(info.info!) as { paths: { data: string } }).paths;
+    const { data } = (await containerInfo(server.cri, containerId)).paths;
     assert.deepEqual(readdirSync(data).toSorted(), ['upper', 'work']);
     assert.equal(await execText(server.cri, containerId, ['echo', 'lives']), 'lives\n');
     await removePod(server.cri, pod);

@@ -13,6 +13,7 @@ import {
   exited,
   kubeletNamespaces,
   NamespaceMode,
+  podInfo,
   removePod,
   runPod,
   startContainer,
@@ -105,8 +106,7 @@ describe('events with amphipod', () => {
     const status = failed.at(-1)!.containersStatuses.find(({ id }) => id === broken)!;
     assert.deepEqual([status.state, status.reason], [ContainerState.CONTAINER_EXITED, 'StartError']);
 
-    const { info } = await fixture.cri.podSandboxStatus({ podSandboxId: pod.id, verbose: true });
-    process.kill((JSON.parse(info.info!) as { pid: number }).pid, 'SIGKILL');
+    process.kill((await podInfo(fixture.cri, pod.id)).pid, 'SIGKILL');
     const dead = await events.until((event) => isOf(event, pod.id, 'stopped'));
     assert.equal(dead.at(-1)!.podSandboxStatus!.state, PodSandboxState.SANDBOX_NOTREADY);
     await removePod(fixture.cri, pod);

@@ -4,24 +4,19 @@ import { describe, test } from 'node:test';
 import { unmount } from '@amphipod/linux';
 import { MountPropagation } from '../../packages/runtime/src/gen/api.ts';
 import { subjects, useServer } from './support/fixture.ts';
-import { execText, type Pod, removePod, runPod, startContainer } from './support/pods.ts';
+import { execText, type Pod, startContainer, withPod } from './support/pods.ts';
 import { run } from './support/program.ts';
 
 for (const subject of subjects) {
   describe(`files of a pod with ${subject}`, () => {
     const fixture = useServer(subject);
-    const withPod = async (given: Parameters<typeof runPod>[1], work: (pod: Pod) => Promise<void>) => {
-      const pod = await runPod(fixture.cri, given);
-      await work(pod);
-      await removePod(fixture.cri, pod);
-    };
     type Container = Omit<Parameters<typeof startContainer>[2], 'image'>;
     const start = (pod: Pod, given: Container = {}) =>
       startContainer(fixture.cri, pod, { image: fixture.image, ...given });
     const shell = (id: string, script: string) => execText(fixture.cri, id, ['sh', '-c', script]);
 
     test('resolv.conf says what the pod’s DNS configuration says', async () => {
-      await withPod({}, async (pod) => {
+      await withPod(fixture.cri, {}, async (pod) => {
         const lines = (await shell(await start(pod), 'cat /etc/resolv.conf')).trimEnd().split('\n');
         assert.deepEqual(lines.toSorted(), [
           'nameserver 192.0.2.53',
@@ -32,7 +27,7 @@ for (const subject of subjects) {
     });
 
     test('resolv.conf is the node’s without a DNS configuration', async () => {
-      await withPod({ dnsConfig: undefined }, async (pod) => {
+      await withPod(fixture.cri, { dnsConfig: undefined }, async (pod) => {
         assert.equal(
           await shell(await start(pod), 'cat /etc/resolv.conf'),
           readFileSync('/etc/resolv.conf', 'utf8'),
@@ -41,20 +36,20 @@ for (const subject of subjects) {
     });
 
     test('hostname, in the kernel, the file and the environment', async () => {
-      await withPod({ hostname: 'some-name' }, async (pod) => {
+      await withPod(fixture.cri, { hostname: 'some-name' }, async (pod) => {
         const text = await shell(await start(pod), 'hostname; cat /etc/hostname; echo $HOSTNAME');
         assert.equal(text, 'some-name\nsome-name\nsome-name\n');
       });
     });
 
     test('/etc/hosts is the node’s', async () => {
-      await withPod({}, async (pod) => {
+      await withPod(fixture.cri, {}, async (pod) => {
         assert.equal(await shell(await start(pod), 'cat /etc/hosts'), readFileSync('/etc/hosts', 'utf8'));
       });
     });
 
     test('/dev/shm: 64 MiB, one for the containers of a pod, none for other pods', async () => {
-      await withPod({}, async (pod) => {
+      await withPod(fixture.cri, {}, async (pod) => {
         const writer = await start(pod, { metadata: { name: 'writer' } });
         const reader = await start(pod, { metadata: { name: 'reader' } });
         await shell(writer, 'echo shared > /dev/shm/note');
@@ -64,7 +59,7 @@ for (const subject of subjects) {
           mount!,
           /^\S+ \/dev\/shm tmpfs (?=.*\bnosuid\b)(?=.*\bnodev\b)(?=.*\bnoexec\b).*\bsize=65536k\b/,
         );
-        await withPod({}, async (other) => {
+        await withPod(fixture.cri, {}, async (other) => {
           assert.match(await shell(await start(other), 'cat /dev/shm/note'), /No such file/);
         });
       });
@@ -73,7 +68,7 @@ for (const subject of subjects) {
     test('a mount of the caller comes before a generated file', async () => {
       const file = `${fixture.dir}/own-resolv.conf`;
       writeFileSync(file, 'nameserver 198.51.100.1\n');
-      await withPod({}, async (pod) => {
+      await withPod(fixture.cri, {}, async (pod) => {
         const mounts = [{ hostPath: file, containerPath: '/etc/resolv.conf' }];
         assert.equal(
           await shell(await start(pod, { mounts }), 'cat /etc/resolv.conf'),
@@ -93,7 +88,7 @@ for (const subject of subjects) {
         { hostPath: `${dir}/data/file`, containerPath: '/one-file', readonly: true },
         { hostPath: `${dir}/link`, containerPath: '/by-link' },
       ];
-      await withPod({}, async (pod) => {
+      await withPod(fixture.cri, {}, async (pod) => {
         const id = await start(pod, { mounts });
         assert.equal(
           await shell(id, 'echo written > /rw/new; cat /made/on/the/way/new /by-link/file'),
@@ -131,7 +126,7 @@ for (const subject of subjects) {
         mkdirSync(`${dir}/from-host`, { recursive: true });
         mkdirSync(`${dir}/from-container`);
         const securityContext = { privileged: true };
-        await withPod({ linux: { securityContext } }, async (pod) => {
+        await withPod(fixture.cri, { linux: { securityContext } }, async (pod) => {
           const mounts = [{ hostPath: dir, containerPath: '/mnt', propagation: propagation.value }];
           const id = await start(pod, { mounts, linux: { securityContext } });
           await run(['mount', '-t', 'tmpfs', 'test', `${dir}/from-host`]);
@@ -146,7 +141,7 @@ for (const subject of subjects) {
     }
 
     test('read-only root file system', async () => {
-      await withPod({}, async (pod) => {
+      await withPod(fixture.cri, {}, async (pod) => {
         const id = await start(pod, { linux: { securityContext: { readonlyRootfs: true } } });
         assert.match(await shell(id, 'touch /file'), /Read-only file system/);
         assert.equal(await shell(id, 'echo ok > /dev/shm/f && cat /dev/shm/f'), 'ok\n');
@@ -154,7 +149,7 @@ for (const subject of subjects) {
     });
 
     test('what a container writes is its own', async () => {
-      await withPod({}, async (pod) => {
+      await withPod(fixture.cri, {}, async (pod) => {
         const first = await start(pod, { metadata: { name: 'first' } });
         const second = await start(pod, { metadata: { name: 'second' } });
         await shell(first, 'echo changed > /etc/passwd; rm /var/www/index.html');

@@ -19,6 +19,7 @@ import {
   removePod,
   runPod,
   startContainer,
+  withPod,
 } from './support/pods.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 import { idleCommand } from './support/test-images.ts';
@@ -26,11 +27,13 @@ import { eventually } from './support/wait.ts';
 
 describe('field cases of a container’s life', () => {
   const fixture = useServer('amphipod');
-  const withPod = async (work: (pod: Pod) => Promise<void>, given: Parameters<typeof runPod>[1] = {}) => {
+  /** Also checks that nothing of the pod is left. */
+  const withWholePod = async (
+    work: (pod: Pod) => Promise<void>,
+    given: Parameters<typeof runPod>[1] = {},
+  ) => {
     const nothing = await leftovers(fixture.server);
-    const pod = await runPod(fixture.cri, given);
-    await work(pod);
-    await removePod(fixture.cri, pod);
+    await withPod(fixture.cri, given, work);
     await assertLeft(fixture.server, nothing);
   };
   const shell = (id: string, script: string) => execText(fixture.cri, id, ['sh', '-c', script]);
@@ -52,7 +55,7 @@ describe('field cases of a container’s life', () => {
       const name = `stop-${stopSignal.toLowerCase().replace('+', '-')}`;
       const config = { StopSignal: stopSignal, Cmd: ['sh'] };
       const image = await loadVariant(fixture, name, { config });
-      await withPod(async (pod) => {
+      await withWholePod(async (pod) => {
         const traps = [2, 15, 37, 63].map((each) => `trap "exit ${each}" ${each}`).join('; ');
         const command = ['sh', '-c', `${traps}; touch /ready; while :; do sleep 0.05; done`];
         const containerId = await startContainer(fixture.cri, pod, { image, command });
@@ -64,14 +67,14 @@ describe('field cases of a container’s life', () => {
   }
 
   test('stop_signal: a value that CRI does not have is refused (LIF-01)', async () => {
-    await withPod(async (pod) => {
+    await withWholePod(async (pod) => {
       const call = createContainer(fixture.cri, pod, { image: fixture.image, stopSignal: 999 as Signal });
       await refuses(call, grpcCode.INVALID_ARGUMENT, /stop_signal 999: unknown/);
     });
   });
 
   test('a second, shorter stop shortens the first; TERM comes once (LIF-02)', async () => {
-    await withPod(async (pod) => {
+    await withWholePod(async (pod) => {
       const containerId = await startContainer(fixture.cri, pod, { image: fixture.image, ...stubborn });
       await ready(containerId);
       const stop = (timeout: number) => fixture.cri.stopContainer({ containerId, timeout });
@@ -85,7 +88,7 @@ describe('field cases of a container’s life', () => {
   });
 
   test('the client of a stop goes away: no KILL, and a later stop works (LIF-03)', async () => {
-    await withPod(async (pod) => {
+    await withWholePod(async (pod) => {
       const containerId = await startContainer(fixture.cri, pod, { image: fixture.image, ...stubborn });
       await ready(containerId);
       const call = fixture.cri.stopContainer({ containerId, timeout: 300 }, { timeoutMs: 300 });
@@ -99,7 +102,7 @@ describe('field cases of a container’s life', () => {
   for (const stopFirst of [true, false]) {
     test(`its monitor is killed: ${stopFirst ? 'stop and remove' : 'the end of the pod'} works (LIF-08)`, async () => {
       const securityContext = { namespaceOptions: kubeletNamespaces({ pid: NamespaceMode.POD }) };
-      await withPod(
+      await withWholePod(
         async (pod) => {
           const linux = { securityContext };
           const containerId = await startContainer(fixture.cri, pod, { image: fixture.image, linux });
@@ -125,7 +128,7 @@ describe('field cases of a container’s life', () => {
   }
 
   test('its monitor and the daemon are killed: the next daemon stops and removes it (LIF-08)', async () => {
-    await withPod(async (pod) => {
+    await withWholePod(async (pod) => {
       const containerId = await startContainer(fixture.cri, pod, { image: fixture.image });
       await killMonitor(fixture.cri, containerId);
       await fixture.server.kill();
@@ -138,7 +141,7 @@ describe('field cases of a container’s life', () => {
   for (const pid of ['POD', 'NODE'] as const) {
     test(`PID namespace ${pid}: all of a container ends with it, nothing of another (LIF-09)`, async () => {
       const securityContext = { namespaceOptions: kubeletNamespaces({ pid: NamespaceMode[pid] }) };
-      await withPod(
+      await withWholePod(
         async (pod) => {
           const start = (name: string, command: string[]) =>
             startContainer(fixture.cri, pod, {
@@ -171,7 +174,7 @@ describe('field cases of a container’s life', () => {
   test('host names: 64 bytes are one, 65 are refused, none is the node’s (LIF-12)', async () => {
     const long = 'h'.repeat(64);
     for (const name of ['h'.repeat(63), long, 'a..b']) {
-      await withPod(
+      await withWholePod(
         async (pod) => {
           const id = await startContainer(fixture.cri, pod, { image: fixture.image });
           assert.equal(await shell(id, 'hostname; cat /etc/hostname; echo $HOSTNAME'), `${name}\n`.repeat(3));
@@ -190,7 +193,7 @@ describe('field cases of a container’s life', () => {
     }
     await assertLeft(fixture.server, nothing);
     const securityContext = { namespaceOptions: kubeletNamespaces({ network: NamespaceMode.NODE }) };
-    await withPod(
+    await withWholePod(
       async (pod) => {
         const id = await startContainer(fixture.cri, pod, { image: fixture.image });
         assert.equal(
@@ -203,7 +206,7 @@ describe('field cases of a container’s life', () => {
   });
 
   test('PID namespace TARGET: the one of another container of the pod', async () => {
-    await withPod(async (pod) => {
+    await withWholePod(async (pod) => {
       const target = await startContainer(fixture.cri, pod, {
         image: fixture.image,
         command: ['httpd', '-f', '-p', '8080'],

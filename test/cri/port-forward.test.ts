@@ -14,7 +14,14 @@ import {
   transportsOf,
 } from './support/crictl-session.ts';
 import { subjects, useServer } from './support/fixture.ts';
-import { kubeletNamespaces, NamespaceMode, removePod, runPod, startContainer } from './support/pods.ts';
+import {
+  containerInfo,
+  kubeletNamespaces,
+  NamespaceMode,
+  removePod,
+  runPod,
+  startContainer,
+} from './support/pods.ts';
 import { freePort } from './support/registry.ts';
 import { eventually } from './support/wait.ts';
 
@@ -52,8 +59,7 @@ for (const subject of subjects) {
         ...(network === NamespaceMode.NODE && { hostname: '' }),
       });
       const id = await startContainer(fixture.cri, pod, { image: fixture.image, linux });
-      const { info } = await fixture.cri.containerStatus({ containerId: id, verbose: true });
-      const { pid } = JSON.parse(info.info ?? '{}') as { pid: number };
+      const { pid } = await containerInfo(fixture.cri, id);
       const [there, here] = [await freePort(), await freePort()];
       const server = spawn('nsenter', [
         ...['-t', `${pid}`, '-n', `${projectDir}/bin/node24`, '-e', podServer, `${there}`, address],

@@ -7,10 +7,10 @@ import {
   createContainer,
   execText,
   type Pod,
-  removePod,
-  runPod,
+  type runPod,
   runToEnd,
   startContainer,
+  withPod,
 } from './support/pods.ts';
 import type { BusyboxOptions, TestImage } from './support/test-images.ts';
 
@@ -23,11 +23,8 @@ const defaultCapabilities = '00000000a80425fb';
 for (const subject of subjects) {
   describe(`a container’s process with ${subject}`, () => {
     const fixture = useServer(subject);
-    const withPod = async (work: (pod: Pod) => Promise<void>, given: Parameters<typeof runPod>[1] = {}) => {
-      const pod = await runPod(fixture.cri, { logDirectory: `${fixture.dir}/logs`, ...given });
-      await work(pod);
-      await removePod(fixture.cri, pod);
-    };
+    const withLoggedPod = (work: (pod: Pod) => Promise<void>, given: Parameters<typeof runPod>[1] = {}) =>
+      withPod(fixture.cri, { logDirectory: `${fixture.dir}/logs`, ...given }, work);
     const output = async (pod: Pod, given: Given & { image?: TestImage }) =>
       (await runToEnd(fixture.cri, pod, { image: fixture.image, ...given })).stdout;
     const shell = (pod: Pod, script: string, given: Given = {}) =>
@@ -38,7 +35,7 @@ for (const subject of subjects) {
     test('arguments: the four forms of command and args over ENTRYPOINT and CMD', async () => {
       const image = await variant('entrypoint', { config: { Entrypoint: ['echo', 'entry'], Cmd: ['cmd'] } });
       const neither = await variant('no-command', { config: { Cmd: [] } });
-      await withPod(async (pod) => {
+      await withLoggedPod(async (pod) => {
         const base = { image, command: [], args: [] };
         assert.equal(await output(pod, base), 'entry cmd\n');
         assert.equal(await output(pod, { ...base, args: ['x y', '$HOME'] }), 'entry x y $HOME\n');
@@ -49,7 +46,7 @@ for (const subject of subjects) {
     });
 
     test('environment: the image’s, then the pod’s, byte by byte', async () => {
-      await withPod(async (pod) => {
+      await withLoggedPod(async (pod) => {
         const envs = Object.entries({
           FROM_IMAGE: 'no, mine',
           EQUALS: 'a=b=c',
@@ -71,7 +68,7 @@ for (const subject of subjects) {
 
     test('working directory: the pod’s, else the image’s, made when missing', async () => {
       const image = await variant('workdir', { config: { WorkingDir: '/var/www' } });
-      await withPod(async (pod) => {
+      await withLoggedPod(async (pod) => {
         assert.equal(await output(pod, { image, command: ['pwd'] }), '/var/www\n');
         assert.equal(
           await output(pod, { image, command: ['pwd'], workingDir: '/made/here' }),
@@ -130,7 +127,7 @@ for (const subject of subjects) {
           user === undefined
             ? fixture.image
             : await variant(`user-${user.replace(':', '-')}`, { config: { User: user, Cmd: ['sh'] } });
-        await withPod(async (pod) => {
+        await withLoggedPod(async (pod) => {
           const command = ['sh', '-c', 'echo $(id -u):$(id -g):$(id -G)'];
           assert.equal(await output(pod, { image, command, ...(given && secured(given)) }), `${groups}\n`);
         });
@@ -138,7 +135,7 @@ for (const subject of subjects) {
     }
 
     test('user: a group alone and an unknown name are refused', async () => {
-      await withPod(async (pod) => {
+      await withLoggedPod(async (pod) => {
         for (const context of [
           { runAsGroup: { value: 9n } },
           { runAsUsername: 'ghost' },
@@ -159,7 +156,7 @@ for (const subject of subjects) {
       const all = /CapBnd:\t(\S+)/.exec(readFileSync('/proc/self/status', 'latin1'))![1]!;
       const netAdmin = (BigInt(`0x${defaultCapabilities}`) | (1n << 12n)).toString(16).padStart(16, '0');
       const noChown = (BigInt(`0x${defaultCapabilities}`) & ~1n).toString(16).padStart(16, '0');
-      await withPod(async (pod) => {
+      await withLoggedPod(async (pod) => {
         assert.equal(await shell(pod, bounding), `${defaultCapabilities}\n`);
         const given = (capabilities: SecurityContext['capabilities']) => secured({ capabilities });
         assert.equal(await shell(pod, bounding, given({ addCapabilities: ['NET_ADMIN'] })), `${netAdmin}\n`);
@@ -172,7 +169,7 @@ for (const subject of subjects) {
     test('seccomp and no_new_privs', async () => {
       const line = (name: string) => `grep "^${name}:" /proc/self/status | cut -f2`;
       const unconfined = { profileType: SecurityProfile_ProfileType.Unconfined };
-      await withPod(async (pod) => {
+      await withLoggedPod(async (pod) => {
         assert.equal(await shell(pod, line('Seccomp')), '2\n');
         assert.equal(await shell(pod, line('Seccomp'), secured({ seccomp: unconfined })), '0\n');
         assert.equal(await shell(pod, line('NoNewPrivs')), '0\n');
@@ -181,7 +178,7 @@ for (const subject of subjects) {
     });
 
     test('masked and read-only paths', async () => {
-      await withPod(async (pod) => {
+      await withLoggedPod(async (pod) => {
         const given = secured({ maskedPaths: ['/var/www', '/etc/group'], readonlyPaths: ['/home'] });
         assert.equal(await shell(pod, 'ls -A /var/www; cat /etc/group', given), '');
         assert.match(await shell(pod, 'touch /home/x 2>&1', given), /Read-only file system/);
@@ -191,7 +188,7 @@ for (const subject of subjects) {
     test('privileged: all capabilities, no seccomp, the host’s devices, writable /sys', async () => {
       const all = /CapBnd:\t(\S+)/.exec(readFileSync('/proc/self/status', 'latin1'))![1]!;
       const securityContext = { privileged: true };
-      await withPod(
+      await withLoggedPod(
         async (pod) => {
           const script =
             'grep CapEff /proc/self/status | cut -f2; grep "^Seccomp:" /proc/self/status | cut -f2; ls /dev/null /dev/kmsg';
@@ -210,7 +207,7 @@ for (const subject of subjects) {
     });
 
     test('no descriptors but 0 to 2, and no controlling parent', async () => {
-      await withPod(async (pod) => {
+      await withLoggedPod(async (pod) => {
         const id = await startContainer(fixture.cri, pod, { image: fixture.image });
         assert.equal(
           await execText(fixture.cri, id, ['sh', '-c', 'ls /proc/1/fd']),
@@ -228,7 +225,7 @@ for (const subject of subjects) {
         cpuQuota: 20000n,
         oomScoreAdj: 500n,
       };
-      await withPod(async (pod) => {
+      await withLoggedPod(async (pod) => {
         const id = await startContainer(fixture.cri, pod, { image: fixture.image, linux: { resources } });
         assert.equal(await execText(fixture.cri, id, ['cat', '/proc/1/oom_score_adj']), '500\n');
         const cgroup = (controller: string) => `/sys/fs/cgroup/${controller}`;

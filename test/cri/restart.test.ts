@@ -8,6 +8,7 @@ import { logText } from './support/cri-log.ts';
 import { type Fixture, useServer } from './support/fixture.ts';
 import { assertLeft, leftovers } from './support/leftovers.ts';
 import {
+  containerInfo,
   execText,
   kubeletNamespaces,
   NamespaceMode,
@@ -250,8 +251,7 @@ function watch(url: string): { end(): Promise<string[]> } {
 
 /** Pid, seen from here, of PID 1 in the container's PID namespace. */
 async function initOf({ cri }: Fixture, containerId: string): Promise<number> {
-  const { info } = await cri.containerStatus({ containerId, verbose: true });
-  const { pid } = JSON.parse(info.info!) as { pid: number };
+  const { pid } = await containerInfo(cri, containerId);
   const namespace = readlinkSync(`/proc/${pid}/ns/pid`);
   const init = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))

@@ -4,15 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import { SecurityProfile_ProfileType, SupplementalGroupsPolicy } from '../../packages/runtime/src/gen/api.ts';
 import { loadVariant, useServer } from './support/fixture.ts';
-import {
-  createContainer,
-  execText,
-  type Pod,
-  removePod,
-  runPod,
-  runToEnd,
-  startContainer,
-} from './support/pods.ts';
+import { createContainer, execText, type Pod, runToEnd, startContainer, withPod } from './support/pods.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 import type { BusyboxOptions, TestImage } from './support/test-images.ts';
 
@@ -47,11 +39,8 @@ const EFAULT = 14;
 describe('security of a container', () => {
   const fixture = useServer('amphipod');
   let withUser: TestImage;
-  const withPod = async (work: (pod: Pod) => Promise<void>) => {
-    const pod = await runPod(fixture.cri, { logDirectory: `${fixture.dir}/logs` });
-    await work(pod);
-    await removePod(fixture.cri, pod);
-  };
+  const withLoggedPod = (work: (pod: Pod) => Promise<void>) =>
+    withPod(fixture.cri, { logDirectory: `${fixture.dir}/logs` }, work);
   const secured = (securityContext: SecurityContext): Given => ({ linux: { securityContext } });
   const shell = async (pod: Pod, script: string, given: Given = {}) =>
     (await runToEnd(fixture.cri, pod, { image: fixture.image, command: ['sh', '-c', script], ...given }))
@@ -80,7 +69,7 @@ describe('security of a container', () => {
   ];
   for (const [what, context, uid, groups] of groupCases) {
     test(`groups ${what}; process, exec and status agree (USR-05)`, async () => {
-      await withPod(async (pod) => {
+      await withLoggedPod(async (pod) => {
         const id = await startContainer(fixture.cri, pod, { ...secured(context), image: withUser });
         assert.equal(
           await execText(fixture.cri, id, ['sh', '-c', 'id -u; id -G']),
@@ -99,7 +88,7 @@ describe('security of a container', () => {
   }
 
   test('HOME is the user’s, in the process and in exec; image and pod come before it (USR-06)', async () => {
-    await withPod(async (pod) => {
+    await withLoggedPod(async (pod) => {
       const homes: [SecurityContext, string][] = [
         [{ runAsUser: { value: 0n } }, '/root'],
         [{}, '/home/app'],
@@ -133,7 +122,7 @@ describe('security of a container', () => {
         linkPath: `/proc/self/fd/${i + 3}`,
       })),
     });
-    await withPod(async (pod) => {
+    await withLoggedPod(async (pod) => {
       for (const workingDir of [
         '/proc/self/fd/7',
         '/proc/1/root',
@@ -170,7 +159,7 @@ describe('security of a container', () => {
   });
 
   test('limits are the configured ones, not the daemon’s, in the process and in exec (RES-09)', async () => {
-    await withPod(async (pod) => {
+    await withLoggedPod(async (pod) => {
       const own = /^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))!;
       const [soft, hard] = [65_536, 1_048_576].map((limit) => Math.min(limit, Number(own[1])));
       const id = await startContainer(fixture.cri, pod, { image: fixture.image });
@@ -183,7 +172,7 @@ describe('security of a container', () => {
 
   test('ambient capabilities reach a user who is not root', async () => {
     const line = (name: string) => `grep ^${name}: /proc/self/status | cut -f2`;
-    await withPod(async (pod) => {
+    await withLoggedPod(async (pod) => {
       const context = (addAmbientCapabilities: string[]) =>
         secured({ runAsUser: { value: 1000n }, capabilities: { addAmbientCapabilities } });
       const script = `${line('CapEff')}; ${line('CapAmb')}`;
@@ -230,7 +219,7 @@ describe('security of a container', () => {
     test('RuntimeDefault: what it denies is EPERM, what it does not know ENOSYS, clone3 too', {
       skip,
     }, async () => {
-      await withPod(async (pod) => {
+      await withLoggedPod(async (pod) => {
         const found = await errnos(pod, {});
         assert.equal(found.clone3, ENOSYS);
         assert.equal(found.unknown, ENOSYS);
@@ -252,7 +241,7 @@ describe('security of a container', () => {
         writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content));
         return { seccomp: { profileType: SecurityProfile_ProfileType.Localhost, localhostRef: file } };
       };
-      await withPod(async (pod) => {
+      await withLoggedPod(async (pod) => {
         const rules = [
           { names: ['chmod', 'no_such_call'], action: 'SCMP_ACT_ERRNO', errnoRet: 95 },
           { names: ['keyctl'], action: 'SCMP_ACT_ERRNO' },

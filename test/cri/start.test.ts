@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { projectDir } from './support/amphipod.ts';
@@ -9,6 +9,8 @@ import { makeScratch } from './support/scratch.ts';
 import { eventually } from './support/wait.ts';
 
 const start = ['npm', 'start', '--silent', '--'];
+const path = (process.env.PATH ?? '').split(':');
+const lacksNpm = !path.some((dir) => existsSync(`${dir}/npm`)) && 'npm is not installed on this machine';
 
 // A newcomer's machine has no links and rules of other suites, and nobody else writes to its /tmp and /var/tmp: this file runs
 // itself in namespaces of its own.
@@ -23,7 +25,7 @@ const emptyTmp = `
   shift
   exec "$@"`;
 if (process.env.AMPHIPOD_TEST_CLEAN === undefined) {
-  test('npm start, on a clean machine', { timeout: 300_000 }, async () => {
+  test('npm start, on a clean machine', { timeout: 300_000, skip: lacksNpm }, async () => {
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
     const command = [
       'sh',

@@ -6,6 +6,7 @@ import { detectCgroups } from '@amphipod/linux';
 import type { ContainerStats } from '../../packages/runtime/src/gen/api.ts';
 import { useServer } from './support/fixture.ts';
 import {
+  containerInfo,
   createContainer,
   execText,
   exited,
@@ -16,7 +17,7 @@ import {
   runPod,
   startContainer,
 } from './support/pods.ts';
-import { statFields } from './support/proc.ts';
+import { childrenOf, statFields } from './support/proc.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 import { eventually } from './support/wait.ts';
 
@@ -29,8 +30,7 @@ describe('stats with amphipod', () => {
   const statsOf = async (containerId: string) => (await fixture.cri.containerStats({ containerId })).stats!;
   /** Inode numbers of everything in a container's writable layer. */
   const inodesOf = async (containerId: string) => {
-    const { info } = await fixture.cri.containerStatus({ containerId, verbose: true });
-    const { upper } = (JSON.parse(info.info!) as { paths: { upper: string } }).paths;
+    const { upper } = (await containerInfo(fixture.cri, containerId)).paths;
     const names = readdirSync(upper, { recursive: true, encoding: 'utf8' });
     return new Set([upper, ...names.map((name) => `${upper}/${name}`)].map((path) => lstatSync(path).ino));
   };
@@ -281,6 +281,8 @@ describe('stats with amphipod', () => {
     await ask();
     const open = () => readdirSync(`/proc/${pid}/fd`).length;
     const before = open();
+    // Those of the tests before: the monitor of this container stays.
+    await eventually('the end of earlier children', () => childrenOf(pid).length === 1);
     const children = faultsOfChildren(pid);
     for (let i = 0; i < 50; i++) await ask();
     assert.ok(open() <= before + 2, `${before} descriptors before, ${open()} after`);

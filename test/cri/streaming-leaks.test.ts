@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ContainerState } from '../../packages/runtime/src/gen/api.ts';
@@ -23,7 +22,7 @@ import {
   startContainer,
   withContainer,
 } from './support/pods.ts';
-import { residentBytes, statFields } from './support/proc.ts';
+import { childrenOf, residentBytes } from './support/proc.ts';
 import { eventually } from './support/wait.ts';
 
 const program = findCrictl();
@@ -153,17 +152,3 @@ describe('what sessions leave behind', { skip: lacksCrictl }, () => {
     await removePod(fixture.cri, pod);
   });
 });
-
-/** The states of a process's children (proc(5), stat): `S`, `Z` … in the order of their pids. */
-function childrenOf(pid: number): string[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')
-    .split(' ')
-    .filter((text) => text !== '')
-    .map((child) => {
-      try {
-        return statFields(Number(child))[0]!;
-      } catch {
-        return 'gone';
-      }
-    });
-}

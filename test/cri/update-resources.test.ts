@@ -5,7 +5,15 @@ import { cgroupDir, detectCgroups } from '@amphipod/linux';
 import type { LinuxContainerResources } from '../../packages/runtime/src/gen/api.ts';
 import type { Given } from './support/client.ts';
 import { useServer } from './support/fixture.ts';
-import { createContainer, execText, exited, removePod, runPod, startContainer } from './support/pods.ts';
+import {
+  containerInfo,
+  createContainer,
+  execText,
+  exited,
+  removePod,
+  runPod,
+  startContainer,
+} from './support/pods.ts';
 import { grpcCode, refuses } from './support/refuses.ts';
 import { eventually } from './support/wait.ts';
 
@@ -252,8 +260,7 @@ describe('resources changed while a container is there, with amphipod', () => {
   const paths = new Map<string, string>();
   /** The container's cgroup path; learned once, since a verbose status says it. */
   async function learn(containerId: string): Promise<string> {
-    const { info } = await fixture.cri.containerStatus({ containerId, verbose: true });
-    const { cgroupPath } = JSON.parse(info.info!) as { cgroupPath: string };
+    const { cgroupPath } = await containerInfo(fixture.cri, containerId);
     paths.set(containerId, cgroupPath);
     return cgroupPath;
   }

@@ -84,3 +84,36 @@ test('in process: no more comes back than the version of the configuration can s
   assert.match((await rejection(cni.addList(list, { ...pod, containerID: 'c2' }))).message, /nonsense/);
   assert.deepEqual(seen.slice(0, 2), ['ADD', 'DEL']);
 });
+
+test('a result that the runtime has changed is what CHECK and DEL are told', async () => {
+  using lab = new PluginLab();
+  lab.plugin('one');
+  const cni = lab.cni();
+  const list = lab.list({ plugins: [{ type: 'one' }] });
+  cni.changeCachedResult(list.name, pod, () => assert.fail('there is none'));
+  await cni.addList(list, { ...pod, args: [['A', 'b']] });
+  cni.changeCachedResult(list.name, pod, (result) => ({ ...result, routes: [{ dst: '0.0.0.0/0' }] }));
+  assert.deepEqual(cni.cachedResult(list.name, pod)?.routes, [{ dst: '0.0.0.0/0' }]);
+  lab.calls();
+  await cni.checkList(list, pod);
+  const { prevResult } = lab.stdin('one', 'CHECK') as { prevResult: { routes: unknown } };
+  assert.deepEqual(prevResult.routes, [{ dst: '0.0.0.0/0' }]);
+  assert.deepEqual(lab.calls(), ['one CHECK c1 eth0 A=b'], 'arguments are kept');
+});
+
+test('what a plugin in process warns of goes where the words of programs go', async () => {
+  using lab = new PluginLab();
+  lab.plugin('ours');
+  const told: string[] = [];
+  const ours = {
+    ...{ type: 'ours', about: 'a plugin', versions: ['1.1.0'] },
+    call(_command: string, request: PluginRequest) {
+      request.warn?.('the device has another name');
+      return Promise.resolve({});
+    },
+  };
+  const onPluginStderr = (type: string, text: string) => told.push(`${type}: ${text}`);
+  const cni = lab.cni({ inProcess: { resolve: () => ours }, onPluginStderr });
+  await cni.addList(lab.list({ plugins: [{ type: 'ours' }] }), pod);
+  assert.deepEqual(told, ['ours: the device has another name\n']);
+});

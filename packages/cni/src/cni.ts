@@ -60,6 +60,11 @@ export interface Cni {
   cachedAttachments(containerID?: string): (CachedAttachment & { list: NetworkConfigList | undefined })[];
   /** The result of the last ADD. @throws CniError decoding-failure */
   cachedResult(network: string, attachment: AttachmentId): Result | undefined;
+  /**
+   * Changes what is kept as the result, for a runtime that has changed the pod's interfaces after ADD itself: CHECK and DEL go by it.
+   * Nothing happens when there is none. @throws CniError decoding-failure, io-failure
+   */
+  changeCachedResult(network: string, attachment: AttachmentId, change: (result: Result) => Result): void;
   /** The list that the attachment was made with. */
   cachedConfig(network: string, attachment: AttachmentId): NetworkConfigList | undefined;
   /** Calls of plugins that have not ended yet, the oldest first: says which one hangs. */
@@ -111,6 +116,12 @@ export function createCni(options: CniOptions): Cni {
     cachedResult(network, attachment) {
       const entry = context.cache.read(network, attachment);
       return entry === undefined ? undefined : resultOf(entry);
+    },
+    changeCachedResult(network, attachment, change) {
+      const entry = context.cache.read(network, attachment);
+      const result = entry && resultOf(entry);
+      if (entry?.list === undefined || result === undefined) return;
+      context.cache.write(entry.list, entry.attachment, change(result));
     },
     removeLeftovers: () => context.cache.removeStaleTemporaries(),
     synced: () => context.cache.synced(),

@@ -44,6 +44,8 @@ export interface PluginRequest {
    * @param config the delegate's own configuration; the same as this plugin's unless given
    */
   delegate(type: string, command: CniCommand, config?: NetConf): Promise<Result>;
+  /** Tells the runtime's log of something that is wrong and did not hinder the work; absent where nobody listens. */
+  warn?(message: string): void;
   signal: AbortSignal;
 }
 

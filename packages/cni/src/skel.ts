@@ -157,6 +157,7 @@ function makeRequest(
     ...request,
     signal,
     duplicateKeys: () => duplicateKeys(stdin),
+    warn: (message) => io.writeStderr(`${message}\n`),
     delegate: delegateOf({ command, callers }, async (type, verb, config) => {
       validatePluginType(type);
       const told = delegateRequest({ ...request, stdin }, config);

@@ -7,7 +7,6 @@ export type FabricErrorCode =
   | 'datastore-error'
   | 'invalid-config'
   | 'invalid-resource'
-  | 'invalid-selector'
   | 'not-found'
   | 'already-exists'
   | 'no-free-subnet'

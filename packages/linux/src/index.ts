@@ -36,6 +36,7 @@ export {
 export { CodedError, errnoInfo, isCode, SyscallError } from './errors.ts';
 export { FileLock } from './file-lock.ts';
 // For the other packages of the project.
+export { type IcmpMessage, IcmpSocket, type IcmpSocketOptions } from './icmp-socket.ts';
 export { type IdMappedMountOptions, mountIdMapped } from './id-mapped-mounts.ts';
 export { readKernelFile } from './kernel-file.ts';
 export { AT_FDCWD, libcAsync } from './libc.ts';
@@ -56,6 +57,7 @@ export {
   threadNetnsIds,
   unpinNamespace,
 } from './namespaces.ts';
+export { NullDevices } from './null-devices.ts';
 export {
   type BpfInstruction,
   isNetworkDown,
@@ -63,6 +65,21 @@ export {
   PacketSocket,
   type PacketSocketOptions,
 } from './packet-socket.ts';
+export {
+  isPciAddress,
+  listPciDevices,
+  type PciDevice,
+  type PciPlace,
+  pciBindDriver,
+  pciDriver,
+  pciNetdevs,
+  pciRebind,
+  pfNetdev,
+  readPciDevice,
+  readPciPlace,
+  setVfCount,
+  vfAddresses,
+} from './pci.ts';
 export { peerHungUp } from './peer-hung-up.ts';
 export {
   findProcess,

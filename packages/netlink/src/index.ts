@@ -8,6 +8,15 @@ export {
 } from './conn.ts';
 export { type ConntrackFilter, type ConntrackFlow, conntrackFlush, conntrackList } from './conntrack.ts';
 export { NetlinkError } from './errors.ts';
+export { Genl, openGenl, openGenlIn } from './genl/genl.ts';
+export { isWireguardKey, wireguardGet, wireguardSet } from './genl/wireguard.ts';
+export type {
+  WireguardChange,
+  WireguardDevice,
+  WireguardEndpoint,
+  WireguardPeer,
+  WireguardPeerSpec,
+} from './genl/wireguard-types.ts';
 export {
   broadcastOf,
   type Cidr,
@@ -98,8 +107,10 @@ export {
 } from './rtnl/filter.ts';
 export {
   linkAdd,
+  linkAddAltName,
   linkAddIn,
   linkDel,
+  linkDelAltName,
   linkFind,
   linkGet,
   linkList,
@@ -169,3 +180,5 @@ export type { NextHop, Route, RouteSpec, RouteType } from './rtnl/route-types.ts
 export { openRtnl, openRtnlIn, Rtnl } from './rtnl/rtnl.ts';
 export { type Rule, type RuleAction, type RuleSpec, ruleAdd, ruleDel, ruleList } from './rtnl/rule.ts';
 export { tcHandle } from './rtnl/tc-message.ts';
+export { vfList, vfSet, vfSetRequest } from './rtnl/vf.ts';
+export type { VfInfo, VfLinkState, VfSettings } from './rtnl/vf-types.ts';

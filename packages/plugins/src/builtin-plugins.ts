@@ -1,6 +1,8 @@
 import { type BoundPlugin, bindPlugin, type InProcessPlugins, type Plugin } from '@amphipod/cni';
 import { bandwidth } from './bandwidth/bandwidth.ts';
 import { bridge } from './bridge/bridge.ts';
+import { calico } from './calico/calico.ts';
+import { calicoIpam } from './calico-ipam/calico-ipam.ts';
 import { dhcp } from './dhcp/dhcp.ts';
 import { dummy } from './dummy/dummy.ts';
 import { ownInstallation } from './executables/installation.ts';
@@ -16,6 +18,7 @@ import { macvlan } from './macvlan/macvlan.ts';
 import { portmap } from './portmap/portmap.ts';
 import { ptp } from './ptp/ptp.ts';
 import { sbr } from './sbr/sbr.ts';
+import { sriov } from './sriov/sriov.ts';
 import { staticIpam } from './static/static.ts';
 import { tap } from './tap/tap.ts';
 import { tuning } from './tuning/tuning.ts';
@@ -26,6 +29,8 @@ import { vrf } from './vrf/vrf.ts';
 const plugins: readonly Plugin<PluginHost>[] = [
   bandwidth,
   bridge,
+  calico,
+  calicoIpam,
   dhcp,
   dummy,
   firewall,
@@ -38,6 +43,7 @@ const plugins: readonly Plugin<PluginHost>[] = [
   portmap,
   ptp,
   sbr,
+  sriov,
   staticIpam,
   tap,
   tuning,

@@ -1,6 +1,8 @@
 import type { PluginRequest } from '@amphipod/cni';
 import { readConfig as readBandwidth } from './bandwidth/config.ts';
 import { readConfig as readBridge } from './bridge/config.ts';
+import { readConfig as readCalico } from './calico/config.ts';
+import { readConfig as readCalicoIpam } from './calico-ipam/config.ts';
 import { readConfig as readDhcp } from './dhcp/config.ts';
 import { readConfig as readDummy } from './dummy/config.ts';
 import { readConfig as readFirewall } from './firewall/config.ts';
@@ -12,6 +14,7 @@ import { readConfig as readMacvlan } from './macvlan/config.ts';
 import { readConfig as readPortmap } from './portmap/config.ts';
 import { readConfig as readPtp } from './ptp/config.ts';
 import { readConfig as readSbr } from './sbr/config.ts';
+import { readConfig as readSriov } from './sriov/config.ts';
 import { readConfig as readStatic } from './static/config.ts';
 import { readConfig as readTap } from './tap/config.ts';
 import { readConfig as readTuning } from './tuning/config.ts';
@@ -64,6 +67,28 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
       vlanTrunk: keysOf('id minID maxID'),
     },
   },
+  calico: {
+    read: readCalico,
+    keys: {
+      ...keysOf('datastore_type database etcd_endpoints etcd_authority etcd_scheme etcd_ca_cert_file'),
+      ...keysOf(
+        'etcd_cert_file etcd_key_file etcd_discovery_srv nodename nodename_file nodename_file_optional',
+      ),
+      ...keysOf('hostname mtu require_mtu_file num_queues include_default_routes device_type'),
+      ...keysOf('readiness_gates mode qps burst log_level log_file_path log_file_max_size log_file_max_age'),
+      ...keysOf('log_file_max_count ipam_lock_file policy_setup_timeout_seconds endpoint_status_dir'),
+      ...keysOf('calico_api_group dataplane_options'),
+      policy: keysOf('type k8s_api_root k8s_auth_token'),
+      kubernetes: keysOf('k8s_api_root kubeconfig node_name'),
+      container_settings: keysOf('allow_ip_forwarding'),
+      feature_control: keysOf('ip_addrs_no_ipam floating_ips'),
+    },
+  },
+  'calico-ipam': {
+    isIpam: true,
+    read: readCalicoIpam,
+    keys: keysOf('assign_ipv4 assign_ipv6 ipv4_pools ipv6_pools subnet namespaceLabels'),
+  },
   dhcp: {
     isIpam: true,
     read: readDhcp,
@@ -104,6 +129,13 @@ export const configChecks: Readonly<Record<string, ConfigCheck>> = {
   },
   ptp: { read: readPtp, keys: { ...masquerade, mtu: true } },
   sbr: { isChained: true, read: readSbr, keys: keysOf('table gateways addSourceHints') },
+  sriov: {
+    read: readSriov,
+    keys: {
+      ...keysOf('deviceID vlan vlanQoS vlanProto mac spoofchk trust link_state min_tx_rate max_tx_rate'),
+      ...keysOf('logLevel logFile'),
+    },
+  },
   static: {
     isIpam: true,
     read: readStatic,

@@ -10,6 +10,46 @@ export interface RuntimeConfig {
   type?: 'oci';
 }
 
+/** Settings of the network agent; empty texts and lists stand for what is not set. Files are absolute paths. */
+export interface AgentConfig {
+  /** URLs; empty: the database. */
+  etcdEndpoints: string[];
+  etcdPrefix: string;
+  etcdCafile: string;
+  etcdCertfile: string;
+  etcdKeyfile: string;
+  /** In the nodes of the cluster that we are a pod of. */
+  kube: boolean;
+  kubeconfig: string;
+  kubeAnnotationPrefix: string;
+  nodeName: string;
+  /** A file with flannel's net-conf.json. */
+  netConfig: string;
+  database: string;
+  /** Name of the link to the other nodes. */
+  iface: string;
+  subnetFile: string;
+  ipMasq: boolean;
+  controlSocket: string;
+  /** `ADDRESS:PORT` */
+  metricsAddress: string;
+  healthzIp: string;
+  /** 0: none. */
+  healthzPort: number;
+  /** `ADDRESS:PORT` or `unix:/PATH` */
+  serve: string;
+  serveCafile: string;
+  serveCertfile: string;
+  serveKeyfile: string;
+  serveOpen: boolean;
+}
+
+/** The table `[agent]`. */
+export interface AgentTable extends AgentConfig {
+  /** Runs the agent inside the daemon. */
+  enabled: boolean;
+}
+
 /** Settings of the daemon; `daemon/config/` reads them from files and the command line. */
 export interface DaemonConfig {
   /** Persistent data: the database, images, writable layers. */
@@ -22,11 +62,19 @@ export interface DaemonConfig {
   /** Name or number; empty: root. */
   socketGroup: string;
   cniConfDir: string;
+  /** Networks that pods name beside that of cniConfDir. */
+  networkDir: string;
+  /** Which devices are in which pool; the file of the device plugin. */
+  devicePools: string;
+  /** Where the kubelet says which devices its pods have; without that socket the runtime chooses them itself. */
+  podResourcesSocket: string;
   /** Where plugins are looked for, in this order. */
   cniBinDir: string[];
   cniCacheDir: string;
   /** How long one call of a plugin may take; then it is killed. */
   cniTimeoutMs: number;
+  /** Directory with network policies; empty: none are enforced. */
+  policyDir: string;
   /** Name of the default OCI runtime. */
   runtime: string;
   /** Runtime handlers besides runc and crun, or instead of them: the tables `[runtimes.NAME]`. */
@@ -62,6 +110,7 @@ export interface DaemonConfig {
   signaturePolicy: string;
   /** Images that the kubelet's garbage collection leaves alone: names, `PREFIX*` or `*WORD*`. */
   pinnedImages: string[];
+  agent: AgentTable;
   /** Let a file in the state directory make a named step fail or kill the daemon; for tests. */
   failpoints: boolean;
 }

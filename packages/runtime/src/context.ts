@@ -1,9 +1,10 @@
 import type { Cni } from '@amphipod/cni';
 import type { ImageStore } from '@amphipod/images';
-import type { CgroupLayout } from '@amphipod/linux';
+import type { CgroupLayout, NullDevices } from '@amphipod/linux';
 import type { DaemonConfig } from './config.ts';
 import type { HostPaths } from './containers/host-paths.ts';
 import type { Stops } from './containers/stop.ts';
+import type { DevicePools } from './devices/device-pools.ts';
 import type { Events } from './events.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Pulls } from './images/pulls.ts';
@@ -12,6 +13,7 @@ import type { CgroupDriver } from './oci/cgroup-driver.ts';
 import type { ExitDirectory } from './oci/exits.ts';
 import type { OciRuntimes } from './oci/runtimes.ts';
 import type { Networks } from './pods/networks.ts';
+import type { PodPolicy } from './pods/policy.ts';
 import type { CpuRates } from './stats/cpu-rates.ts';
 import type { MetricSet } from './stats/metrics/pod-metrics.ts';
 import type { WritableLayers } from './stats/writable-layers.ts';
@@ -37,6 +39,10 @@ export interface RuntimeContext {
   readonly pulls: Pulls;
   readonly cni: Cni;
   readonly networks: Networks;
+  /** Devices for networks that need one. */
+  readonly devices: DevicePools;
+  /** Network policy; absent where none is to be enforced. */
+  readonly policy?: PodPolicy;
   readonly runtimes: OciRuntimes;
   /** Programs found at start. */
   readonly programs: { conmon: string; init: string };
@@ -44,6 +50,8 @@ export interface RuntimeContext {
   /** Who makes the cgroups: the OCI runtime itself, or systemd for it. */
   readonly cgroupDriver: CgroupDriver;
   readonly exits: ExitDirectory;
+  /** What commands in containers get in the place of /dev/null (docs/adr/0034). */
+  readonly nullDevices: NullDevices;
   /** Serves the URLs of Exec, Attach and PortForward. */
   readonly streaming: StreamingServer;
   /** What GetContainerEvents streams. */

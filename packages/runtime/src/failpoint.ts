@@ -8,6 +8,7 @@ export const failpoints = [
   'run-pod-sandbox.files',
   'run-pod-sandbox.namespaces',
   'run-pod-sandbox.network',
+  'run-pod-sandbox.further-networks',
   'run-pod-sandbox.init',
   'run-pod-sandbox.ready',
   'create-container.record',

@@ -26,7 +26,7 @@ const defaultPluginDirs = (process.env.AMPHIPOD_TEST_CNI_BIN ?? ownPluginDir).sp
 
 /** Starts `amphipod up` with every directory below `dir`. */
 export async function startAmphipod(options: ServerOptions): Promise<CriServer> {
-  const { dir, cniBinDirs = defaultPluginDirs, nodeFlags = [], flags = [] } = options;
+  const { dir, cniBinDirs = defaultPluginDirs, nodeFlags = [], flags = [], wrapper = [] } = options;
   const socket = `${dir}/amphipod.sock`;
   const confDir = `${dir}/net.d`;
   mkdirSync(confDir, { recursive: true });
@@ -35,6 +35,7 @@ export async function startAmphipod(options: ServerOptions): Promise<CriServer> 
   };
   for (const [name, text] of Object.entries(configs)) writeFileSync(`${confDir}/${name}`, text);
   const command = [
+    ...wrapper,
     ...[...launcher(nodeFlags), 'up'],
     ...['--root', `${dir}/root`, '--state', `${dir}/state`, '--socket', socket],
     ...[

@@ -84,6 +84,8 @@ export function startSession(command: string[], options: SessionOptions = {}): C
   }));
   const session = { child, output: () => Buffer.concat(chunks).toString(), result };
   sessions.add(session);
+  // It would keep its output, half a gigabyte for some.
+  child.once('exit', () => sessions.delete(session));
   return session;
 }
 

@@ -45,7 +45,9 @@ export async function leftovers(server: CriServer): Promise<Leftovers> {
       `${dir}/cni-cache/results`,
     ]
       .filter(existsSync)
-      .flatMap((path) => readdirSync(path).map((name) => `${path}/${name}`)),
+      .flatMap((path) => readdirSync(path).map((name) => `${path}/${name}`))
+      // crun's own, of compiled seccomp filters; it bounds its size.
+      .filter((path) => path !== `${server.ociRoot}/.cache`),
     rules: podRules(await run(['nft', 'list', 'ruleset'])),
   };
 }

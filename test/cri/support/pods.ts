@@ -134,15 +134,26 @@ export async function removePod(cri: Cri, pod: Pod): Promise<void> {
   await cri.removePodSandbox({ podSandboxId: pod.id });
 }
 
+/** Runs a pod, and removes it once `work` is done. */
+export async function withPod(
+  cri: Cri,
+  given: SandboxGiven,
+  work: (pod: Pod) => Promise<void>,
+): Promise<void> {
+  const pod = await runPod(cri, given);
+  await work(pod);
+  await removePod(cri, pod);
+}
+
 /** Runs a container in a pod of its own, and removes the pod once `work` is done; its ids are those of container and pod. */
 export async function withContainer(
   { cri, image }: { cri: Cri; image: TestImage },
   given: Omit<ContainerGiven, 'image'>,
   work: (containerId: string, podSandboxId: string) => Promise<void>,
 ): Promise<void> {
-  const pod = await runPod(cri);
-  await work(await startContainer(cri, pod, { image, ...given }), pod.id);
-  await removePod(cri, pod);
+  await withPod(cri, {}, async (pod) => {
+    await work(await startContainer(cri, pod, { image, ...given }), pod.id);
+  });
 }
 
 /** The status of a container once it has ended. */
@@ -161,11 +172,17 @@ export async function exited(cri: Cri, containerId: string, timeoutMs = 10_000) 
 export interface ContainerInfo {
   pid: number;
   cgroupPath: string;
-  paths: { conmonPid: string };
+  paths: { conmonPid: string; data: string; upper: string };
 }
 
 export async function containerInfo(cri: Cri, containerId: string): Promise<ContainerInfo> {
   const { info } = await cri.containerStatus({ containerId, verbose: true });
+  return JSON.parse(info.info!);
+}
+
+/** The same of a pod. */
+export async function podInfo(cri: Cri, podSandboxId: string): Promise<{ pid: number }> {
+  const { info } = await cri.podSandboxStatus({ podSandboxId, verbose: true });
   return JSON.parse(info.info!);
 }
 

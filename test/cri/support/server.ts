@@ -16,6 +16,8 @@ export interface ServerOptions {
   /** Our daemon only: more flags of `amphipod up`, and of Node.js. */
   flags?: string[];
   nodeFlags?: string[];
+  /** Words that the command line of our daemon begins with; they end in executing it. */
+  wrapper?: string[];
 }
 
 /** A running CRI server. */

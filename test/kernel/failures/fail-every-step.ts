@@ -19,6 +19,8 @@ export interface FailEveryStepOptions {
   staysAfterDel?: Readonly<Record<string, string>>;
   /** No ADD and DEL beforehand: the first pod of a machine, where the shared tables and settings are made. */
   isFirst?: boolean;
+  /** Looks at what {@link observe} does not see, after each failure and at the end. */
+  afterFailure?(): Promise<void>;
   /** Puts back what such an ADD and DEL took from the machine, for the steps that are still to fail. */
   restore?(): void;
 }
@@ -28,7 +30,16 @@ export interface FailEveryStepOptions {
  * start of a program. After each failure everything is as before, and the next ADD works. Returns the steps of a whole ADD.
  */
 export async function failEveryStep(options: FailEveryStepOptions): Promise<string[]> {
-  const { world, netns, plugins, mayStay = {}, staysAfterDel = {}, isFirst = false, restore } = options;
+  const {
+    world,
+    netns,
+    plugins,
+    mayStay = {},
+    staysAfterDel = {},
+    isFirst = false,
+    restore,
+    afterFailure,
+  } = options;
   const fuse = new Fuse();
   const last = plugins.at(-1)!;
   const call = caller(fuse, options);
@@ -45,6 +56,7 @@ export async function failEveryStep(options: FailEveryStepOptions): Promise<stri
       await call('CHECK', last, outcome.result);
       await call('DEL', last, outcome.result);
       assertSame(before, observe(world, netns), { ...mayStay, ...staysAfterDel }, 'DEL');
+      await afterFailure?.();
       return steps;
     }
     const step = `step ${failAt} (${fuse.steps[failAt - 1]})`;
@@ -52,6 +64,7 @@ export async function failEveryStep(options: FailEveryStepOptions): Promise<stri
     if ('result' in outcome) {
       await call('DEL', last, outcome.result);
       assertSame(before, observe(world, netns), { ...mayStay, ...staysAfterDel }, `DEL after ${step} failed`);
+      await afterFailure?.();
       // The next one is the machine's first pod again.
       if (isFirst) await removeUnused(bridgesOf(plugins));
       if (restore === undefined) continue;
@@ -60,7 +73,31 @@ export async function failEveryStep(options: FailEveryStepOptions): Promise<stri
     } else {
       assert.match(outcome.message, /injected failure/, `${step} failed with another message`);
       assertSame(before, observe(world, netns), mayStay, `the failure of ${step}`);
+      await afterFailure?.();
     }
+  }
+}
+
+/**
+ * Ends an ADD for good at step 1, 2, … as if its process had been killed there, until one goes through. After each a DEL, which is all
+ * that a runtime can do, leaves everything as before. Returns the steps of a whole ADD.
+ */
+export async function killAtEveryStep(options: FailEveryStepOptions): Promise<string[]> {
+  const { world, netns, plugins, mayStay = {}, staysAfterDel = {}, afterFailure } = options;
+  const fuse = new Fuse();
+  const last = plugins.at(-1)!;
+  const call = caller(fuse, options);
+  const prevResult = await addAll(call, plugins.slice(0, -1));
+  await call('DEL', last, await call('ADD', last, prevResult));
+  const before = observe(world, netns);
+  using _files = fuseFilesAndPrograms(fuse);
+  for (let failAt = 1; ; failAt++) {
+    const outcome = await attempt(fuse, failAt, () => call('ADD', last, prevResult), { isForGood: true });
+    await call('DEL', last, 'result' in outcome ? outcome.result : undefined);
+    const what = `DEL after a kill at step ${failAt} (${fuse.steps[failAt - 1]})`;
+    assertSame(before, observe(world, netns), { ...mayStay, ...staysAfterDel }, what);
+    await afterFailure?.();
+    if ('result' in outcome && !fuse.isBlown) return [...fuse.steps];
   }
 }
 
@@ -90,8 +127,9 @@ async function attempt(
   fuse: Fuse,
   failAt: number,
   act: () => Promise<Result>,
+  how: { isForGood?: boolean } = {},
 ): Promise<{ result: Result } | { message: string }> {
-  fuse.arm(failAt);
+  fuse.arm(failAt, how);
   try {
     return { result: await act() };
   } catch (error) {

@@ -2,9 +2,10 @@ import childProcess from 'node:child_process';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import type { InProcessPlugins } from '@amphipod/cni';
+import type { Datastore } from '@amphipod/fabric';
 import { inNetnsOfSocket, NETLINK, NetlinkSocket } from '@amphipod/linux';
 import { type NetlinkTransport, Nft, Rtnl } from '@amphipod/netlink';
-import { builtinPlugins, openPluginHost } from '@amphipod/plugins';
+import { builtinPlugins, openDatastore, openPluginHost } from '@amphipod/plugins';
 
 /** Counts the steps of an operation and lets one of them fail. */
 export class Fuse {
@@ -12,11 +13,16 @@ export class Fuse {
   readonly steps: string[] = [];
   #failAt = Number.POSITIVE_INFINITY;
   #isArmed = false;
+  #isForGood = false;
 
-  /** Counts from here on; step number `failAt` (the first is 1) fails. */
-  arm(failAt: number): void {
+  /**
+   * Counts from here on; step number `failAt` (the first is 1) fails. With `isForGood` all later ones do too, those that would undo
+   * something among them: nothing more happens, as in a process that is killed.
+   */
+  arm(failAt: number, { isForGood = false }: { isForGood?: boolean } = {}): void {
     this.steps.length = 0;
     this.#failAt = failAt;
+    this.#isForGood = isForGood;
     this.#isArmed = true;
   }
 
@@ -32,7 +38,8 @@ export class Fuse {
   step(what: string): void {
     if (!this.#isArmed) return;
     this.steps.push(what);
-    if (this.steps.length === this.#failAt) {
+    const { length } = this.steps;
+    if (length === this.#failAt || (this.#isForGood && length > this.#failAt)) {
       throw Object.assign(new Error(`injected failure of step ${this.#failAt}: ${what}`), { code: 'EIO' });
     }
   }
@@ -49,6 +56,7 @@ export function fusedPlugins(fuse: Fuse): InProcessPlugins {
         );
       },
       openNft: () => new Nft(fused(new NetlinkSocket(NETLINK.NETFILTER), 'nf_tables', fuse)),
+      openDatastore: async (settings) => fusedDatastore(await openDatastore(settings), fuse),
     }),
   );
 }
@@ -61,6 +69,20 @@ function fused(socket: NetlinkSocket, name: string, fuse: Fuse): NetlinkTranspor
     },
     receiveNow: () => socket.receiveNow(),
     close: () => socket.close(),
+  };
+}
+
+/** What is asked and written; as with requests to the kernel, a step that fails is not done. */
+function fusedDatastore(store: Datastore, fuse: Fuse): Datastore {
+  const step = async (what: string) => fuse.step(`datastore ${what}`);
+  return {
+    get: (key, options) => step(`get ${key}`).then(() => store.get(key, options)),
+    list: (prefix, options) => step(`list ${prefix}`).then(() => store.list(prefix, options)),
+    put: (key, value, options) => step(`put ${key}`).then(() => store.put(key, value, options)),
+    delete: (key, options) => step(`delete ${key}`).then(() => store.delete(key, options)),
+    renew: (entry, options) => store.renew(entry, options),
+    watch: (prefix, options) => store.watch(prefix, options),
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };
 }
 

@@ -12,7 +12,7 @@ import { execPlugin } from './exec-plugin.ts';
 import { findPlugin, type PluginFile } from './find-plugin.ts';
 
 /** A call without what the invoker itself adds. */
-export interface InvokeRequest extends Omit<PluginRequest, 'delegate' | 'signal'> {
+export interface InvokeRequest extends Omit<PluginRequest, 'delegate' | 'signal' | 'warn'> {
   /** The text that the request came in; a delegate that is executed gets it as it is. */
   stdin?: string;
   /** The plugin's file, by who has looked for it already. */
@@ -30,7 +30,7 @@ export interface InvokerOptions {
   ownGroup: boolean;
   /** Paths that plugins of this process are not to work on: see ownNetnsTest, which is the default. */
   isOwnNetns?: (netns: string) => boolean;
-  /** Gets what an executed plugin wrote to stderr. */
+  /** Gets what an executed plugin wrote to stderr, and what one in process warns of. */
   onStderr?: ((type: string, text: string) => void) | undefined;
 }
 
@@ -61,7 +61,8 @@ export function createInvoker(options: InvokerOptions): Invoker {
       const delegate = delegateOf({ command, callers }, (delegateType, verb, config) =>
         call(delegateType, verb, { ...delegateRequest(request, config), callers }, signal),
       );
-      const boundRequest = { ...values, delegate, signal };
+      const warn = onStderr && ((message: string) => onStderr(type, `${message}\n`));
+      const boundRequest = { ...values, delegate, signal, ...(warn !== undefined && { warn }) };
       const result = await callBound(bound, command, { request: boundRequest, isOwnNetns });
       const { cniVersion } = request.config;
       // No more comes back than that version can say, as from a process.

@@ -1,16 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { isCode } from '@amphipod/linux';
-import { formatCidr, type IpFamily, openNft, openRtnl } from '@amphipod/netlink';
-import type { Datastore } from '../datastore/datastore.ts';
-import { FabricError } from '../errors.ts';
+import { formatCidr, type IpFamily, openGenl, openNft, openRtnl } from '@amphipod/netlink';
 import type { Lease } from '../overlay/lease.ts';
-import { type NetworkConfig, parseNetworkConfig } from '../overlay/network-config.ts';
-import { type Overlay, startOverlay } from '../overlay/overlay.ts';
+import type { LeaseStore } from '../overlay/lease-store.ts';
+import type { NetworkConfig } from '../overlay/network-config.ts';
+import { startOverlay } from '../overlay/overlay.ts';
+import type { Overlay } from '../overlay/overlay-types.ts';
 import { readUnderlay } from '../overlay/read-underlay.ts';
 import { readSubnetEnv, type SubnetEnv, writeSubnetEnv } from '../overlay/subnet-env.ts';
 import type { KernelView } from '../overlay/sync-kernel.ts';
 import type { Underlay } from '../overlay/wanted-state.ts';
+import { readWireguardKey } from '../overlay/wireguard-key.ts';
+import type { AgentMonitor } from './agent-monitor.ts';
 
 const RETRY_MS = 1_000;
 const UNDERLAY_CHECK_MS = 1_000;
@@ -22,16 +24,16 @@ export interface AgentLog {
 }
 
 export interface AgentOptions {
-  store: Datastore;
-  /** `/coreos.com/network` */
-  prefix: string;
-  /** Instead of the key `config` of the datastore. */
-  config?: NetworkConfig;
+  leases: LeaseStore;
+  /** Tried again while it fails with FabricError `unavailable`. */
+  readConfig: () => Promise<NetworkConfig>;
   /** Link of the underlay; that of the default route unless given. */
   interfaceName?: string;
   subnetFile: string;
   masquerade: boolean;
   log: AgentLog;
+  /** Told of everything that is asked for later. */
+  monitor?: AgentMonitor;
   /** Ends the agent; everything in the kernel stays. */
   signal: AbortSignal;
 }
@@ -45,8 +47,9 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const { signal } = options;
   using rtnl = openRtnl();
   using nft = openNft();
-  const kernel: KernelView = { rtnl, nft };
-  const config = options.config ?? (await persist(options, () => readConfig(options)));
+  using genl = openGenl();
+  const kernel: KernelView = { rtnl, nft, genl };
+  const config = await persist(options, options.readConfig);
   if (config === undefined) return;
   let previous = previousSubnets(options);
   while (!signal.aborted) {
@@ -56,9 +59,12 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     previous = overlay.lease;
     try {
       announce(options, { config, overlay, underlay });
+      options.monitor?.running({ overlay, config, underlay });
+      await persist(options, () => options.leases.announceReady({ signal }));
       await untilMoved(options, { config, overlay, underlay, kernel });
       if (!signal.aborted) {
         options.log.info('the underlay has changed', { interface: underlay.name });
+        options.monitor?.waiting(`the underlay "${underlay.name}" has changed`);
         // Under the new address the old lease would be that of another node.
         await persist(options, () => overlay.release());
       }
@@ -76,47 +82,58 @@ interface Situation {
 }
 
 function start(
-  { store, prefix, masquerade, log }: AgentOptions,
+  { leases, masquerade, log, monitor }: AgentOptions,
   situation: Omit<Situation, 'overlay'> & { previous: Pick<Lease, 'subnet' | 'ipv6Subnet'> | undefined },
 ): Promise<Overlay> {
   const { previous, ...parts } = situation;
   return startOverlay({
     ...parts,
-    leases: { store, prefix },
+    leases,
     masquerade,
+    ...(parts.config.backend.type === 'wireguard' && { wireguardKey: readWireguardKey(wireguardKeyFile()) }),
     ...(previous !== undefined && { previous }),
-    onSync: (mended) => {
-      if (mended > 0) log.info('mended the kernel', { differences: mended });
+    onSync: (differences, { durationMs }) => {
+      if (differences > 0) log.info('mended the kernel', { differences });
+      monitor?.synced({ mended: parts.kernel.lastMended!, durationMs });
     },
-    onError: (error) => log.warn(`${(error as Error).message}; trying again`),
+    onError: (error) => {
+      monitor?.failed(error);
+      log.warn(`${(error as Error).message}; trying again`);
+    },
+    onConnection: (error) => {
+      monitor?.connection(error);
+      if (error === undefined) log.info('the datastore answers again');
+      else log.warn(`${(error as Error).message}; trying again`);
+    },
+    onRenewed: () => monitor?.renewed(),
   });
 }
 
+/** Where flannel has it; in the same variable too. */
+function wireguardKeyFile(): string {
+  return process.env.WIREGUARD_KEY_FILE || '/run/flannel/wgkey';
+}
+
 /** Does something until the datastore answers; undefined when the agent is to end first. */
-async function persist<T>({ log, signal }: AgentOptions, act: () => Promise<T>): Promise<T | undefined> {
+async function persist<T>(
+  { log, signal, monitor }: AgentOptions,
+  act: () => Promise<T>,
+): Promise<T | undefined> {
   let isTold = false;
   while (!signal.aborted) {
     try {
       return await act();
     } catch (error) {
+      if (signal.aborted) return undefined;
       if (!isCode(error, 'unavailable')) throw error;
+      monitor?.failed(error);
+      monitor?.waiting((error as Error).message);
       if (!isTold) log.warn(`${(error as Error).message}; trying again`);
       isTold = true;
     }
     await delay(RETRY_MS, undefined, { signal }).catch(() => {});
   }
   return undefined;
-}
-
-/** @throws FabricError `unavailable` while there is none */
-async function readConfig({ store, prefix, signal }: AgentOptions): Promise<NetworkConfig> {
-  const key = `${prefix}/config`;
-  const entry = await store.get(key, { signal });
-  if (entry !== undefined) return parseNetworkConfig(entry.value, key);
-  throw new FabricError(
-    'unavailable',
-    `read network config: the datastore has no key ${JSON.stringify(key)}`,
-  );
 }
 
 /** The subnets of the last run; a file that cannot be used says nothing. */
@@ -136,9 +153,16 @@ function previousSubnets({
   return { ...(ipv4 && { subnet: ipv4.subnet }), ...(ipv6 && { ipv6Subnet: ipv6.subnet }) };
 }
 
-function underlayOptions({ interfaceName }: AgentOptions, { ipv4, ipv6 }: NetworkConfig) {
-  const families: IpFamily[] = [...(ipv4 ? ([4] as const) : []), ...(ipv6 ? ([6] as const) : [])];
+function underlayOptions({ interfaceName }: AgentOptions, config: NetworkConfig) {
+  const families = underlayFamilies(config);
   return { families, ...(interfaceName !== undefined && { name: interfaceName }) };
+}
+
+/** Those in which the node needs an address: a tunnel may carry both over one. */
+function underlayFamilies({ ipv4, ipv6, backend }: NetworkConfig): IpFamily[] {
+  if (backend.type === 'wireguard' && backend.mode === 'ipv4') return [4];
+  if (backend.type === 'wireguard' && backend.mode === 'ipv6') return [6];
+  return [...(ipv4 ? ([4] as const) : []), ...(ipv6 ? ([6] as const) : [])];
 }
 
 /** Tells plugins and people which subnet the node has. */

@@ -13,6 +13,7 @@ import {
   type Rtnl,
 } from '@amphipod/netlink';
 import type { Datastore } from '../datastore/datastore.ts';
+import { ipKey } from '../overlay/ip-key.ts';
 import { syncDevice } from '../overlay/sync-devices.ts';
 import type { KernelView } from '../overlay/sync-kernel.ts';
 import { type Removals, syncPeers } from '../overlay/sync-peers.ts';
@@ -128,7 +129,7 @@ export class ClusterKernel {
     const [fdb, neighbours] = [new TrackedMap<string, VxlanPeer>(), new TrackedMap<bigint, VxlanPeer>()];
     for (const peer of peers) {
       fdb.set(peer.mac, peer);
-      neighbours.set(peer.vtep.value, peer);
+      neighbours.set(ipKey(peer.vtep), peer);
     }
     const removals: Removals = [];
     syncPeers(rtnl, { ifIndex, family: { family, fdb, neighbours }, removals });

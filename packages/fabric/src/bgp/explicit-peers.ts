@@ -1,7 +1,7 @@
 import { cidrOf, contains, parseCidr, parseIp } from '@amphipod/netlink';
 import type { BgpPeer } from '../resources/bgp-peer.ts';
 import { parseIpAndPort } from '../resources/fields.ts';
-import { parseSelector, selects } from '../resources/selector.ts';
+import { selects } from '../selector/selects.ts';
 import { addressOf, type BgpFacts, type NodeBgp, nodeBgp, usualPort } from './bgp-facts.ts';
 import type { Candidate } from './wanted-sessions.ts';
 
@@ -17,7 +17,7 @@ export function explicitPeers(facts: BgpFacts, own: NodeBgp): Candidate[] {
     if (peerSelector === undefined) {
       return isOurs && peerIP !== undefined ? addressPeer({ peer, own, nodes, peerIP }) : [];
     }
-    const isPeer = (node: NodeBgp) => selects(parseSelector(peerSelector), node.labels);
+    const isPeer = (node: NodeBgp) => selects(peerSelector, node.labels);
     const forward = isOurs ? nodes.filter(isPeer) : [];
     const backward =
       isPeer(own) && reversePeering !== 'Manual' ? nodes.filter((node) => appliesTo(peer, node)) : [];
@@ -29,7 +29,7 @@ export function explicitPeers(facts: BgpFacts, own: NodeBgp): Candidate[] {
 
 function appliesTo({ spec }: BgpPeer, node: NodeBgp): boolean {
   if (spec.node !== undefined) return spec.node === node.name;
-  return spec.nodeSelector === undefined || selects(parseSelector(spec.nodeSelector), node.labels);
+  return spec.nodeSelector === undefined || selects(spec.nodeSelector, node.labels);
 }
 
 /** What a BGPPeer says of each of its peers. */
@@ -100,9 +100,8 @@ function workloadPeers(
   peer: BgpPeer,
   selector: string,
 ): Candidate[] {
-  const parsed = parseSelector(selector);
   const ours = endpoints.filter(
-    ({ metadata, spec }) => spec.node === nodeName && selects(parsed, metadata.labels ?? {}),
+    ({ metadata, spec }) => spec.node === nodeName && selects(selector, metadata.labels ?? {}),
   );
   return ours.flatMap(({ metadata, spec }) =>
     (spec.ipNetworks ?? []).flatMap((text) => {

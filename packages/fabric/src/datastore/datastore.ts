@@ -18,7 +18,7 @@ export interface Snapshot {
 /** One change of one key. */
 export type Change =
   | { readonly type: 'put'; readonly entry: Entry }
-  | { readonly type: 'delete'; readonly key: string };
+  | { readonly type: 'delete'; readonly key: string; readonly revision: bigint };
 
 /** What a watch tells. */
 export type WatchEvent =
@@ -47,6 +47,8 @@ export interface DeleteOptions extends CallOptions {
 export interface WatchOptions extends CallOptions {
   /** The first revision to tell of; without it the watch begins with a snapshot. */
   fromRevision?: bigint;
+  /** Told when the store stops answering, with the error, and when it answers again, with undefined. */
+  onConnection?: (error: unknown) => void;
 }
 
 /**

@@ -20,6 +20,6 @@ export function entryOf(row: EntryRow): Entry {
 
 export function changeOf({ value, ...row }: HistoryRow): Change {
   return value === null
-    ? { type: 'delete', key: row.key }
+    ? { type: 'delete', key: row.key, revision: row.revision }
     : { type: 'put', entry: entryOf({ ...row, value }) };
 }

@@ -1,6 +1,6 @@
 /**
  * The tables of the embedded datastore. `history` holds the last changes, oldest first, for watches that begin in the past;
- * `meta` has one row. A value that is NULL in `history` is a deletion.
+ * `meta` and `identity` have one row each. A value that is NULL in `history` is a deletion.
  */
 export const schema = `
 CREATE TABLE IF NOT EXISTS meta (
@@ -24,5 +24,7 @@ CREATE TABLE IF NOT EXISTS history (
   lease_id INTEGER,
   PRIMARY KEY (revision, key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), id INTEGER NOT NULL);
+INSERT OR IGNORE INTO identity (one, id) VALUES (1, (random() & 0x3fffffffffffffff) + 1);
 INSERT OR IGNORE INTO meta (id, revision, compacted, last_lease) VALUES (1, 1, 0, 0);
 `;

@@ -63,6 +63,11 @@ export class EmbeddedTables implements Disposable {
     return rows.filter(({ key }) => key.startsWith(prefix)).map(changeOf);
   }
 
+  /** Tells this database from every other. */
+  id(): bigint {
+    return this.#all<{ id: bigint }>('SELECT id FROM identity', [])[0]!.id;
+  }
+
   revisions(): Revisions {
     return this.#all<Revisions>('SELECT revision, compacted FROM meta', [])[0]!;
   }
@@ -102,6 +107,11 @@ export class EmbeddedTables implements Disposable {
   /** Has a lease run from now on. False when there is none. */
   renew(leaseId: bigint, now: bigint): boolean {
     return this.#run('UPDATE leases SET expires_at = ttl_ms + ? WHERE id = ?', [now, leaseId]) > 0n;
+  }
+
+  /** A lease's time to live; undefined when there is none. */
+  ttlMs(leaseId: bigint): bigint | undefined {
+    return this.#all<{ ttl_ms: bigint }>('SELECT ttl_ms FROM leases WHERE id = ?', [leaseId])[0]?.ttl_ms;
   }
 
   dropLease(leaseId: bigint): void {

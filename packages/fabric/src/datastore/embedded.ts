@@ -3,7 +3,6 @@ import { isCode } from '@amphipod/linux';
 import { FabricError } from '../errors.ts';
 import type {
   CallOptions,
-  Datastore,
   DeleteOptions,
   Entry,
   PutOptions,
@@ -12,6 +11,7 @@ import type {
   WatchOptions,
 } from './datastore.ts';
 import { EmbeddedTables } from './embedded-tables.ts';
+import type { LeasedPutOptions, ServedStore } from './serve/served-store.ts';
 
 const HISTORY_REVISIONS = 10_000n;
 /** Longest delay of a timer of Node.js. */
@@ -25,12 +25,12 @@ export interface EmbeddedOptions {
 }
 
 /**
- * A datastore in a SQLite file, for one process. Leases go on while the file is closed: what has run out by then is
+ * A datastore in a SQLite file, for one process, which can serve it to others. Leases go on while the file is closed: what has run out by then is
  * deleted when it is opened.
  * @param path the file, or ":memory:"
  * @throws FabricError `datastore-error` for a file that is no database
  */
-export function openEmbeddedDatastore(path: string, options: EmbeddedOptions = {}): Datastore {
+export function openEmbeddedDatastore(path: string, options: EmbeddedOptions = {}): ServedStore {
   try {
     return new EmbeddedDatastore(path, options);
   } catch (error) {
@@ -40,7 +40,8 @@ export function openEmbeddedDatastore(path: string, options: EmbeddedOptions = {
   }
 }
 
-class EmbeddedDatastore implements Datastore {
+class EmbeddedDatastore implements ServedStore {
+  readonly id: bigint;
   readonly #tables: EmbeddedTables;
   readonly #now: () => number;
   readonly #changed = new EventEmitter<{ change: [] }>();
@@ -51,6 +52,7 @@ class EmbeddedDatastore implements Datastore {
     this.#now = now;
     this.#changed.setMaxListeners(0);
     this.#tables = new EmbeddedTables(path, historyRevisions);
+    this.id = this.#tables.id();
     this.#expire();
   }
 
@@ -67,18 +69,66 @@ class EmbeddedDatastore implements Datastore {
   }
 
   async put(key: string, value: string, options: PutOptions = {}): Promise<Entry> {
-    options.signal?.throwIfAborted();
+    const { ttlSeconds, ...rest } = options;
+    return this.#put(key, value, {
+      ...rest,
+      leaseOf: () => (ttlSeconds === undefined ? undefined : this.#makeLease(ttlSeconds)),
+    });
+  }
+
+  async putLeased(key: string, value: string, { leaseId, ...rest }: LeasedPutOptions): Promise<Entry> {
+    return this.#put(key, value, {
+      ...rest,
+      leaseOf: () => {
+        if (this.#tables.ttlMs(leaseId) !== undefined) return leaseId;
+        throw new FabricError('datastore-error', `put ${JSON.stringify(key)}: there is no lease ${leaseId}`);
+      },
+    });
+  }
+
+  #put(
+    key: string,
+    value: string,
+    { leaseOf, expected, signal }: DeleteOptions & { leaseOf: () => bigint | undefined },
+  ): Entry {
+    signal?.throwIfAborted();
     this.#expire();
     const entry = this.#tables.transaction(() => {
       const old = this.#tables.find(key);
-      checkExpected(`put ${JSON.stringify(key)}`, old, options.expected);
-      const leaseId = options.ttlSeconds === undefined ? undefined : this.#grant(options.ttlSeconds);
+      checkExpected(`put ${JSON.stringify(key)}`, old, expected);
+      const leaseId = leaseOf();
       const made = this.#tables.put(key, value, leaseId);
-      if (old?.leaseId !== undefined) this.#tables.dropLease(old.leaseId);
+      if (old?.leaseId !== undefined && old.leaseId !== leaseId) this.#tables.dropLease(old.leaseId);
       return made;
     });
     this.#announce();
     return entry;
+  }
+
+  revision(): bigint {
+    this.#expire();
+    return this.#tables.revisions().revision;
+  }
+
+  grant(ttlSeconds: number): bigint {
+    this.#expire();
+    const leaseId = this.#tables.transaction(() => this.#makeLease(ttlSeconds));
+    this.#setTimer();
+    return leaseId;
+  }
+
+  keepAlive(leaseId: bigint): number | undefined {
+    this.#expire();
+    if (!this.#tables.renew(leaseId, BigInt(this.#now()))) return undefined;
+    this.#setTimer();
+    return Number(this.#tables.ttlMs(leaseId)! / 1000n);
+  }
+
+  revoke(leaseId: bigint): boolean {
+    this.#expire();
+    if (this.#tables.ttlMs(leaseId) === undefined) return false;
+    this.#endLeases([leaseId]);
+    return true;
   }
 
   async delete(key: string, { expected, signal }: DeleteOptions = {}): Promise<boolean> {
@@ -99,10 +149,7 @@ class EmbeddedDatastore implements Datastore {
   async renew({ leaseId }: Entry, { signal }: CallOptions = {}): Promise<boolean> {
     signal?.throwIfAborted();
     this.#expire();
-    if (leaseId === undefined) return true;
-    const isRenewed = this.#tables.renew(leaseId, BigInt(this.#now()));
-    this.#setTimer();
-    return isRenewed;
+    return leaseId === undefined || this.keepAlive(leaseId) !== undefined;
   }
 
   async *watch(
@@ -147,7 +194,7 @@ class EmbeddedDatastore implements Datastore {
     return changes.length === 0 ? undefined : { type: 'changes', changes, revision };
   }
 
-  #grant(ttlSeconds: number): bigint {
+  #makeLease(ttlSeconds: number): bigint {
     return this.#tables.grant(BigInt(ttlSeconds) * 1000n, BigInt(this.#now()));
   }
 
@@ -159,8 +206,12 @@ class EmbeddedDatastore implements Datastore {
       this.#setTimer();
       return;
     }
+    this.#endLeases(expired);
+  }
+
+  #endLeases(leaseIds: readonly bigint[]): void {
     this.#tables.transaction(() => {
-      for (const leaseId of expired) {
+      for (const leaseId of leaseIds) {
         this.#tables.delete(this.#tables.keysOfLease(leaseId));
         this.#tables.dropLease(leaseId);
       }

@@ -11,7 +11,7 @@ import {
 import { FabricError } from '../errors.ts';
 
 const CALL_TIMEOUT_MS = 5_000;
-const CONNECT_PATTERN = /^(https?:\/\/)?([^/]+)\/?$/;
+const CONNECT_PATTERN = /^(https?:\/\/)?([^/]+)\/?$|^(unix:\/.+)$/;
 
 export interface EtcdTls {
   /** PEM; the system's own authorities when not given. */
@@ -22,7 +22,7 @@ export interface EtcdTls {
 }
 
 export interface EtcdClientOptions {
-  /** `http://127.0.0.1:2379`, `https://…`, or `127.0.0.1:2379`. */
+  /** `http://127.0.0.1:2379`, `https://…`, `127.0.0.1:2379` or `unix:/PATH`. */
   endpoints: readonly string[];
   /** For https endpoints. */
   tls?: EtcdTls;
@@ -45,14 +45,16 @@ export interface EtcdCall<Q, R> {
 export class EtcdClient implements Disposable {
   readonly #clients: Client[];
   readonly #timeoutMs: number;
-  readonly #endpoints: readonly string[];
+  readonly #tls: EtcdTls | undefined;
+  readonly endpoints: readonly string[];
   #current = 0;
 
   constructor({ endpoints, tls, timeoutMs = CALL_TIMEOUT_MS }: EtcdClientOptions) {
     if (endpoints.length === 0)
       throw new FabricError('invalid-config', 'connect to etcd: no endpoints given');
-    this.#endpoints = endpoints;
+    this.endpoints = endpoints;
     this.#timeoutMs = timeoutMs;
+    this.#tls = tls;
     this.#clients = endpoints.map((endpoint) => connect(endpoint, tls));
   }
 
@@ -71,11 +73,12 @@ export class EtcdClient implements Disposable {
         call.signal?.throwIfAborted();
         failure = error as ServiceError;
         if (!isAbsent(failure)) break;
+        if (failure.code === status.DEADLINE_EXCEEDED) this.#reconnect(at);
         this.#leave(at);
         if (!call.isRepeatable && !isUnsent(failure)) break;
       }
     }
-    throw etcdError(call.what, failure!, this.#endpoints);
+    throw etcdError(call.what, failure!, this.endpoints);
   }
 
   /** Opens a stream at the endpoint of the moment; `leave` says that it failed there. */
@@ -96,6 +99,13 @@ export class EtcdClient implements Disposable {
 
   [Symbol.dispose](): void {
     for (const client of this.#clients) client.close();
+  }
+
+  /** A connection that said nothing may have been that of an address which this node has no more. */
+  #reconnect(at: number): void {
+    const silent = this.#clients[at]!;
+    this.#clients[at] = connect(this.endpoints[at]!, this.#tls);
+    silent.close();
   }
 
   /** The next call goes to another endpoint, unless one has gone there already. */
@@ -152,7 +162,8 @@ function startStream<Q, R>(client: Client, { method, request }: EtcdCall<Q, R>, 
 }
 
 function connect(endpoint: string, tls: EtcdTls | undefined): Client {
-  const [, scheme = 'http://', address] = CONNECT_PATTERN.exec(endpoint) ?? [];
+  const [, scheme = 'http://', host, socket] = CONNECT_PATTERN.exec(endpoint) ?? [];
+  const address = host ?? socket;
   if (address === undefined) {
     throw new FabricError(
       'invalid-config',
@@ -167,6 +178,8 @@ function connect(endpoint: string, tls: EtcdTls | undefined): Client {
     // The leases of a large cluster come in one answer.
     'grpc.max_receive_message_length': -1,
     'grpc.enable_http_proxy': 0,
+    // Else a new client takes over the connection of the one that it replaces.
+    'grpc.use_local_subchannel_pool': 1,
     'grpc.service_config_disable_resolution': 1,
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 2_000,
@@ -177,8 +190,19 @@ function connect(endpoint: string, tls: EtcdTls | undefined): Client {
 }
 
 /** True when the endpoint, not the request, is at fault. */
-function isAbsent({ code }: ServiceError): boolean {
-  return code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED;
+function isAbsent({ code, details }: ServiceError): boolean {
+  switch (code) {
+    case status.UNAVAILABLE:
+    case status.DEADLINE_EXCEEDED:
+      return true;
+    // Without a leader a member waits as long as we do, and sometimes notices first that the time is over.
+    case status.UNKNOWN:
+      return /context (deadline exceeded|canceled)/.test(details);
+    case status.RESOURCE_EXHAUSTED:
+      return details.includes('too many requests');
+    default:
+      return false;
+  }
 }
 
 /** grpc-js says so when it had no connection to send anything over. */

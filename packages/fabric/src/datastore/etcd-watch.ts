@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isCode } from '@amphipod/linux';
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { type Event, Event_EventType, type WatchResponse, WatchService } from '../gen/etcd.ts';
-import type { Change, WatchEvent } from './datastore.ts';
+import type { Change, WatchEvent, WatchOptions } from './datastore.ts';
 import { type EtcdClient, etcdError } from './etcd-client.ts';
 import { entryOf, listPrefix, prefixRange } from './etcd-range.ts';
 
@@ -31,10 +31,15 @@ type Outcome = { event?: WatchEvent; isLost?: boolean };
 export async function* watchPrefix(
   client: EtcdClient,
   prefix: string,
-  { fromRevision, signal }: { fromRevision: bigint | undefined; signal: AbortSignal },
+  { fromRevision, signal, onConnection }: WatchOptions & { signal: AbortSignal },
 ): AsyncGenerator<WatchEvent, void> {
   let position: Position | undefined = fromRevision === undefined ? undefined : { next: fromRevision };
   let delayMs = FIRST_DELAY_MS;
+  let isCut = false;
+  const tellConnection = (error?: unknown) => {
+    if (isCut !== (error !== undefined)) onConnection?.(error);
+    isCut = error !== undefined;
+  };
   while (!signal.aborted) {
     try {
       if (position === undefined) {
@@ -44,6 +49,7 @@ export async function* watchPrefix(
       }
       for await (const response of responses(client, prefix, { from: position.next, signal })) {
         delayMs = FIRST_DELAY_MS;
+        tellConnection();
         const { event, isLost }: Outcome = follow(position, response);
         if (event !== undefined) yield event;
         if (isLost) {
@@ -54,7 +60,8 @@ export async function* watchPrefix(
       if (position === undefined) continue;
     } catch (error) {
       if (signal.aborted) return;
-      if (!isWorthATry(error)) throw finalError(prefix, error);
+      if (!isWorthATry(error)) throw watchError(client, prefix, error);
+      tellConnection(watchError(client, prefix, error));
     }
     await delay(delayMs, undefined, { signal }).catch(() => {});
     delayMs = Math.min(2 * delayMs, LAST_DELAY_MS);
@@ -84,7 +91,8 @@ function follow(position: Position, response: WatchResponse): Outcome {
 function changeOf({ type, kv }: Event): Change[] {
   if (kv === undefined) return [];
   const entry = entryOf(kv);
-  return [type === Event_EventType.DELETE ? { type: 'delete', key: entry.key } : { type: 'put', entry }];
+  if (type === Event_EventType.PUT) return [{ type: 'put', entry }];
+  return [{ type: 'delete', key: entry.key, revision: entry.revision }];
 }
 
 /** The answers of one watch over one stream; ends when the server ends it. */
@@ -129,7 +137,9 @@ function isWorthATry(error: unknown): boolean {
   return typeof code === 'number' && !finalCodes.includes(code);
 }
 
-function finalError(prefix: string, error: unknown): unknown {
+function watchError(client: EtcdClient, prefix: string, error: unknown): unknown {
   const isGrpc = typeof (error as ServiceError).code === 'number';
-  return isGrpc ? etcdError(`watch ${JSON.stringify(prefix)}`, error as ServiceError, []) : error;
+  return isGrpc
+    ? etcdError(`watch ${JSON.stringify(prefix)}`, error as ServiceError, client.endpoints)
+    : error;
 }

@@ -86,9 +86,9 @@ class EtcdDatastore implements Datastore {
     return TTL > 0n;
   }
 
-  watch(prefix: string, { fromRevision, signal }: WatchOptions = {}): AsyncIterable<WatchEvent> {
+  watch(prefix: string, { signal, ...options }: WatchOptions = {}): AsyncIterable<WatchEvent> {
     const ends = AbortSignal.any([this.#closed.signal, ...(signal === undefined ? [] : [signal])]);
-    return watchPrefix(this.#client, prefix, { fromRevision, signal: ends });
+    return watchPrefix(this.#client, prefix, { ...options, signal: ends });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

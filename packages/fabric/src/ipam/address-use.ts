@@ -3,10 +3,10 @@ import type { AllocationAttribute } from '../resources/ipam-block.ts';
 import type { Node } from '../resources/node.ts';
 import { listResources } from '../resources/resource-store.ts';
 import type { AddressUse } from './check.ts';
-import { callOf, type Place } from './stored-object.ts';
+import { callOf, type StorePlace } from './stored-object.ts';
 
 /** Which addresses of pools are in use: those of WorkloadEndpoints, and those that nodes have on their tunnels. */
-export async function readAddressUse({ store, signal }: Place): Promise<AddressUse> {
+export async function readAddressUse({ store, signal }: StorePlace): Promise<AddressUse> {
   const call = callOf(signal);
   const [pools, endpoints, nodes] = await Promise.all([
     listResources(store, 'IPPool', call),
@@ -49,5 +49,10 @@ function tunnelAddresses({ spec }: Node): (string | undefined)[] {
  * say when it was taken is old.
  */
 export function isYoungerThan(ageMs: number, nowMs: number): (attribute: AllocationAttribute) => boolean {
-  return ({ secondary }) => Date.parse(secondary?.timestamp ?? '') + ageMs > nowMs;
+  return ({ secondary }) => parseTime(secondary?.timestamp ?? '') + ageMs > nowMs;
+}
+
+/** Calico writes times as Go prints them: `2026-12-01 12:00:00.123456789 +0000 UTC`. NaN for what is none. */
+function parseTime(text: string): number {
+  return Date.parse(text.replace(/^(\S+) (\S+) \+0000 UTC.*$/, '$1T$2Z'));
 }

@@ -3,7 +3,7 @@ import type { Cidr, IpAddress, IpFamily } from '@amphipod/netlink';
 import { FabricError } from '../errors.ts';
 import type { IpPool } from '../resources/ip-pool.ts';
 import type { IpamBlock } from '../resources/ipam-block.ts';
-import type { Labels } from '../resources/selector.ts';
+import type { LabelRecord } from '../selector/selects.ts';
 import { affinityOf, freeOrdinals, type Owner } from './block.ts';
 import { choosePools, type PoolUse, selectsNode } from './choose-pools.ts';
 import { claimBlock, type NodePlace } from './claim-block.ts';
@@ -12,7 +12,7 @@ import { HandleCounter } from './handle-counter.ts';
 import { isInPool } from './pool-blocks.ts';
 import { releaseIps } from './release.ts';
 import { releaseBlock } from './release-block.ts';
-import { listOwnBlocks, readSituation, type Situation } from './situation.ts';
+import { listOwnBlocks, type OwnBlock, readSituation, type Situation } from './situation.ts';
 import { type Stored, storedBlock } from './stored-object.ts';
 import { takeFromBlock } from './take-from-block.ts';
 
@@ -29,8 +29,8 @@ export interface AllocateRequest {
   ipv6?: FamilyWish;
   /** `Workload` unless given. */
   use?: PoolUse;
-  /** Labels of the pod's namespace. */
-  namespaceLabels?: Labels;
+  /** LabelRecord of the pod's namespace. */
+  namespaceLabels?: LabelRecord;
 }
 
 /** The block that a node took an address of last, for each family: it is read with all the rest. */
@@ -146,10 +146,9 @@ class Search {
   async #searchOn(): Promise<void> {
     const { family, situation } = this.#options;
     const own = await listOwnBlocks(this.#place, this.#place.node, family);
-    const usable = own.filter((cidr) => this.#isUsable(cidr));
-    await this.#searchOwn(usable);
+    const usable = own.filter(({ cidr }) => this.#isUsable(cidr));
+    let blockCount = await this.#searchOwn(usable);
     await this.#giveUpUnselected(own);
-    let blockCount = usable.length;
     while (this.#missing > 0) {
       const blocks = await listBlocks(this.#place, family);
       const search = { pools: this.#pools, situation, blocks };
@@ -167,15 +166,21 @@ class Search {
     }
   }
 
-  async #searchOwn(cidrs: readonly Cidr[]): Promise<void> {
-    const stored = await Promise.all(cidrs.map((cidr) => readBlock(this.#place, cidr)));
-    for (const [i, cidr] of cidrs.entries()) {
-      if (this.#missing === 0) return;
-      if (stored[i] === 'unreadable') continue;
-      // An affinity that a killed process left half-way is brought to its end.
-      const known = stored[i] ?? (await claimBlock(this.#place, cidr));
-      if (known !== undefined) await this.#takeOwn(cidr, known);
+  /** @returns how many of the blocks are the node's indeed */
+  async #searchOwn(own: readonly OwnBlock[]): Promise<number> {
+    const stored = await Promise.all(own.map(({ cidr }) => readBlock(this.#place, cidr)));
+    let count = 0;
+    for (const [i, { cidr, isConfirmed }] of own.entries()) {
+      const found = stored[i];
+      if (found === 'unreadable') continue;
+      const isOwn = isConfirmed && found?.value.affinity === affinityOf(this.#place.node);
+      // What a killed process left half-way is brought to its end; an affinity to another's block goes.
+      const known = isOwn ? found : await claimBlock(this.#place, cidr);
+      if (known === undefined) continue;
+      count++;
+      await this.#takeOwn(cidr, known);
     }
+    return count;
   }
 
   async #claim(cidr: Cidr): Promise<boolean> {
@@ -208,10 +213,10 @@ class Search {
   }
 
   /** Empty blocks of pools that do not select this node any more. */
-  async #giveUpUnselected(own: readonly Cidr[]): Promise<void> {
+  async #giveUpUnselected(own: readonly OwnBlock[]): Promise<void> {
     const { pools, nodeLabels } = this.#options.situation;
     const { node } = this.#place;
-    for (const cidr of own) {
+    for (const { cidr } of own) {
       const pool = pools.find((one) => isInPool(one, cidr));
       if (pool === undefined || pool.spec.disabled || selectsNode(pool, nodeLabels)) continue;
       await releaseBlock(this.#place, { node, cidr }, { onlyEmpty: true });

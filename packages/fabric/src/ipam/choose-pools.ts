@@ -1,7 +1,7 @@
 import { formatCidr, type IpFamily, overlaps, parseCidr, tryParseCidr } from '@amphipod/netlink';
 import { FabricError } from '../errors.ts';
 import type { IpPool } from '../resources/ip-pool.ts';
-import { type Labels, parseSelector, selects } from '../resources/selector.ts';
+import { type LabelRecord, selects } from '../selector/selects.ts';
 
 /** What an address is for. */
 export type PoolUse = 'Workload' | 'Tunnel';
@@ -9,9 +9,9 @@ export type PoolUse = 'Workload' | 'Tunnel';
 export interface PoolWish {
   family: IpFamily;
   use: PoolUse;
-  nodeLabels: Labels;
+  nodeLabels: LabelRecord;
   /** Labels of the pod's namespace; none when there is no namespace. */
-  namespaceLabels: Labels;
+  namespaceLabels: LabelRecord;
   /** Names or networks of pools, in this order; any pool that selects node and namespace unless given. */
   requested: readonly string[];
 }
@@ -50,7 +50,7 @@ function whyNot(pool: IpPool, { use, nodeLabels, namespaceLabels }: PoolWish): s
   if (unusable !== undefined) return unusable;
   if (assignmentMode === 'Manual') return 'is for those who ask for it (assignmentMode Manual)';
   if (!selectsNode(pool, nodeLabels)) return `does not select the node (${nodeSelector})`;
-  if (!selects(parseSelector(namespaceSelector), namespaceLabels)) {
+  if (!selects(namespaceSelector, namespaceLabels)) {
     return `does not select the namespace (${namespaceSelector})`;
   }
   return undefined;
@@ -64,8 +64,8 @@ function whyUnusable({ spec, metadata }: IpPool, use: PoolUse): string | undefin
 }
 
 /** True when a node with these labels may have blocks of the pool. */
-export function selectsNode({ spec }: IpPool, nodeLabels: Labels): boolean {
-  return selects(parseSelector(spec.nodeSelector ?? ''), nodeLabels);
+export function selectsNode({ spec }: IpPool, nodeLabels: LabelRecord): boolean {
+  return selects(spec.nodeSelector ?? '', nodeLabels);
 }
 
 /** Two pools that were written at once can overlap, and their blocks with them: the younger one is left alone. */

@@ -2,10 +2,10 @@ import { isCode } from '@amphipod/linux';
 import type { Cidr } from '@amphipod/netlink';
 import type { IpamBlock } from '../resources/ipam-block.ts';
 import { affinityOf, freshBlock, touched } from './block.ts';
-import { type Place, racing, type Stored, storedAffinity, storedBlock } from './stored-object.ts';
+import { racing, type Stored, type StorePlace, storedAffinity, storedBlock } from './stored-object.ts';
 
 /** A node that takes addresses. */
-export interface NodePlace extends Place {
+export interface NodePlace extends StorePlace {
   node: string;
   nowMs: number;
 }

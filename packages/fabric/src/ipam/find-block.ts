@@ -6,7 +6,7 @@ import type { NodePlace } from './claim-block.ts';
 import { blocksOf, inOrderOf } from './pool-blocks.ts';
 import { releaseBlock } from './release-block.ts';
 import type { Situation } from './situation.ts';
-import { callOf, type Place } from './stored-object.ts';
+import { callOf, type StorePlace } from './stored-object.ts';
 
 /** An empty block is taken away from a node at the earliest so long after the node has got it. */
 const MIN_RECLAIM_AGE_MS = 60_000;
@@ -27,7 +27,7 @@ export interface FoundBlock {
 
 /** All blocks of a family. One that cannot be read is left out: it belongs to somebody, and gives nothing. */
 export async function listBlocks(
-  { store, signal }: Place,
+  { store, signal }: StorePlace,
   family: IpFamily,
 ): Promise<Map<string, FoundBlock | undefined>> {
   const { entries } = await store.list(blocksPrefix(family), callOf(signal));

@@ -1,18 +1,18 @@
 import { type Cidr, formatCidr } from '@amphipod/netlink';
 import type { IpamHandle } from '../resources/ipam-handle.ts';
-import { type Place, racing, type Stored, storedHandle } from './stored-object.ts';
+import { racing, type Stored, type StorePlace, storedHandle } from './stored-object.ts';
 
 /**
  * Counts what a handle holds of each block. The count goes up before an address is taken and down after it was given back, so
  * that whoever looks for the addresses of a handle never misses one.
  */
 export class HandleCounter {
-  readonly #place: Place;
+  readonly #place: StorePlace;
   readonly #handleId: string;
   /** What we wrote last: usually nobody else writes this handle. */
   #known: Stored<IpamHandle> | undefined;
 
-  constructor(place: Place, handleId: string) {
+  constructor(place: StorePlace, handleId: string) {
     this.#place = place;
     this.#handleId = handleId;
   }

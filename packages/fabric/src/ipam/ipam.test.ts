@@ -7,6 +7,7 @@ import { blockKey, type IpamBlock, parseBlock } from '../resources/ipam-block.ts
 import { formatIpamConfig } from '../resources/ipam-config.ts';
 import { apiVersion } from '../resources/metadata.ts';
 import { applyResource, createResource, getResource } from '../resources/resource-store.ts';
+import { deletePool } from './delete-pool.ts';
 import { createIpam } from './ipam.ts';
 import { addNode, addPool, countRoundTrips } from './testing.ts';
 
@@ -165,6 +166,26 @@ test('a block that another node has not used for a minute is taken over', async 
   await assert.rejects(first.one('h3'), { code: 'no-free-address' });
 });
 
+test('what a killed process left half-way is finished by the next allocation', async () => {
+  await using store = openEmbeddedDatastore(':memory:');
+  await addPool(store, 'a', '10.0.0.0/30', { blockSize: 30 });
+  await allocator(store).one('h1');
+  const key = '/calico/ipam/v2/host/n1/ipv4/block/10.0.0.0-30';
+  for (const [state, ip] of [
+    ['pending', '10.0.0.1'],
+    ['pendingDeletion', '10.0.0.2'],
+  ]) {
+    await store.put(key, `{"state":"${state}","deleted":false}`);
+    assert.equal(await allocator(store).one(`h ${state}`), ip);
+    assert.equal((await store.get(key))?.value, '{"state":"confirmed","deleted":false}');
+  }
+  // An affinity to another's block is no block of ours: it goes, and does not count.
+  await store.put('/calico/ipam/v2/config', formatIpamConfig({ maxBlocksPerHost: 1 }));
+  await store.put(key.replace('n1', 'n2'), '{"state":"confirmed","deleted":false}');
+  assert.equal(await allocator(store, 'n2').one('h4'), '10.0.0.3');
+  assert.equal(await store.get(key.replace('n1', 'n2')), undefined);
+});
+
 test('without automatic blocks a node has only what it has', async () => {
   await using store = openEmbeddedDatastore(':memory:');
   await addPool(store, 'a', '10.0.0.0/30', { blockSize: 30 });
@@ -315,4 +336,22 @@ test('the configuration’s pool is the one that is named, by name or network', 
   await assert.rejects(from('off'), { code: 'no-pool', message: 'choose IPPool: "off" is disabled' });
   await assert.rejects(from('c'), { code: 'no-pool', message: 'choose IPPool: "c" is no IPPool for IPv4' });
   assert.equal((await getResource(store, 'IPPool', { name: 'b' }))?.spec.blockSize, 26);
+});
+
+test('a pool is deleted with its empty blocks; addresses in use stay with those who have them', async () => {
+  await using store = openEmbeddedDatastore(':memory:');
+  await addPool(store, 'a', '10.0.0.0/30', { blockSize: 31 });
+  const [first, second] = [allocator(store, 'n1'), allocator(store, 'n2')];
+  await first.one('h1');
+  await second.one('h2');
+  await second.releaseHandle('h2');
+  assert.equal(await deletePool({ store, nowMs: start }, 'a'), true);
+  assert.equal(await deletePool({ store, nowMs: start }, 'a'), false);
+  assert.deepEqual(
+    (await keys(store)).map((key) => key.replace(/10.0.0.\d/, '')),
+    ['assignment/ipv4/block/-31', 'handle/h1'],
+  );
+  await assert.rejects(first.one('h3'), { code: 'no-pool' });
+  assert.equal((await first.releaseHandle('h1')).length, 1);
+  assert.deepEqual(await keys(store), []);
 });

@@ -1,6 +1,8 @@
 import type { IpAddress } from '@amphipod/netlink';
 import type { Datastore } from '../datastore/datastore.ts';
+import { addressesOf } from './addresses-of.ts';
 import { type AllocateRequest, allocate, type LastBlocks } from './allocate.ts';
+import { assertFree } from './assert-free.ts';
 import { type AssignRequest, assign } from './assign.ts';
 import { releaseHandle, releaseIps } from './release.ts';
 
@@ -26,6 +28,10 @@ export interface Ipam {
   allocate(request: AllocateRequest & Signalled): Promise<IpAddress[]>;
   /** Takes just these addresses, all or none. */
   assign(request: AssignRequest & Signalled): Promise<void>;
+  /** Fails as {@link allocate} would, and takes nothing. */
+  assertFree(request: Omit<AllocateRequest, 'owner'> & Signalled): Promise<void>;
+  /** The addresses that a handle holds. */
+  addressesOf(handleId: string, options?: Signalled): Promise<IpAddress[]>;
   /** Gives back all that a handle holds, and tells what that was; nothing the second time. */
   releaseHandle(handleId: string, options?: Signalled): Promise<IpAddress[]>;
   /** Gives back those of these addresses that the handle holds. */
@@ -46,6 +52,8 @@ export function createIpam({ store, node, now = Date.now }: IpamOptions): Ipam {
   return {
     allocate: ({ signal, ...request }) => oneByOne(() => allocate(place(signal), request, lastBlocks)),
     assign: ({ signal, ...request }) => oneByOne(() => assign(place(signal), request)),
+    assertFree: ({ signal, ...request }) => assertFree(place(signal), request),
+    addressesOf: (handleId, { signal } = {}) => addressesOf(place(signal), handleId),
     releaseHandle: (handleId, { signal } = {}) => oneByOne(() => releaseHandle(place(signal), handleId)),
     releaseIps: (ips, { handleId, signal }) => oneByOne(() => releaseIps(place(signal), ips, { handleId })),
   };

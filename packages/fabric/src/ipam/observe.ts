@@ -8,7 +8,7 @@ import {
 } from '../resources/block-affinity.ts';
 import { blocksPrefix, type IpamBlock, parseBlock, parseBlockKey } from '../resources/ipam-block.ts';
 import { handlesPrefix, type IpamHandle, parseHandle, parseHandleKey } from '../resources/ipam-handle.ts';
-import { callOf, type Place, type Stored } from './stored-object.ts';
+import { callOf, type Stored, type StorePlace } from './stored-object.ts';
 
 /** Everything that the allocator keeps, as it was in the course of a moment. */
 export interface Observation {
@@ -22,7 +22,7 @@ export interface Observation {
 }
 
 /** Reads all of it. While others go on allocating the parts are not of one moment. */
-export async function observe({ store, signal }: Place): Promise<Observation> {
+export async function observe({ store, signal }: StorePlace): Promise<Observation> {
   const prefixes = [blocksPrefix(4), blocksPrefix(6), handlesPrefix, affinitiesPrefix];
   const [blocks4, blocks6, handles, affinities] = await Promise.all(
     prefixes.map(async (prefix) => (await store.list(prefix, callOf(signal))).entries),

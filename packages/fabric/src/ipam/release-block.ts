@@ -2,7 +2,7 @@ import { isCode } from '@amphipod/linux';
 import type { Cidr } from '@amphipod/netlink';
 import { affinityOf, isEmpty, thaw, withoutAffinity } from './block.ts';
 import { readConfig } from './situation.ts';
-import { type Place, racing, storedAffinity, storedBlock } from './stored-object.ts';
+import { racing, type StorePlace, storedAffinity, storedBlock } from './stored-object.ts';
 
 export interface ReleaseBlockOptions {
   /** A block with addresses in use stays the node's. */
@@ -17,7 +17,7 @@ export interface ReleaseBlockOptions {
  * @returns false when the block stays
  */
 export async function releaseBlock(
-  place: Place & { nowMs: number },
+  place: StorePlace & { nowMs: number },
   { node, cidr }: { node: string; cidr: Cidr },
   { onlyEmpty, sequenceNumber }: ReleaseBlockOptions,
 ): Promise<boolean> {

@@ -3,9 +3,9 @@ import { blocksPrefix, type IpamBlock, parseBlockKey } from '../resources/ipam-b
 import { addressAt, attributeAt, giveBack, isEmpty, ordinalOf, ordinalsOf } from './block.ts';
 import { HandleCounter } from './handle-counter.ts';
 import { readConfig } from './situation.ts';
-import { callOf, type Place, racing, storedBlock, storedHandle } from './stored-object.ts';
+import { callOf, racing, type StorePlace, storedBlock, storedHandle } from './stored-object.ts';
 
-export interface ReleasePlace extends Place {
+export interface ReleasePlace extends StorePlace {
   nowMs: number;
 }
 
@@ -58,12 +58,12 @@ export async function releaseIps(
   return released;
 }
 
-async function cooldown(place: Place): Promise<number> {
+async function cooldown(place: StorePlace): Promise<number> {
   return (await readConfig(place)).ipCooldownSeconds;
 }
 
 /** The blocks that these addresses are of. */
-async function blocksOfIps({ store, signal }: Place, ips: readonly IpAddress[]): Promise<Cidr[]> {
+async function blocksOfIps({ store, signal }: StorePlace, ips: readonly IpAddress[]): Promise<Cidr[]> {
   const families = [...new Set(ips.map(({ family }) => family))];
   const lists = await Promise.all(families.map((family) => store.list(blocksPrefix(family), callOf(signal))));
   const cidrs = lists.flatMap(({ entries }) => entries.flatMap(({ key }) => parseBlockKey(key) ?? []));

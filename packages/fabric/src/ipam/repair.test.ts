@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { parseIp } from '@amphipod/netlink';
 import type { Datastore } from '../datastore/datastore.ts';
 import { openEmbeddedDatastore } from '../datastore/embedded.ts';
+import { isYoungerThan } from './address-use.ts';
 import { findMistakes } from './check.ts';
 import { createIpam } from './ipam.ts';
 import { observe } from './observe.ts';
@@ -150,4 +151,19 @@ test('an address that was taken a moment ago is not missed', async () => {
   await using store = await healthy();
   const { left } = await repair({ store }, { use: async () => new Map(), settleMs: 0, isYoung: () => true });
   assert.deepEqual(left, []);
+});
+
+test('the age of an allocation is read from its time, in our form and in Calico’s', () => {
+  const isYoung = isYoungerThan(60_000, Date.parse('2026-12-01T12:01:00Z'));
+  const of = (timestamp: string) => isYoung({ secondary: { timestamp } });
+  assert.deepEqual(
+    [
+      '2026-12-01T12:00:00.500Z',
+      '2026-12-01 12:00:00.123456789 +0000 UTC',
+      '2026-12-01 11:59:59 +0000 UTC',
+      'soon',
+    ].map(of),
+    [true, true, false, false],
+  );
+  assert.equal(isYoung({}), false);
 });

@@ -9,7 +9,7 @@ import { type Observation, observe } from './observe.ts';
 import { releaseFromBlock } from './release.ts';
 import { releaseBlock } from './release-block.ts';
 import { readConfig } from './situation.ts';
-import { type Place, storedAffinity, storedBlock, storedHandle } from './stored-object.ts';
+import { type StorePlace, storedAffinity, storedBlock, storedHandle } from './stored-object.ts';
 
 export interface RepairOptions extends Pick<CheckOptions, 'isYoung'> {
   /** What is in use at the time of a look. Undefined: see {@link CheckOptions}. */
@@ -29,7 +29,7 @@ export interface Repaired {
  * Looks twice and mends what is the same both times. Nothing is written over what has changed since: everything goes by
  * compare-and-swap. It can be run at any time, also by several.
  */
-export async function repair(place: Place, options: RepairOptions): Promise<Repaired> {
+export async function repair(place: StorePlace, options: RepairOptions): Promise<Repaired> {
   const first = new Set((await look(place, options)).findings.map(keyOf));
   await delay(options.settleMs, undefined, { signal: place.signal });
   const { findings, seen } = await look(place, options);
@@ -44,7 +44,7 @@ export async function repair(place: Place, options: RepairOptions): Promise<Repa
 }
 
 async function look(
-  place: Place,
+  place: StorePlace,
   { use, isYoung }: RepairOptions,
 ): Promise<{ findings: Finding[]; seen: Observation }> {
   // What is in use first: an address that is allocated after it is not missed.
@@ -58,7 +58,11 @@ function keyOf({ type, id }: Finding): string {
 }
 
 /** @returns false when it cannot be mended, or not now */
-async function mend(place: Place & { nowMs: number }, finding: Finding, seen: Observation): Promise<boolean> {
+async function mend(
+  place: StorePlace & { nowMs: number },
+  finding: Finding,
+  seen: Observation,
+): Promise<boolean> {
   try {
     switch (finding.type) {
       case 'block-lists':
@@ -91,7 +95,7 @@ async function mend(place: Place & { nowMs: number }, finding: Finding, seen: Ob
 }
 
 async function mendLists(
-  place: Place,
+  place: StorePlace,
   { cidr, revision }: Extract<Finding, { type: 'block-lists' }>,
 ): Promise<boolean> {
   const object = storedBlock(place, cidr);
@@ -108,7 +112,7 @@ async function mendLists(
 }
 
 async function mendCounts(
-  place: Place,
+  place: StorePlace,
   { handleId, revision }: Extract<Finding, { type: 'handle-counts' }>,
   { blocks }: Observation,
 ): Promise<boolean> {
@@ -124,7 +128,7 @@ async function mendCounts(
 }
 
 async function finishAffinity(
-  place: Place & { nowMs: number },
+  place: StorePlace & { nowMs: number },
   { node, cidr, state }: Extract<Finding, { type: 'affinity-unfinished' }>,
 ): Promise<boolean> {
   const block = await storedBlock(place, cidr).get();
@@ -139,7 +143,7 @@ async function finishAffinity(
 }
 
 async function mendLeak(
-  place: Place & { nowMs: number },
+  place: StorePlace & { nowMs: number },
   { ip, cidr, handleId, sequence }: Extract<Finding, { type: 'leak' }>,
 ): Promise<boolean> {
   const { ipCooldownSeconds: cooldownSeconds } = await readConfig(place);

@@ -69,21 +69,21 @@ export class StoredObject<T> {
 }
 
 /** The entries of the allocator in a datastore. */
-export interface Place {
+export interface StorePlace {
   store: Datastore;
   signal?: AbortSignal | undefined;
 }
 
-export function storedBlock({ store, signal }: Place, cidr: Cidr): StoredObject<IpamBlock> {
+export function storedBlock({ store, signal }: StorePlace, cidr: Cidr): StoredObject<IpamBlock> {
   return new StoredObject({ store, key: blockKey(cidr), call: callOf(signal) }, blocks);
 }
 
-export function storedHandle({ store, signal }: Place, handleId: string): StoredObject<IpamHandle> {
+export function storedHandle({ store, signal }: StorePlace, handleId: string): StoredObject<IpamHandle> {
   return new StoredObject({ store, key: handleKey(handleId), call: callOf(signal) }, handles);
 }
 
 export function storedAffinity(
-  { store, signal }: Place,
+  { store, signal }: StorePlace,
   node: string,
   cidr: Cidr,
 ): StoredObject<BlockAffinity> {
@@ -100,7 +100,7 @@ export function callOf(signal: AbortSignal | undefined): CallOptions {
  */
 export async function racing<T>(
   what: string,
-  { signal }: Pick<Place, 'signal'>,
+  { signal }: Pick<StorePlace, 'signal'>,
   act: () => Promise<T>,
 ): Promise<T> {
   for (let races = 0; races < RACES; races++) {

@@ -11,6 +11,7 @@ import {
 } from '@amphipod/netlink';
 import type { CallOptions, Datastore, Entry } from '../datastore/datastore.ts';
 import { FabricError } from '../errors.ts';
+import { ipKey } from './ip-key.ts';
 import {
   formatAttributes,
   isSameNode,
@@ -19,6 +20,7 @@ import {
   leaseName,
   parseLease,
 } from './lease.ts';
+import type { AcquireOptions, OwnLease } from './lease-store.ts';
 import type { FamilyNetwork, NetworkConfig } from './network-config.ts';
 
 /** How long a lease lives when nobody renews it. */
@@ -26,25 +28,16 @@ export const leaseTtlSeconds = 24 * 60 * 60;
 const RACES = 100;
 const CHOICES = 100;
 
-/** Where leases are kept. */
-export interface LeaseStore {
+/** Where in a datastore leases are kept. */
+export interface LeaseKeys {
   store: Datastore;
   /** `/coreos.com/network` */
   prefix: string;
 }
 
-/** A node's own lease, with the entry that holds it. */
-export interface OwnLease {
-  lease: Lease;
-  entry: Entry;
-}
-
-export interface AcquireOptions {
-  attributes: LeaseAttributes;
-  /** The subnets of the last time, which the node gets again if they are free. */
-  previous?: Pick<Lease, 'subnet' | 'ipv6Subnet'>;
-  ttlSeconds?: number;
-  signal?: AbortSignal;
+/** A lease with the entry that holds it; its id is the entry's key. */
+export interface HeldLease extends OwnLease {
+  readonly entry: Entry;
 }
 
 type Subnets = Pick<Lease, 'subnet' | 'ipv6Subnet'>;
@@ -61,10 +54,10 @@ export function leasesPrefix(prefix: string): string {
  * @throws FabricError `no-free-subnet`, and those of the datastore
  */
 export async function acquireLease(
-  { store, prefix }: LeaseStore,
+  { store, prefix }: LeaseKeys,
   config: NetworkConfig,
-  options: AcquireOptions,
-): Promise<OwnLease> {
+  options: AcquireOptions & { ttlSeconds?: number },
+): Promise<HeldLease> {
   for (let tries = 0; tries < RACES; tries++) {
     try {
       return await tryAcquire({ store, prefix }, config, options);
@@ -77,10 +70,10 @@ export async function acquireLease(
 }
 
 async function tryAcquire(
-  { store, prefix }: LeaseStore,
+  { store, prefix }: LeaseKeys,
   config: NetworkConfig,
-  options: AcquireOptions,
-): Promise<OwnLease> {
+  options: AcquireOptions & { ttlSeconds?: number },
+): Promise<HeldLease> {
   const { attributes, previous, ttlSeconds = leaseTtlSeconds, signal } = options;
   const call = signal === undefined ? {} : { signal };
   const { own, others } = await listLeases({ store, prefix }, attributes, call);
@@ -97,7 +90,7 @@ async function tryAcquire(
       expected: revision,
       ...(!isReserved && { ttlSeconds }),
     });
-    return { lease: { ...kept.lease, attributes }, entry };
+    return heldLease({ ...kept.lease, attributes }, entry);
   }
   const taken = others.map(({ lease }) => lease);
   const subnets =
@@ -106,7 +99,7 @@ async function tryAcquire(
       : chooseSubnets(config, taken);
   const key = `${leasesPrefix(prefix)}${leaseName(subnets)}`;
   const entry = await store.put(key, value, { ...call, expected: 0n, ttlSeconds });
-  const made = { lease: { ...subnets, attributes }, entry };
+  const made = heldLease({ ...subnets, attributes }, entry);
   await yieldToEarlier({ store, prefix }, made, call);
   return made;
 }
@@ -117,8 +110,8 @@ async function tryAcquire(
  * @throws FabricError `conflict`
  */
 async function yieldToEarlier(
-  { store, prefix }: LeaseStore,
-  { lease, entry }: OwnLease,
+  { store, prefix }: LeaseKeys,
+  { lease, entry }: HeldLease,
   call: CallOptions,
 ): Promise<void> {
   const { others } = await listLeases({ store, prefix }, lease.attributes, call);
@@ -130,38 +123,48 @@ async function yieldToEarlier(
 
 /** All leases: those of the node with these attributes, and the others. */
 async function listLeases(
-  { store, prefix }: LeaseStore,
+  { store, prefix }: LeaseKeys,
   attributes: LeaseAttributes,
   call: CallOptions,
-): Promise<{ own: OwnLease[]; others: OwnLease[] }> {
+): Promise<{ own: HeldLease[]; others: HeldLease[] }> {
   const { entries } = await store.list(leasesPrefix(prefix), call);
-  const [own, others]: [OwnLease[], OwnLease[]] = [[], []];
+  const [own, others]: [HeldLease[], HeldLease[]] = [[], []];
   for (const entry of entries) {
     const lease = parseLease(entry.key, entry.value);
-    if (lease !== undefined) (isSameNode(lease.attributes, attributes) ? own : others).push({ lease, entry });
+    if (lease !== undefined)
+      (isSameNode(lease.attributes, attributes) ? own : others).push(heldLease(lease, entry));
   }
   return { own, others };
 }
 
+function heldLease(lease: Lease, entry: Entry): HeldLease {
+  return { id: entry.key, lease, entry, expires: entry.leaseId !== undefined };
+}
+
 /**
- * Renews the node's lease, with the same subnets under all circumstances: an entry that has run out is written again.
+ * Renews the node's lease, with the same subnets under all circumstances: an entry that has run out, or says something else of the
+ * node than it ought to, is written again.
  * @returns undefined when another node has the subnet by now
  */
 export async function renewLease(
-  { store, prefix }: LeaseStore,
-  { lease, entry: { key } }: OwnLease,
+  { store, prefix }: LeaseKeys,
+  { id, lease }: OwnLease,
   { ttlSeconds = leaseTtlSeconds, signal }: { ttlSeconds?: number; signal?: AbortSignal } = {},
-): Promise<OwnLease | undefined> {
+): Promise<HeldLease | undefined> {
   const call = signal === undefined ? {} : { signal };
-  const entry = await store.get(key, call);
+  const value = formatAttributes(lease.attributes);
+  const entry = await store.get(id, call);
   if (entry !== undefined) {
     const found = parseLease(entry.key, entry.value);
     if (found === undefined || !isSameNode(found.attributes, lease.attributes)) return undefined;
-    if (await store.renew(entry, call)) return { lease, entry };
+    if (entry.value !== value) {
+      const ttl = entry.leaseId === undefined ? {} : { ttlSeconds };
+      return heldLease(lease, await store.put(id, value, { ...call, expected: entry.revision, ...ttl }));
+    }
+    if (await store.renew(entry, call)) return heldLease(lease, entry);
   }
   try {
-    const value = formatAttributes(lease.attributes);
-    const again = { lease, entry: await store.put(key, value, { ...call, expected: 0n, ttlSeconds }) };
+    const again = heldLease(lease, await store.put(id, value, { ...call, expected: 0n, ttlSeconds }));
     await yieldToEarlier({ store, prefix }, again, call);
     return again;
   } catch (error) {
@@ -202,13 +205,13 @@ function chooseSubnets({ ipv4, ipv6 }: NetworkConfig, taken: readonly Lease[]): 
 function chooseSubnet(family: FamilyNetwork, taken: readonly Cidr[]): Cidr {
   const { subnetPrefix, first, last, network } = family;
   const step = 1n << BigInt((network.ip.family === 4 ? 32 : 128) - subnetPrefix);
-  const sameSize = new Set(taken.filter(({ prefix }) => prefix === subnetPrefix).map(({ ip }) => ip.value));
+  const sameSize = new Set(taken.filter(({ prefix }) => prefix === subnetPrefix).map(({ ip }) => ipKey(ip)));
   const otherSizes = taken.filter(({ prefix }) => prefix !== subnetPrefix);
   const free: Cidr[] = [];
   let at: IpAddress | undefined = first;
   while (at !== undefined && compareIp(at, last) <= 0 && free.length < CHOICES) {
     const subnet = cidrOf(at, subnetPrefix);
-    if (!sameSize.has(at.value) && !otherSizes.some((other) => overlaps(subnet, other))) free.push(subnet);
+    if (!sameSize.has(ipKey(at)) && !otherSizes.some((other) => overlaps(subnet, other))) free.push(subnet);
     at = ipPlus(at, step);
   }
   if (free.length > 0) return free[randomInt(free.length)]!;

@@ -37,7 +37,8 @@ export function parseConfigObject(text: string, where: string): ConfigObject {
 function configObject(object: Record<string, unknown>, where: string, path: string): ConfigObject {
   const byName = new Map(Object.entries(object).map(([name, value]) => [name.toLowerCase(), value]));
   const refusal = (key: string, why: string) => {
-    const value = byName.get(key.toLowerCase());
+    // Secrets stay out of logs.
+    const value = key === 'PSK' ? undefined : byName.get(key.toLowerCase());
     const shown = value === undefined ? '' : ` ${JSON.stringify(value)}:`;
     return new FabricError(
       'invalid-config',

@@ -43,6 +43,35 @@ const fixtures: [name: string, value: string, lease: Lease][] = [
     },
   ],
   [
+    '10.5.2.0-24&fc00:0:0:35::-64',
+    '{"PublicIP":"192.0.2.1","PublicIPv6":"2001:db8::1","BackendType":"wireguard","BackendData":{"PublicKey":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","Port":51820},"BackendV6Data":{"PublicKey":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","Port":51821}}',
+    {
+      subnet: parseCidr('10.5.2.0/24'),
+      ipv6Subnet: parseCidr('fc00:0:0:35::/64'),
+      attributes: {
+        backendType: 'wireguard',
+        publicIp: parseIp('192.0.2.1'),
+        publicIpv6: parseIp('2001:db8::1'),
+        publicKey: Buffer.alloc(32, 1).toString('base64'),
+        ipv6PublicKey: Buffer.alloc(32, 1).toString('base64'),
+        port: 51_820,
+        ipv6Port: 51_821,
+      },
+    },
+  ],
+  [
+    '10.5.3.0-24',
+    '{"PublicIP":"192.0.2.1","PublicIPv6":null,"BackendType":"wireguard","BackendData":{"PublicKey":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="}}',
+    {
+      subnet: parseCidr('10.5.3.0/24'),
+      attributes: {
+        backendType: 'wireguard',
+        publicIp: parseIp('192.0.2.1'),
+        publicKey: Buffer.alloc(32, 1).toString('base64'),
+      },
+    },
+  ],
+  [
     '0.0.0.0-0&fc00:0:0:34::-64',
     '{"PublicIP":"0.0.0.0","PublicIPv6":"2001:db8::1","BackendType":"host-gw"}',
     {

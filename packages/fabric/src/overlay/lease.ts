@@ -5,6 +5,7 @@ import {
   type IpAddress,
   type IpFamily,
   isMac,
+  isWireguardKey,
   tryParseCidr,
   tryParseIp,
 } from '@amphipod/netlink';
@@ -27,6 +28,12 @@ export interface LeaseAttributes {
   readonly vtepMac?: string;
   readonly ipv6VtepMac?: string;
   readonly vni?: number;
+  /** Of its WireGuard devices for each family. */
+  readonly publicKey?: string;
+  readonly ipv6PublicKey?: string;
+  /** Their UDP ports; absent from nodes with a flannel before 0.26.6, which have that of the configuration. */
+  readonly port?: number;
+  readonly ipv6Port?: number;
 }
 
 const KEY = /(?:^|\/)([\d.]+)-(\d+)(?:&([a-f\d:]+)-(\d+))?$/;
@@ -61,24 +68,33 @@ export function parseLease(key: string, value: string): Lease | undefined {
 /** The value of a lease's key, byte for byte as flannel writes it. */
 export function formatAttributes(attributes: LeaseAttributes): string {
   const { publicIp, publicIpv6, backendType, vtepMac, ipv6VtepMac, vni } = attributes;
-  const backendData = (mac: string | undefined) =>
-    // flannel keeps 16 of the number's 24 bits.
-    mac === undefined ? undefined : { VNI: (vni ?? 0) & 0xffff, VtepMAC: mac };
+  // flannel keeps 16 of the number's 24 bits.
+  const vxlan = (mac: string | undefined) => mac && { VNI: (vni ?? 0) & 0xffff, VtepMAC: mac };
+  const wireguard = (key: string | undefined, port: number | undefined) =>
+    key && { PublicKey: key, Port: port };
   return JSON.stringify({
     PublicIP: publicIp === undefined ? NO_IPV4 : formatIp(publicIp),
     PublicIPv6: publicIpv6 === undefined ? null : formatIp(publicIpv6),
     BackendType: backendType,
-    BackendData: backendData(vtepMac),
-    BackendV6Data: backendData(ipv6VtepMac),
+    BackendData: vxlan(vtepMac) ?? wireguard(attributes.publicKey, attributes.port),
+    BackendV6Data: vxlan(ipv6VtepMac) ?? wireguard(attributes.ipv6PublicKey, attributes.ipv6Port),
   });
+}
+
+/** Of vxlan and of wireguard. */
+interface BackendJson {
+  VNI?: unknown;
+  VtepMAC?: unknown;
+  PublicKey?: unknown;
+  Port?: unknown;
 }
 
 interface LeaseJson {
   PublicIP?: unknown;
   PublicIPv6?: unknown;
   BackendType?: unknown;
-  BackendData?: { VNI?: unknown; VtepMAC?: unknown } | null;
-  BackendV6Data?: { VtepMAC?: unknown } | null;
+  BackendData?: BackendJson | null;
+  BackendV6Data?: BackendJson | null;
 }
 
 function parseAttributes(text: string): LeaseAttributes | undefined {
@@ -94,6 +110,9 @@ function parseAttributes(text: string): LeaseAttributes | undefined {
   const vtepMac = readMac(json.BackendData?.VtepMAC);
   const ipv6VtepMac = readMac(json.BackendV6Data?.VtepMAC);
   const vni = json.BackendData?.VNI;
+  const publicKey = readKey(json.BackendData?.PublicKey);
+  const ipv6PublicKey = readKey(json.BackendV6Data?.PublicKey);
+  const [port, ipv6Port] = [readPort(json.BackendData?.Port), readPort(json.BackendV6Data?.Port)];
   return {
     backendType: typeof json.BackendType === 'string' ? json.BackendType : '',
     ...(publicIp !== undefined && { publicIp }),
@@ -101,6 +120,10 @@ function parseAttributes(text: string): LeaseAttributes | undefined {
     ...(vtepMac !== undefined && { vtepMac }),
     ...(ipv6VtepMac !== undefined && { ipv6VtepMac }),
     ...(typeof vni === 'number' && { vni }),
+    ...(publicKey !== undefined && { publicKey }),
+    ...(ipv6PublicKey !== undefined && { ipv6PublicKey }),
+    ...(port !== undefined && { port }),
+    ...(ipv6Port !== undefined && { ipv6Port }),
   };
 }
 
@@ -111,6 +134,16 @@ function readIp(value: unknown, family: IpFamily): IpAddress | undefined {
 
 function readMac(value: unknown): string | undefined {
   return typeof value === 'string' && isMac(value) ? value.toLowerCase() : undefined;
+}
+
+function readKey(value: unknown): string | undefined {
+  return typeof value === 'string' && isWireguardKey(value) ? value : undefined;
+}
+
+function readPort(value: unknown): number | undefined {
+  return Number.isInteger(value) && (value as number) > 0 && (value as number) < 65_536
+    ? (value as number)
+    : undefined;
 }
 
 /** True when two leases are of one node, told by the address that it is reached at. */

@@ -42,6 +42,8 @@ test('subnets of IPv6, and of both families', () => {
   );
 });
 
+const wireguard = { Type: 'wireguard' };
+
 test('a configuration that cannot be used is refused with its key and value', () => {
   const network = '10.3.0.0/16';
   const cases: [object, RegExp][] = [
@@ -60,7 +62,19 @@ test('a configuration that cannot be used is refused with its key and value', ()
     ],
     [{ Network: network, EnableIPv6: true }, /IPv6Network: must be an IPv6 network/],
     [{ EnableIPv4: false }, /EnableIPv4: false: no address family is left/],
-    [{ Network: network, Backend: { Type: 'udp' } }, /Backend\.Type: "udp": must be "vxlan" or "host-gw"/],
+    [{ Network: network, Backend: { Type: 'udp' } }, /Backend\.Type: "udp": must be "vxlan", "host-gw" or/],
+    [
+      { Network: network, Backend: { ...wireguard, Mode: 'both' } },
+      /Backend\.Mode: "both": must be one of separate, auto/,
+    ],
+    [
+      { Network: network, Backend: { ...wireguard, ListenPort: 0 } },
+      /Backend\.ListenPort: 0: must be in 1 to 65535/,
+    ],
+    [
+      { Network: network, Backend: { ...wireguard, PSK: 'secret' } },
+      /Backend\.PSK: must be 32 bytes in base64$/,
+    ],
     [{ Network: network, Backend: undefined }, /Backend: must be given/],
     [{ Network: network, Backend: { ...backend, VNI: 0 } }, /Backend\.VNI: 0: must be in 1 to 16777215/],
     [{ Network: network, Backend: { ...backend, Port: 65536 } }, /Backend\.Port: 65536: must be in 0/],
@@ -97,4 +111,28 @@ test('settings of vxlan and their defaults', () => {
     directRouting: true,
   });
   assert.deepEqual(parse({ Network, Backend: { Type: 'host-gw' } }).backend, { type: 'host-gw' });
+});
+
+test('settings of wireguard and their defaults', () => {
+  const Network = '10.3.0.0/16';
+  const usual = {
+    type: 'wireguard',
+    listenPort: 51_820,
+    listenPortV6: 51_821,
+    mtu: 0,
+    mode: 'separate',
+    keepaliveSeconds: 0,
+  };
+  assert.deepEqual(parse({ Network, Backend: wireguard }).backend, usual);
+  const PSK = Buffer.alloc(32, 1).toString('base64');
+  const Backend = { ...wireguard, PSK, ListenPort: 1, ListenPortV6: 2, MTU: 1400, Mode: 'auto' };
+  assert.deepEqual(parse({ Network, Backend: { ...Backend, PersistentKeepaliveInterval: 25 } }).backend, {
+    type: 'wireguard',
+    psk: PSK,
+    listenPort: 1,
+    listenPortV6: 2,
+    mtu: 1400,
+    mode: 'auto',
+    keepaliveSeconds: 25,
+  });
 });

@@ -8,6 +8,7 @@ import {
   type IpFamily,
   ipBits,
   ipPlus,
+  isWireguardKey,
   networkOf,
   tryParseCidr,
   tryParseIp,
@@ -43,7 +44,24 @@ export interface HostGwConfig {
   readonly type: 'host-gw';
 }
 
-export type BackendConfig = VxlanConfig | HostGwConfig;
+export interface WireguardConfig {
+  readonly type: 'wireguard';
+  /** In base64. */
+  readonly psk?: string;
+  /** UDP; `listenPortV6` for the IPv6 tunnel of mode `separate`. */
+  readonly listenPort: number;
+  readonly listenPortV6: number;
+  /** 0: worked out from the link below. */
+  readonly mtu: number;
+  /** A tunnel for each family, or one for both: over IPv4, over IPv6, or what is likely to work. */
+  readonly mode: (typeof wireguardModes)[number];
+  /** 0: none. */
+  readonly keepaliveSeconds: number;
+}
+
+export const wireguardModes = ['separate', 'auto', 'ipv4', 'ipv6'] as const;
+
+export type BackendConfig = VxlanConfig | HostGwConfig | WireguardConfig;
 
 /** What all nodes of an overlay agree on. At least one of the families is there. */
 export interface NetworkConfig {
@@ -156,10 +174,12 @@ function readBackend(config: ConfigObject): BackendConfig {
       return readVxlan(backend!);
     case 'host-gw':
       return { type };
+    case 'wireguard':
+      return readWireguard(backend!);
     default:
       throw (backend ?? config).refusal(
         backend === undefined ? 'Backend' : 'Type',
-        backend === undefined ? 'must be given' : 'must be "vxlan" or "host-gw"',
+        backend === undefined ? 'must be given' : 'must be "vxlan", "host-gw" or "wireguard"',
       );
   }
 }
@@ -178,5 +198,27 @@ function readVxlan(backend: ConfigObject): VxlanConfig {
     mtu: backend.number('MTU') ?? 0,
     gbp: backend.boolean('GBP') ?? false,
     directRouting: backend.boolean('DirectRouting') ?? false,
+  };
+}
+
+function readWireguard(backend: ConfigObject): WireguardConfig {
+  const psk = backend.string('PSK') || undefined;
+  if (psk !== undefined && !isWireguardKey(psk)) throw backend.refusal('PSK', 'must be 32 bytes in base64');
+  const name = backend.string('Mode') || 'separate';
+  const mode = wireguardModes.find((one) => one === name);
+  if (mode === undefined) throw backend.refusal('Mode', `must be one of ${wireguardModes.join(', ')}`);
+  const number = (key: string, usual: number, [least, most]: [number, number]) => {
+    const value = backend.number(key) ?? usual;
+    if (value >= least && value <= most) return value;
+    throw backend.refusal(key, `must be in ${least} to ${most}`);
+  };
+  return {
+    type: 'wireguard',
+    ...(psk !== undefined && { psk }),
+    listenPort: number('ListenPort', 51_820, [1, MAX_PORT]),
+    listenPortV6: number('ListenPortV6', 51_821, [1, MAX_PORT]),
+    mtu: backend.number('MTU') ?? 0,
+    mode,
+    keepaliveSeconds: number('PersistentKeepaliveInterval', 0, [0, 0xffff]),
   };
 }

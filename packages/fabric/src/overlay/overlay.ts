@@ -1,74 +1,32 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isCode } from '@amphipod/linux';
 import { type MonitorEvent, monitor } from '@amphipod/netlink';
-import type { WatchEvent } from '../datastore/datastore.ts';
 import { FabricError } from '../errors.ts';
-import {
-  acquireLease,
-  type LeaseStore,
-  leasesPrefix,
-  leaseTtlSeconds,
-  type OwnLease,
-  renewLease,
-} from './acquire-lease.ts';
-import { isSameNode, type Lease, leaseName, parseLease } from './lease.ts';
-import type { NetworkConfig } from './network-config.ts';
+import { leaseTtlSeconds } from './acquire-lease.ts';
+import { formatAttributes, type Lease, leaseName } from './lease.ts';
+import type { LeasesEvent, OwnLease } from './lease-store.ts';
+import type { Overlay, OverlayOptions } from './overlay-types.ts';
 import { ownAttributes } from './own-attributes.ts';
-import { type EntryEvent, judgeEvent, type KernelView, syncChanges, syncKernel } from './sync-kernel.ts';
+import { areTunnelsUntouched, type EntryEvent, judgeEvent, syncChanges, syncKernel } from './sync-kernel.ts';
 import { areRulesUntouched } from './sync-rules.ts';
-import { overlayMtu, type PassedOver, type Underlay, WantedState } from './wanted-state.ts';
+import { overlayMtu, type PassedOver, WantedState } from './wanted-state.ts';
 
 /** What somebody changes in the kernel at one time is mended at one time. */
 const GATHER_MS = 5;
 const RULES_CHECK_MS = 250;
+const TUNNELS_CHECK_MS = 500;
+/** Of the time at most one part in so many goes into looking at tunnels. */
+const TUNNELS_CHECK_SHARE = 50;
 const RESYNC_MS = 60_000;
 const RETRY_MS = 1_000;
 const RENEW_RETRY_MS = 60_000;
 
-export interface OverlayOptions {
-  leases: LeaseStore;
-  config: NetworkConfig;
-  underlay: Underlay;
-  kernel: KernelView;
-  masquerade: boolean;
-  /** The subnets of the last time. */
-  previous?: Pick<Lease, 'subnet' | 'ipv6Subnet'>;
-  /** Told after each look at the kernel: how many differences were mended, and what the look was. */
-  onSync?: (mended: number, look: SyncLook) => void;
-  /** Told of failures that are tried again. */
-  onError?: (error: unknown) => void;
-}
-
-/** One look at the kernel. */
-export interface SyncLook {
-  /** At all that the overlay has there, not only at what has changed. */
-  isFull: boolean;
-  durationMs: number;
-}
-
-/**
- * Keeps the overlay of this node: its lease, and the kernel's devices, routes and rules as the leases of all nodes want them,
- * whoever changes what. Ends when it is disposed of; devices, routes and rules stay, so that pods do not notice.
- */
-export interface Overlay extends AsyncDisposable {
-  readonly lease: Lease;
-  /** The MTU for pods. */
-  readonly mtu: number;
-  /** Leases that nothing can be done for. */
-  readonly passedOver: readonly PassedOver[];
-  /** Is rejected with FabricError `lease-lost`, or whatever else ends the overlay; resolves when it is disposed of. */
-  readonly ended: Promise<void>;
-  /** Has all of the kernel looked at soon, as it is done every minute anyway. */
-  resync(): void;
-  /** Ends the overlay and gives the lease back, unless it is a reservation. */
-  release(): Promise<void>;
-}
-
-/** Acquires a lease, sets the overlay up, and then keeps it. @throws as {@link acquireLease}; NetlinkError */
+/** Acquires a lease, sets the overlay up, and then keeps it. @throws as {@link LeaseStore.acquire}; NetlinkError */
 export async function startOverlay(options: OverlayOptions): Promise<Overlay> {
   const { leases, config, previous } = options;
   const attributes = ownAttributes(options);
-  const own = await acquireLease(leases, config, { attributes, ...(previous && { previous }) });
+  const own = await leases.acquire(config, { attributes, ...(previous && { previous }) });
+  options.onRenewed?.();
   const keeper = new OverlayKeeper(options, own);
   await keeper.start();
   return keeper;
@@ -86,12 +44,13 @@ class OverlayKeeper implements Overlay {
   /** What the next look is to see to, beside what leases have changed. */
   #isFullDue = true;
   #events: EntryEvent[] = [];
+  #tunnelsDueAt = 0;
   readonly #end = Promise.withResolvers<void>();
 
   constructor(options: OverlayOptions, own: OwnLease) {
     this.#options = options;
     this.#own = own;
-    this.#wanted = new WantedState({ ...options, own: own.lease });
+    this.#wanted = new WantedState({ ...options, own: own.lease, ownId: own.id });
     // Whoever does not look at `ended` must not be ended by it.
     this.#end.promise.catch(() => {});
   }
@@ -108,23 +67,28 @@ class OverlayKeeper implements Overlay {
     return this.#wanted.passedOver();
   }
 
+  get wanted(): WantedState {
+    return this.#wanted;
+  }
+
+  get expires(): boolean {
+    return this.#own.expires;
+  }
+
   get ended(): Promise<void> {
     return this.#end.promise;
   }
 
   async start(): Promise<void> {
-    const { store, prefix } = this.#options.leases;
     const { signal } = this.#stop;
     const { rtnl } = this.#options.kernel;
-    const snapshot = await store.list(leasesPrefix(prefix), { signal });
+    const snapshot = await this.#options.leases.list({ signal });
     this.#learn({ type: 'snapshot', ...snapshot });
     // Listens before it looks.
     const kernelEvents = monitor(rtnl, ['link', 'address', 'route', 'neighbour', 'fdb'], { signal });
-    const tasks = [
-      this.#watchKernel(kernelEvents),
-      this.#watchLeases(snapshot.revision + 1n),
-      this.#renew(),
-    ].map((task) => task.catch((error: unknown) => this.#fail(error)));
+    const tasks = [this.#watchKernel(kernelEvents), this.#watchLeases(snapshot.revision), this.#renew()].map(
+      (task) => task.catch((error: unknown) => this.#fail(error)),
+    );
     this.#tasks = Promise.all(tasks).then(() => {});
     const first = this.#sync();
     // Only one at a time: deleting a link takes a while.
@@ -137,6 +101,8 @@ class OverlayKeeper implements Overlay {
     }
     this.#timers.push(setInterval(() => this.#checkRules(), RULES_CHECK_MS));
     this.#timers.push(setInterval(() => this.resync(), RESYNC_MS));
+    if (this.#wanted.tunnels.length > 0)
+      this.#timers.push(setInterval(() => this.#checkTunnels(), TUNNELS_CHECK_MS));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -153,14 +119,7 @@ class OverlayKeeper implements Overlay {
 
   async release(): Promise<void> {
     await this[Symbol.asyncDispose]();
-    const { key, leaseId, revision } = this.#own.entry;
-    if (leaseId === undefined) return;
-    try {
-      await this.#options.leases.store.delete(key, { expected: revision });
-    } catch (error) {
-      // Somebody else has written it: it is not ours any more.
-      if (!isCode(error, 'conflict')) throw error;
-    }
+    await this.#options.leases.release(this.#own);
   }
 
   #halt(): void {
@@ -175,32 +134,32 @@ class OverlayKeeper implements Overlay {
     this.#halt();
   }
 
-  async #watchLeases(fromRevision: bigint): Promise<void> {
-    const { store, prefix } = this.#options.leases;
-    const options = { fromRevision, signal: this.#stop.signal };
-    for await (const event of store.watch(leasesPrefix(prefix), options)) {
+  async #watchLeases(fromRevision: string): Promise<void> {
+    const { leases, onConnection } = this.#options;
+    const options = { fromRevision, signal: this.#stop.signal, ...(onConnection && { onConnection }) };
+    for await (const event of leases.watch(options)) {
       this.#learn(event);
       if (this.#wanted.hasChanges) this.#touch(0);
       if (!this.#hasOwn()) await this.#renewNow();
     }
   }
 
-  #learn(event: WatchEvent): void {
-    const puts = event.type === 'snapshot' ? event.entries : event.changes;
-    const gone = new Set(event.type === 'snapshot' ? this.#wanted.names() : []);
-    for (const one of puts) {
-      const change = 'type' in one ? one : ({ type: 'put', entry: one } as const);
-      const key = change.type === 'put' ? change.entry.key : change.key;
-      const name = key.slice(key.lastIndexOf('/') + 1);
-      this.#wanted.set(name, change.type === 'put' ? parseLease(key, change.entry.value) : undefined);
-      gone.delete(name);
+  #learn(event: LeasesEvent): void {
+    if (event.type === 'changes') {
+      for (const change of event.changes) {
+        this.#wanted.set(change.id, change.type === 'put' ? change.lease : undefined);
+      }
+      return;
     }
-    for (const name of gone) this.#wanted.set(name, undefined);
+    for (const id of [...this.#wanted.ids()]) if (!event.leases.has(id)) this.#wanted.set(id, undefined);
+    for (const [id, lease] of event.leases) this.#wanted.set(id, lease);
   }
 
+  /** True when the others are told of this node what they ought to be told. */
   #hasOwn(): boolean {
-    const there = this.#wanted.get(leaseName(this.#own.lease));
-    return there !== undefined && isSameNode(there.attributes, this.#own.lease.attributes);
+    const { id, lease } = this.#own;
+    const there = this.#wanted.get(id);
+    return there !== undefined && formatAttributes(there.attributes) === formatAttributes(lease.attributes);
   }
 
   async #watchKernel(events: AsyncIterable<MonitorEvent>): Promise<void> {
@@ -235,16 +194,20 @@ class OverlayKeeper implements Overlay {
   async #tryRenew(): Promise<boolean> {
     let renewed: OwnLease | undefined;
     try {
-      renewed = await renewLease(this.#options.leases, this.#own, { signal: this.#stop.signal });
+      renewed = await this.#options.leases.renew(this.#own, { signal: this.#stop.signal });
     } catch (error) {
       this.#report(error);
       return false;
     }
     if (renewed === undefined) {
       const name = leaseName(this.#own.lease);
-      throw new FabricError('lease-lost', `renew subnet lease ${JSON.stringify(name)}: another node has it`);
+      throw new FabricError(
+        'lease-lost',
+        `renew subnet lease ${JSON.stringify(name)}: the subnet is not this node's any more`,
+      );
     }
     this.#own = renewed;
+    this.#options.onRenewed?.();
     return true;
   }
 
@@ -256,6 +219,19 @@ class OverlayKeeper implements Overlay {
     } catch (error) {
       this.#report(error);
     }
+  }
+
+  #checkTunnels(): void {
+    // What is due is seen to anyway; a device that is not there is told of.
+    const start = performance.now();
+    if (this.#isFullDue || this.#wanted.hasChanges || start < this.#tunnelsDueAt) return;
+    try {
+      if (!areTunnelsUntouched(this.#options.kernel, this.#wanted)) this.resync();
+    } catch (error) {
+      if (!isCode(error, 'ENODEV')) this.#report(error);
+    }
+    const end = performance.now();
+    this.#tunnelsDueAt = end + TUNNELS_CHECK_SHARE * (end - start);
   }
 
   /** Has the kernel looked at in so many ms, or sooner if that was wanted before. */

@@ -2,6 +2,7 @@ import {
   addrAdd,
   addrDel,
   addrList,
+  type Cidr,
   formatCidr,
   formatIp,
   type Link,
@@ -24,7 +25,7 @@ export async function syncDevice(
   device: WantedDevice,
 ): Promise<{ ifIndex: number; mended: number }> {
   const { link, mended } = await syncLink(conn, device);
-  return { ifIndex: link.ifIndex, mended: mended + syncAddresses(conn, link.ifIndex, device) };
+  return { ifIndex: link.ifIndex, mended: mended + syncAddresses(conn, link.ifIndex, [device.address]) };
 }
 
 async function syncLink(conn: Rtnl, device: WantedDevice): Promise<{ link: Link; mended: number }> {
@@ -72,19 +73,19 @@ function isSuitable({ vxlan }: Link, { vni, port, parentIndex, local }: WantedDe
   );
 }
 
-function syncAddresses(conn: Rtnl, ifIndex: number, { address }: WantedDevice): number {
-  const wanted = formatCidr(address);
+/** Gives a link these addresses and no others. @returns the number of differences */
+export function syncAddresses(conn: Rtnl, ifIndex: number, addresses: readonly Cidr[]): number {
+  const missing = new Map(addresses.map((address) => [formatCidr(address), address]));
   let mended = 0;
-  let isThere = false;
   for (const { cidr, scope } of addrList(conn, { ifIndex })) {
-    if (formatCidr(cidr) === wanted) isThere = true;
+    if (missing.delete(formatCidr(cidr))) continue;
     // The kernel gives a link addresses that reach no further than it by itself.
-    else if (scope !== RT_SCOPE.link) {
-      addrDel(conn, ifIndex, cidr);
-      mended++;
-    }
+    if (scope === RT_SCOPE.link) continue;
+    addrDel(conn, ifIndex, cidr);
+    mended++;
   }
-  if (isThere) return mended;
-  addrAdd(conn, ifIndex, address, address.ip.family === 6 ? { noDad: true } : {});
-  return mended + 1;
+  for (const address of missing.values()) {
+    addrAdd(conn, ifIndex, address, address.ip.family === 6 ? { noDad: true } : {});
+  }
+  return mended + missing.size;
 }

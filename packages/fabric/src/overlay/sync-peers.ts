@@ -10,6 +10,7 @@ import {
   neighReplace,
   type Rtnl,
 } from '@amphipod/netlink';
+import { ipKey } from './ip-key.ts';
 import type { WantedFamily } from './wanted-family.ts';
 import type { VxlanPeer } from './wanted-state.ts';
 
@@ -143,7 +144,7 @@ interface Judgement {
 }
 
 function judgeNeighbour({ ip, mac, state, proxy }: Neighbour, family: WantedPeers): Judgement {
-  const peer = ip.family === family.family && proxy !== true ? family.neighbours.get(ip.value) : undefined;
+  const peer = ip.family === family.family && proxy !== true ? family.neighbours.get(ipKey(ip)) : undefined;
   if (peer !== undefined)
     return { verdict: mac === peer.mac && state === 'permanent' ? 'right' : 'wrong', peer };
   // The kernel's own entries (multicast groups, questions without an answer) come and go by themselves.

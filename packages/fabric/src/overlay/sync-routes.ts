@@ -9,7 +9,8 @@ import {
   routeList,
   routeReplace,
 } from '@amphipod/netlink';
-import { routeKey, type WantedFamily } from './wanted-family.ts';
+import { cidrKey } from './ip-key.ts';
+import type { WantedFamily } from './wanted-family.ts';
 import type { WantedRoute } from './wanted-state.ts';
 
 /** `proto 97`: marks the routes that we made. Above 127 are well-known programs, below 5 the kernel and people. */
@@ -22,7 +23,7 @@ const DEFAULT_KEY = 0n;
 /** The routes of one family. Ours are those with our protocol number, and all on our own device. */
 export interface FamilyRoutes {
   family: WantedFamily;
-  /** The link of our VXLAN device. */
+  /** The link of our device. */
   deviceIndex: number | undefined;
 }
 
@@ -44,7 +45,7 @@ export function syncRoutes(conn: Rtnl, routes: FamilyRoutes): number {
   for (const want of right.size === family.routes.size ? [] : family.routes.values()) {
     if (right.has(want)) continue;
     putRoute(conn, want, routes);
-    replaced.add(routeKey(want.dst));
+    replaced.add(cidrKey(want.dst));
     mended++;
   }
   for (const route of unwanted) {
@@ -69,14 +70,13 @@ export function applyRouteChanges(conn: Rtnl, routes: FamilyRoutes): number {
   return changed;
 }
 
-/** True when an announcement is of a route of ours that is not as it is wanted. */
+/** True when a route is announced that is not as it is wanted, or that may have taken the place of one that is. */
 export function isRouteDeviation({ change, route }: RouteEvent, routes: FamilyRoutes): boolean {
   const { family, deviceIndex } = routes;
   if (route.family !== family.family || route.table !== RT_TABLE.MAIN) return false;
-  if (!isOurs(route, deviceIndex)) return false;
   const want = family.routes.get(keyOf(route));
-  if (change === 'gone') return want !== undefined;
-  return want === undefined || !isSame(route, want, linkOf(want, routes));
+  if (want === undefined) return change === 'new' && isOurs(route, deviceIndex);
+  return change === 'gone' ? isOurs(route, deviceIndex) : !isSame(route, want, linkOf(want, routes));
 }
 
 /**
@@ -100,7 +100,12 @@ function putRoute(conn: Rtnl, want: WantedRoute, routes: FamilyRoutes): void {
 function specOf(want: WantedRoute, routes: FamilyRoutes): RouteSpec {
   const { dst, gateway, onlink } = want;
   const ifIndex = linkOf(want, routes);
-  return { dst, gateway, protocol: overlayRouteProtocol, onlink, ...(ifIndex !== undefined && { ifIndex }) };
+  return {
+    dst,
+    protocol: overlayRouteProtocol,
+    ...(gateway !== undefined && { gateway, onlink }),
+    ...(ifIndex !== undefined && { ifIndex }),
+  };
 }
 
 /** The link of a route; undefined when our device is not there. */
@@ -109,12 +114,12 @@ function linkOf({ onlink }: WantedRoute, { family, deviceIndex }: FamilyRoutes):
 }
 
 function keyOf({ dst }: Route): bigint {
-  return dst === undefined ? DEFAULT_KEY : routeKey(dst);
+  return dst === undefined ? DEFAULT_KEY : cidrKey(dst);
 }
 
 function isSameWanted(a: WantedRoute | undefined, b: WantedRoute | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  return a.gateway.value === b.gateway.value && a.link === b.link && a.onlink === b.onlink;
+  return a.gateway?.value === b.gateway?.value && a.link === b.link && a.onlink === b.onlink;
 }
 
 function hasUsualPriority({ family, priority = 0 }: Route): boolean {
@@ -131,9 +136,9 @@ function isSame(route: Route, { gateway, onlink }: WantedRoute, ifIndex: number 
   return (
     route.protocol === overlayRouteProtocol &&
     route.ifIndex === ifIndex &&
-    route.gateway?.family === gateway.family &&
-    route.gateway.value === gateway.value &&
-    (route.onlink ?? false) === onlink &&
+    route.gateway?.family === gateway?.family &&
+    route.gateway?.value === gateway?.value &&
+    (route.onlink ?? false) === (onlink && gateway !== undefined) &&
     (route.type ?? 'unicast') === 'unicast' &&
     hasUsualPriority(route) &&
     route.mtu === undefined

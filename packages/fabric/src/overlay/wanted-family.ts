@@ -1,8 +1,10 @@
 import { type Cidr, contains, formatCidr, type IpAddress, type IpFamily, overlaps } from '@amphipod/netlink';
+import { cidrKey, ipKey } from './ip-key.ts';
 import { isOfBackend, type Lease } from './lease.ts';
-import type { BackendConfig } from './network-config.ts';
+import type { BackendConfig, WireguardConfig } from './network-config.ts';
 import { type ReadonlyTrackedMap, TrackedMap } from './tracked-map.ts';
 import type { Underlay, VxlanPeer, WantedDevice, WantedRoute } from './wanted-state.ts';
+import { endpointOf, type TunnelPeer, tunnelName } from './wanted-tunnel.ts';
 
 /** What leases are judged by in one family. */
 export interface FamilyFacts {
@@ -17,14 +19,19 @@ export interface FamilyFacts {
 /** What one lease asks for. */
 type Part =
   | { readonly why: string }
-  | { readonly why?: undefined; readonly route: WantedRoute; readonly vxlan?: VxlanPeer };
+  | {
+      readonly why?: undefined;
+      readonly route: WantedRoute;
+      readonly vxlan?: VxlanPeer;
+      readonly tunnel?: TunnelPeer;
+    };
 
-/** A claim is the first address of a subnet or a hardware address: only one node can have it. */
+/** A claim is the first address of a subnet, a hardware address or a public key: only one node can have it. */
 type Claim = bigint | string;
 
 /**
  * What the kernel is to have for the other nodes, in one family. Follows from the leases alone, whatever the order in which they
- * came: of several that claim the same subnet or hardware address the first by name counts.
+ * came: of several that claim the same subnet or hardware address the first by its id in the store counts.
  */
 export class WantedFamily {
   readonly family: IpFamily;
@@ -35,6 +42,7 @@ export class WantedFamily {
   readonly #claims = new Map<Claim, string[]>();
   readonly #neighbours = new TrackedMap<bigint, VxlanPeer>();
   readonly #fdb = new TrackedMap<string, VxlanPeer>();
+  readonly #tunnelPeers = new TrackedMap<string, TunnelPeer>();
   readonly #routes = new TrackedMap<bigint, WantedRoute>();
 
   constructor(facts: FamilyFacts) {
@@ -43,7 +51,7 @@ export class WantedFamily {
     this.device = facts.device;
   }
 
-  /** By the number of their address on the device. */
+  /** By {@link ipKey} of their address on the device. */
   get neighbours(): ReadonlyTrackedMap<bigint, VxlanPeer> {
     return this.#neighbours;
   }
@@ -53,7 +61,12 @@ export class WantedFamily {
     return this.#fdb;
   }
 
-  /** By {@link routeKey}. */
+  /** By public key. */
+  get tunnelPeers(): ReadonlyTrackedMap<string, TunnelPeer> {
+    return this.#tunnelPeers;
+  }
+
+  /** By {@link cidrKey}. */
   get routes(): ReadonlyTrackedMap<bigint, WantedRoute> {
     return this.#routes;
   }
@@ -63,7 +76,8 @@ export class WantedFamily {
   }
 
   get hasChanges(): boolean {
-    return this.#neighbours.hasChanges || this.#fdb.hasChanges || this.#routes.hasChanges;
+    const tables = [this.#neighbours, this.#fdb, this.#tunnelPeers, this.#routes];
+    return tables.some((table) => table.hasChanges);
   }
 
   /** Takes a lease in the place of the one that has this name; undefined for none. */
@@ -88,8 +102,15 @@ export class WantedFamily {
     const lost = claimsOf(part).find((claim) => this.#claims.get(claim)?.[0] !== name);
     if (lost === undefined) return undefined;
     return typeof lost === 'string'
-      ? `another node has the hardware address ${lost} too`
+      ? `another node has the ${part.tunnel === undefined ? 'hardware address' : 'public key'} ${lost} too`
       : `another node has the subnet ${formatCidr(part.route.dst)} too`;
+  }
+
+  /** How the node of a lease is reached: through our device, over the underlay's link, or not at all. */
+  via(name: string): 'device' | 'link' | 'none' {
+    const part = this.#parts.get(name);
+    if (part === undefined || part.why !== undefined || !this.#holdsAll(part, name)) return 'none';
+    return part.route.onlink ? 'device' : 'link';
   }
 
   #claim(claim: Claim, name: string): void {
@@ -119,32 +140,30 @@ export class WantedFamily {
   /** Writes a part into the tables, if it holds all that it claims. */
   #place(part: Part, name: string): void {
     if (part.why !== undefined || !this.#holdsAll(part, name)) return;
-    const { route, vxlan } = part;
-    this.#routes.set(routeKey(route.dst), route);
+    const { route, vxlan, tunnel } = part;
+    this.#routes.set(cidrKey(route.dst), route);
+    if (tunnel !== undefined) this.#tunnelPeers.set(tunnel.publicKey, tunnel);
     if (vxlan === undefined) return;
-    this.#neighbours.set(vxlan.vtep.value, vxlan);
+    this.#neighbours.set(ipKey(vxlan.vtep), vxlan);
     this.#fdb.set(vxlan.mac, vxlan);
   }
 
   #remove(part: Part, name: string): void {
     if (part.why !== undefined || !this.#holdsAll(part, name)) return;
-    const { route, vxlan } = part;
-    this.#routes.delete(routeKey(route.dst));
+    const { route, vxlan, tunnel } = part;
+    this.#routes.delete(cidrKey(route.dst));
+    if (tunnel !== undefined) this.#tunnelPeers.delete(tunnel.publicKey);
     if (vxlan === undefined) return;
-    this.#neighbours.delete(vxlan.vtep.value);
+    this.#neighbours.delete(ipKey(vxlan.vtep));
     this.#fdb.delete(vxlan.mac);
   }
 }
 
-/** A network as a key of a map. */
-export function routeKey({ ip: { value }, prefix }: Cidr): bigint {
-  return (value << 8n) | BigInt(prefix);
-}
-
 function claimsOf(part: Part): Claim[] {
   if (part.why !== undefined) return [];
-  const { route, vxlan } = part;
-  return vxlan === undefined ? [route.dst.ip.value] : [route.dst.ip.value, vxlan.mac];
+  const { route, vxlan, tunnel } = part;
+  const own = vxlan?.mac ?? tunnel?.publicKey;
+  return own === undefined ? [ipKey(route.dst.ip)] : [ipKey(route.dst.ip), own];
 }
 
 /** Undefined for a lease that has nothing in this family. */
@@ -156,6 +175,7 @@ function judge(
   if (subnet === undefined) return undefined;
   if (!isOfBackend(lease, backend)) return { why: `its backend is "${lease.attributes.backendType}"` };
   if (overlaps(subnet, ownSubnet)) return { why: `${formatCidr(subnet)} overlaps our own subnet` };
+  if (backend.type === 'wireguard') return judgeTunnel(lease, subnet, { family, backend, underlay });
   if (publicIp === undefined) return { why: `it has no public IPv${family} address` };
   if (isOnLink(underlay, publicIp) && (backend.type === 'host-gw' || backend.directRouting)) {
     return { route: { dst: subnet, gateway: publicIp, link: underlay.name, onlink: false } };
@@ -166,6 +186,21 @@ function judge(
   return {
     route: { dst: subnet, gateway: subnet.ip, link: device.name, onlink: true },
     vxlan: { vtep: subnet.ip, mac, dst: publicIp },
+  };
+}
+
+function judgeTunnel(
+  { attributes }: Lease,
+  subnet: Cidr,
+  { family, backend, underlay }: { family: IpFamily; backend: WireguardConfig; underlay: Underlay },
+): Part {
+  const publicKey = family === 4 ? attributes.publicKey : attributes.ipv6PublicKey;
+  if (publicKey === undefined) return { why: `it has no WireGuard key for IPv${family}` };
+  const endpoint = endpointOf(attributes, backend, { family, underlay });
+  if (endpoint === undefined) return { why: `it has no public address for a tunnel of IPv${family}` };
+  return {
+    route: { dst: subnet, link: tunnelName(backend, family), onlink: true },
+    tunnel: { publicKey, endpoint, allowedIp: subnet },
   };
 }
 

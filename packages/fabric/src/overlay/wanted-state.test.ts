@@ -34,7 +34,7 @@ const near = node(2, '192.0.2.2');
 const far = node(3, '198.51.100.3');
 
 function facts(backend: object, own = node(1, '192.0.2.1')): OverlayFacts {
-  return { config: config(backend), underlay, own, masquerade: true };
+  return { config: config(backend), underlay, own, ownId: leaseName(own), masquerade: true };
 }
 
 function wanted(given: OverlayFacts, leases: readonly Lease[]): WantedState {
@@ -51,7 +51,7 @@ function linesOf({ families }: WantedState): string[] {
       ...[...fdb.values()].map(({ mac, dst }) => `fdb ${mac} ${formatIp(dst)}`),
       ...[...routes.values()].map(
         ({ dst, gateway, link, onlink }) =>
-          `route ${formatCidr(dst)} via ${formatIp(gateway)} dev ${link}${onlink ? ' onlink' : ''}`,
+          `route ${formatCidr(dst)} via ${formatIp(gateway!)} dev ${link}${onlink ? ' onlink' : ''}`,
       ),
     ])
     .toSorted();
@@ -194,7 +194,7 @@ test('both families: two devices, and room for the larger header in the pods’ 
     },
   };
   const dual = config({ Type: 'vxlan' }, { EnableIPv6: true, IPv6Network: 'fc00::/48' });
-  const state = new WantedState({ config: dual, underlay, own, masquerade: false });
+  const state = new WantedState({ config: dual, underlay, own, ownId: leaseName(own), masquerade: false });
   assert.deepEqual(
     state.families.map(({ device }) => [device!.name, device!.mtu, formatCidr(device!.address)]),
     [

@@ -1,7 +1,9 @@
 import type { Cidr, IpAddress, IpFamily } from '@amphipod/netlink';
-import { type Lease, leaseName, vtepAddress } from './lease.ts';
+import { type Lease, vtepAddress } from './lease.ts';
 import type { NetworkConfig, VxlanConfig } from './network-config.ts';
 import { nodeOf, WantedFamily } from './wanted-family.ts';
+import { tunnelName, tunnelOverhead, tunnelPort, WantedTunnel } from './wanted-tunnel.ts';
+import type { WireguardKey } from './wireguard-key.ts';
 
 /** Outer headers of VXLAN: Ethernet 14, IP 20 or 40, UDP 8, VXLAN 8. */
 const OVERHEAD_IPV4 = 50;
@@ -43,10 +45,11 @@ export interface WantedDevice {
 
 export interface WantedRoute {
   readonly dst: Cidr;
-  readonly gateway: IpAddress;
+  /** Absent for WireGuard, where the device knows by the address which node it is for. */
+  readonly gateway?: IpAddress;
   /** Name of the link. */
   readonly link: string;
-  /** The gateway is on the link although no address says so. */
+  /** Through our own device, where the gateway counts as on the link although no address says so. */
   readonly onlink: boolean;
 }
 
@@ -69,7 +72,11 @@ export interface OverlayFacts {
   underlay: Underlay;
   /** This node's lease; for vxlan with the hardware addresses of its devices. */
   own: Lease;
+  /** What its store calls this node's lease. */
+  ownId: string;
   masquerade: boolean;
+  /** Must be there for wireguard. */
+  wireguardKey?: WireguardKey;
 }
 
 /** Name of the VXLAN device, as flannel has it. */
@@ -81,6 +88,7 @@ export function vxlanName(vni: number, family: IpFamily): string {
 export function overlayMtu({ config, underlay }: Pick<OverlayFacts, 'config' | 'underlay'>): number {
   const { backend } = config;
   if (backend.type === 'host-gw') return underlay.mtu;
+  if (backend.type === 'wireguard') return (backend.mtu || underlay.mtu) - tunnelOverhead;
   return deviceMtu(backend, underlay, config.ipv6 === undefined ? 4 : 6);
 }
 
@@ -96,35 +104,43 @@ function deviceMtu({ mtu }: VxlanConfig, underlay: Underlay, family: IpFamily): 
 export class WantedState {
   /** Those in which this node has a subnet and an address. */
   readonly families: readonly WantedFamily[];
+  /** For wireguard. */
+  readonly tunnels: readonly WantedTunnel[];
   readonly networks: readonly WantedNetwork[];
   readonly masquerade: boolean;
-  readonly #ownName: string;
+  readonly #ownId: string;
   readonly #leases = new Map<string, Lease>();
 
   constructor(facts: OverlayFacts) {
-    const { config, own, masquerade } = facts;
+    const { config, own, ownId, masquerade } = facts;
     this.masquerade = masquerade;
-    this.#ownName = leaseName(own);
+    this.#ownId = ownId;
     this.families = ([4, 6] as const).flatMap((family) => createFamily(facts, family) ?? []);
+    this.tunnels = createTunnels(facts, this.families);
     this.networks = [
       ...(config.ipv4 && own.subnet ? [{ network: config.ipv4.network, subnet: own.subnet }] : []),
       ...(config.ipv6 && own.ipv6Subnet ? [{ network: config.ipv6.network, subnet: own.ipv6Subnet }] : []),
     ];
   }
 
-  /** The lease of this name as it was given last. */
-  get(name: string): Lease | undefined {
-    return this.#leases.get(name);
+  /** The lease with this id as it was given last. */
+  get(id: string): Lease | undefined {
+    return this.#leases.get(id);
   }
 
-  /** Takes a lease, of any node; undefined says that there is none of this name. @param name as {@link leaseName} */
-  set(name: string, lease: Lease | undefined): void {
-    if (lease === undefined) this.#leases.delete(name);
-    else this.#leases.set(name, lease);
-    if (name !== this.#ownName) for (const family of this.families) family.set(name, lease);
+  /** Takes a lease, of any node; undefined says that there is none with this id. @param id what its store calls it */
+  set(id: string, lease: Lease | undefined): void {
+    if (lease === undefined) this.#leases.delete(id);
+    else this.#leases.set(id, lease);
+    if (id !== this.#ownId) for (const family of this.families) family.set(id, lease);
   }
 
-  names(): Iterable<string> {
+  /** Of all other nodes, ordered by id. */
+  others(): [id: string, Lease][] {
+    return this.#sorted().filter(([id]) => id !== this.#ownId);
+  }
+
+  ids(): Iterable<string> {
     return this.#leases.keys();
   }
 
@@ -133,14 +149,19 @@ export class WantedState {
     return this.families.some((family) => family.hasChanges);
   }
 
-  /** Leases that nothing can be done for in one of the families, ordered by name. */
+  /** Why nothing can be done for a lease, in one family or both. */
+  whyNot(id: string): string[] {
+    const reasons = new Set(this.families.map((family) => family.whyNot(id)));
+    return [...reasons].filter((why) => why !== undefined);
+  }
+
+  /** Leases that nothing can be done for in one of the families, ordered by id. */
   passedOver(): PassedOver[] {
-    return [...this.#leases]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .flatMap(([name, lease]) => {
-        const reasons = new Set(this.families.map((family) => family.whyNot(name)));
-        return [...reasons].flatMap((why) => (why === undefined ? [] : [{ lease, why }]));
-      });
+    return this.#sorted().flatMap(([id, lease]) => this.whyNot(id).map((why) => ({ lease, why })));
+  }
+
+  #sorted(): [id: string, Lease][] {
+    return [...this.#leases].sort(([a], [b]) => (a < b ? -1 : 1));
   }
 }
 
@@ -149,7 +170,10 @@ function createFamily(facts: OverlayFacts, family: IpFamily): WantedFamily | und
   const { backend } = config;
   const local = family === 4 ? underlay.ip : underlay.ipv6;
   const { subnet: ownSubnet, mac } = nodeOf(own, family);
-  if (ownSubnet === undefined || local === undefined) return undefined;
+  if (ownSubnet === undefined) return undefined;
+  // A tunnel for both families needs an address of one.
+  if (backend.type === 'wireguard') return new WantedFamily({ family, backend, underlay, ownSubnet });
+  if (local === undefined) return undefined;
   const common = { family, backend, underlay, ownSubnet };
   if (backend.type !== 'vxlan' || mac === undefined) return new WantedFamily(common);
   const { vni, port, gbp } = backend;
@@ -165,4 +189,24 @@ function createFamily(facts: OverlayFacts, family: IpFamily): WantedFamily | und
     mac,
   };
   return new WantedFamily({ ...common, device: { ...device, address: vtepAddress(ownSubnet) } });
+}
+
+/** One for each name: with two families, two or one. */
+function createTunnels(facts: OverlayFacts, families: readonly WantedFamily[]): WantedTunnel[] {
+  const { backend } = facts.config;
+  if (backend.type !== 'wireguard') return [];
+  const { psk, keepaliveSeconds } = backend;
+  const byName = Map.groupBy(families, ({ family }) => tunnelName(backend, family));
+  return [...byName].map(([name, through]) => {
+    const device = {
+      ...facts.wireguardKey!,
+      name,
+      listenPort: tunnelPort(backend, through[0]!.family),
+      mtu: overlayMtu(facts),
+      addresses: through.map(({ family }) => vtepAddress(nodeOf(facts.own, family).subnet!)),
+      ...(psk !== undefined && { presharedKey: psk }),
+      keepaliveSeconds,
+    };
+    return new WantedTunnel(device, through);
+  });
 }

@@ -1,8 +1,8 @@
 import { type IpFamily, isMac, tryParseCidr, tryParseIp } from '@amphipod/netlink';
+import { parseSelectorOrGlobal } from '../selector/parse-selector.ts';
 import { goDurationMs } from './go-duration.ts';
 import { refusal } from './place.ts';
 import { integer, type Schema, text } from './schema.ts';
-import { parseSelector } from './selector.ts';
 
 const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const MAX_NAME = 253;
@@ -73,12 +73,12 @@ export function parseIpAndPort(value: string): { ip: string; port: number | unde
   return isRight ? { ip: (ipv6 ?? ipv4)!, port } : undefined;
 }
 
-/** A selector over labels; see {@link parseSelector}. */
+/** A selector over labels; see {@link parseSelectorOrGlobal}. */
 export const selector: Schema<string> = {
   read(value, place) {
     if (typeof value !== 'string') throw refusal(place, value, 'must be a string');
     try {
-      parseSelector(value);
+      parseSelectorOrGlobal(value);
     } catch (error) {
       throw refusal(place, value, (error as Error).message);
     }

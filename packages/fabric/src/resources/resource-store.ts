@@ -48,6 +48,16 @@ export async function listResources<K extends KindName>(
   return { ...decodeAll(kind, entries), revision };
 }
 
+/** WorkloadEndpoints of a namespace whose names begin so; those that cannot be read are left out. */
+export async function listEndpointsNamed(
+  store: Datastore,
+  { namespace, namePrefix, ...call }: { namespace: string; namePrefix: string } & CallOptions,
+): Promise<Resources['WorkloadEndpoint'][]> {
+  const kind = kinds.WorkloadEndpoint;
+  const { entries } = await store.list(kind.key(namePrefix, namespace), call);
+  return decodeAll(kind, entries).resources;
+}
+
 /** Reads entries of a kind's prefix, from a list or a watch. */
 export function decodeAll<R extends Resource>(
   kind: Kind<R>,

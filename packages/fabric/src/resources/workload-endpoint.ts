@@ -77,7 +77,7 @@ function check(spec: WorkloadEndpointSpec, place: Place): void {
  * The name that Calico gives a pod's endpoint: `NODE-k8s-POD-eth0`, or `NODE-cni-CONTAINER-eth0`, with the dashes of each part
  * doubled.
  */
-export function workloadEndpointName(
+function workloadEndpointName(
   spec: Pick<WorkloadEndpointSpec, 'node' | 'orchestrator' | 'pod' | 'containerID' | 'endpoint' | 'workload'>,
 ): string {
   const { node, orchestrator, endpoint } = spec;

@@ -70,7 +70,7 @@ export async function installImage(
     }
     const chainIds = chainIdsOf(config.diffIds);
     for (const chainId of chainIds) lease.chainIds.add(chainId);
-    contents.expectLayers(chainIds);
+    contents.expectLayers(comingLayers.map(({ size }, i) => ({ chainId: chainIds[i]!, size })));
     let below: Promise<unknown> = Promise.resolve();
     const layers = comingLayers.map((descriptor, i) => {
       const wanted = {

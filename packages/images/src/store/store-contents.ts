@@ -115,8 +115,9 @@ export class StoreContents {
   }
 
   /** Gets ready to unpack what is missing of these layers. */
-  expectLayers(chainIds: readonly string[]): void {
-    this.#pool.warm(chainIds.filter((chainId) => this.inventory.layer(chainId) === undefined).length);
+  expectLayers(layers: readonly { chainId: string; size: number }[]): void {
+    const missing = layers.filter(({ chainId }) => this.inventory.layer(chainId) === undefined);
+    this.#pool.warm(missing.map(({ size }) => size));
   }
 
   /** Fetches and unpacks a layer unless it is there. */

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { ImageError } from '../errors.ts';
 import type { Descriptor } from '../manifest.ts';
 import type { WorkerPool } from '../unpack/worker-pool.ts';
@@ -42,8 +43,9 @@ export async function unpackLayer(
   const number = files.makeLayerDir();
   const dir = files.layerDir(number);
   try {
-    const request = { job: 'unpack', path: files.blobPath(digest), dir, kind: 'layer' } as const;
-    const unpacked = await pool.run(request, options);
+    const path = files.blobPath(digest);
+    const request = { job: 'unpack', path, dir, kind: 'layer' } as const;
+    const unpacked = await pool.run(request, { ...options, bytes: statSync(path).size });
     if (unpacked.diffId !== diffId) {
       const text = `it unpacks to ${unpacked.diffId}, but the image config says ${diffId}`;
       throw new ImageError('digest-mismatch', `unpack layer ${digest}: ${text}`);
@@ -53,7 +55,8 @@ export async function unpackLayer(
     const lowerDirs = lowerChainIds.map(layerDir);
     const { implicitDirs, whiteouts, diskBytes, inodes } = unpacked;
     if (implicitDirs.length + whiteouts.length > 0) {
-      await pool.run({ job: 'settle', dir, lowerDirs, unsettled: { implicitDirs, whiteouts } });
+      const settling = { job: 'settle', dir, lowerDirs, unsettled: { implicitDirs, whiteouts } } as const;
+      await pool.run(settling, { bytes: 0 });
     }
     return { row: { chainId, number, diskBytes, inodes, blob: digest }, implicitDirs };
   } catch (error) {

@@ -10,9 +10,17 @@ const idleMs = 5_000;
 
 const maxHeapMb = 512;
 
+/** Starting a thread takes as long as unpacking about so much of a compressed layer. */
+const bytesWorthAThread = 4 * 1024 * 1024;
+
+export interface JobOptions extends UnpackOptions {
+  /** How much there is to read: small jobs share a thread. Without it a job gets one of its own. */
+  bytes?: number;
+}
+
 interface Waiting {
   job: WorkerJob;
-  options: UnpackOptions;
+  options: JobOptions;
   resolve: (result: unknown) => void;
   reject: (error: unknown) => void;
 }
@@ -24,23 +32,32 @@ export class WorkerPool implements AsyncDisposable {
   readonly #idle: { worker: Worker; timer: NodeJS.Timeout }[] = [];
   readonly #all = new Set<Worker>();
   #busy = 0;
+  /** Of the jobs that wait or run. */
+  #threadsWorth = 0;
 
   constructor(size: number) {
     this.#size = size;
   }
 
   /** Runs a job when a thread is free. @throws ImageError, CodedError, the signal's reason */
-  run<J extends WorkerJob>(job: J, options: UnpackOptions = {}): Promise<JobResults[J['job']]> {
+  async run<J extends WorkerJob>(job: J, options: JobOptions = {}): Promise<JobResults[J['job']]> {
     options.signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const worth = threadsWorth(options);
+    this.#threadsWorth += worth;
     this.#queue.push({ job, options, resolve, reject });
     this.#next();
-    return promise as Promise<JobResults[J['job']]>;
+    try {
+      return (await promise) as JobResults[J['job']];
+    } finally {
+      this.#threadsWorth -= worth;
+    }
   }
 
-  /** Starts threads for so many jobs that will come soon: starting one takes longer than unpacking a small layer. */
-  warm(jobs: number): void {
-    const wanted = Math.min(jobs, this.#size) - this.#busy - this.#idle.length;
+  /** Starts threads for jobs that will come soon, by their {@link JobOptions.bytes}. */
+  warm(jobs: readonly number[]): void {
+    const worth = jobs.reduce((sum, bytes) => sum + threadsWorth({ bytes }), this.#threadsWorth);
+    const wanted = Math.min(Math.ceil(worth), this.#size) - this.#all.size;
     for (let i = 0; i < wanted; i++) this.#park(this.#makeWorker());
   }
 
@@ -51,7 +68,7 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   #next(): void {
-    if (this.#busy === this.#size) return;
+    if (this.#idle.length === 0 && this.#busy >= Math.min(Math.ceil(this.#threadsWorth), this.#size)) return;
     const waiting = this.#queue.shift();
     if (waiting === undefined) return;
     if (waiting.options.signal?.aborted) {
@@ -133,6 +150,10 @@ export class WorkerPool implements AsyncDisposable {
     worker.once('error', end);
     this.#idle.push({ worker, timer: setTimeout(end, idleMs).unref() });
   }
+}
+
+function threadsWorth({ bytes = bytesWorthAThread }: JobOptions): number {
+  return Math.min(1, Math.max(bytes, 1) / bytesWorthAThread);
 }
 
 function revive({

@@ -8,16 +8,32 @@ export const RTM = {
   NEWROUTE: 24, DELROUTE: 25, GETROUTE: 26,
   NEWNEIGH: 28, DELNEIGH: 29, GETNEIGH: 30,
   NEWRULE: 32, DELRULE: 33, GETRULE: 34,
-  NEWVLAN: 112, GETVLAN: 114,
+  NEWLINKPROP: 108, DELLINKPROP: 109, NEWVLAN: 112, GETVLAN: 114,
 } as const;
 // biome-ignore format: tables read best as tables
 export const IFLA = {
   ADDRESS: 1, IFNAME: 3, MTU: 4, LINK: 5, MASTER: 10, PROTINFO: 12, TXQLEN: 13, OPERSTATE: 16, LINKINFO: 18,
-  IFALIAS: 20, STATS64: 23, AF_SPEC: 26, NET_NS_FD: 28, EXT_MASK: 29, PROMISCUITY: 30,
+  IFALIAS: 20, VFINFO_LIST: 22, STATS64: 23, AF_SPEC: 26, NET_NS_FD: 28, EXT_MASK: 29, PROMISCUITY: 30,
   NUM_TX_QUEUES: 31, NUM_RX_QUEUES: 32, LINK_NETNSID: 37,
+  PROP_LIST: 52, ALT_IFNAME: 53,
 } as const;
 /** RTEXT_FILTER_SKIP_STATS: half a kilobyte less per link. */
 export const SKIP_STATS = 8;
+/** RTEXT_FILTER_VF: virtual functions with their physical one. */
+export const WITH_VFS = 1;
+/** In a list of virtual functions: one of them. */
+export const IFLA_VF_INFO = 1;
+/** In the VLANs of a virtual function: one of them. */
+export const IFLA_VF_VLAN_INFO = 1;
+export const IFLA_VF = {
+  MAC: 1,
+  VLAN: 2,
+  SPOOFCHK: 4,
+  LINK_STATE: 5,
+  RATE: 6,
+  TRUST: 9,
+  VLAN_LIST: 12,
+} as const;
 export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
 export const VETH_INFO_PEER = 1;
 // biome-ignore format: tables read best as tables

@@ -34,10 +34,12 @@ export function writeParent(writer: MessageWriter, spec: LinkSpec): void {
 export function writeKind(writer: MessageWriter, spec: LinkSpec): void {
   writer.nested(IFLA.LINKINFO, () => {
     writer.string(IFLA_INFO.KIND, spec.kind);
-    if (spec.kind !== 'dummy' && spec.kind !== 'ifb') {
-      writer.nested(IFLA_INFO.DATA, () => writeKindData(writer, spec));
-    }
+    if (!isWithoutSettings(spec)) writer.nested(IFLA_INFO.DATA, () => writeKindData(writer, spec));
   });
+}
+
+function isWithoutSettings({ kind }: LinkSpec): boolean {
+  return kind === 'dummy' || kind === 'ifb' || kind === 'wireguard';
 }
 
 /** IFLA_LINKINFO with the settings of a bridge that is there (`ip link set … type bridge …`). */
@@ -76,6 +78,7 @@ function writeKindData(writer: MessageWriter, spec: LinkSpec): void {
       break;
     case 'dummy':
     case 'ifb':
+    case 'wireguard':
       break;
   }
 }

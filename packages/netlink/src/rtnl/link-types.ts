@@ -100,7 +100,7 @@ export interface BridgeSettings {
 export type LinkSpec =
   | (LinkCommon & BridgeSettings & { kind: 'bridge' })
   | (LinkCommon & { kind: 'veth'; peer: VethPeer })
-  | (LinkCommon & { kind: 'dummy' | 'ifb' })
+  | (LinkCommon & { kind: 'dummy' | 'ifb' | 'wireguard' })
   | (LinkCommon & { kind: 'vlan'; parentIndex: number; vlanId: number; protocol?: VlanProtocol })
   | (LinkCommon & { kind: 'macvlan'; parentIndex: number; mode?: MacvlanMode; bcQueueLength?: number })
   | (LinkCommon & { kind: 'ipvlan'; parentIndex: number; mode?: IpvlanMode; isolation?: IpvlanIsolation })

@@ -5,7 +5,16 @@ import { type NetlinkMessage, NLM_F } from '../conn.ts';
 import { ack, attributes, type FakeReply, type FakeSocket, fakeSocket } from '../fake-kernel.ts';
 import { bridgeVlanAdd } from './bridge-vlan.ts';
 import { IFLA, RTM } from './constants.ts';
-import { linkAdd, linkAddIn, linkFind, linkGet, linkList, linkSet } from './link.ts';
+import {
+  linkAdd,
+  linkAddAltName,
+  linkAddIn,
+  linkDelAltName,
+  linkFind,
+  linkGet,
+  linkList,
+  linkSet,
+} from './link.ts';
 import { Rtnl } from './rtnl.ts';
 
 function connect(kernel: (request: NetlinkMessage) => FakeReply[]): { conn: Rtnl; socket: FakeSocket } {
@@ -156,4 +165,20 @@ test('VLANs of a bridge port: one and a range', () => {
     '1c001a8006000000020000000800020008'.concat('00c8000800020010002c01'),
   ]);
   assert.ok(socket.sent.every((message) => message.payload[0] === 7 && message.type === RTM.SETLINK));
+});
+
+test('alternative names are properties of a link', () => {
+  const { conn, socket } = connect(() => [ack()]);
+  linkAddAltName(conn, 7, 'enp1s0v0');
+  linkDelAltName(conn, 7, 'enp1s0v0');
+  assert.deepEqual(
+    socket.sent.map(({ type }) => type),
+    [108, 109],
+  );
+  for (const { payload } of socket.sent) {
+    assert.equal(payload.readInt32LE(4), 7);
+    // IFLA_PROP_LIST, nested, with IFLA_ALT_IFNAME in it.
+    const name = '656e703173307630'.concat('00000000');
+    assert.equal(payload.subarray(16).toString('hex'), `14003480${'0d003500'}${name}`);
+  }
 });

@@ -119,6 +119,28 @@ export function linkSetRequest(ifIndex: number, change: LinkChange): NetlinkRequ
   return { op: `set link ${ifIndex}`, message };
 }
 
+/** `ip link property add dev … altname NAME`. @throws NetlinkError EEXIST when a link has it as one of its names */
+export function linkAddAltName(conn: Rtnl, ifIndex: number, name: string): void {
+  changeAltName(conn, RTM.NEWLINKPROP, { ifIndex, name, op: 'add' });
+}
+
+/** `ip link property del dev … altname NAME`. @throws NetlinkError ENOENT when it has no such name */
+export function linkDelAltName(conn: Rtnl, ifIndex: number, name: string): void {
+  changeAltName(conn, RTM.DELLINKPROP, { ifIndex, name, op: 'delete' });
+}
+
+function changeAltName(
+  conn: Rtnl,
+  type: number,
+  { ifIndex, name, op }: { ifIndex: number; name: string; op: string },
+): void {
+  const flags = type === RTM.NEWLINKPROP ? NLM_F.CREATE | NLM_F.APPEND | NLM_F.EXCL : 0;
+  const message = new MessageWriter(256).message(type, NLM_F.REQUEST | NLM_F.ACK | flags);
+  message.header(16).writeInt32LE(ifIndex, 4);
+  message.nested(IFLA.PROP_LIST, () => message.string(IFLA.ALT_IFNAME, name));
+  conn.execute({ op: `${op} altname ${quote(name)} of link ${ifIndex}`, message });
+}
+
 /** `ip link set dev … type bridge_slave [hairpin …] [isolated …] …`. @throws NetlinkError ENOTSUP when it is no bridge port */
 export function linkSetBridgePort(conn: Rtnl, ifIndex: number, port: BridgePort): void {
   linkSet(conn, ifIndex, { bridgePort: port });

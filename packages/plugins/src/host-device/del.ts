@@ -2,12 +2,12 @@ import type { PluginRequest } from '@amphipod/cni';
 import { type Link, linkList } from '@amphipod/netlink';
 import { Attempts } from '../lib/attempts.ts';
 import { findAttached, releaseAfter } from '../lib/detach-link.ts';
+import { parseDeviceAlias } from '../lib/device-alias.ts';
 import { openPodIfThere, type PluginHost, type Pod } from '../lib/host.ts';
 import { ipamCall } from '../lib/ipam.ts';
 import { isStaleTag, ownerTag } from '../lib/owner.ts';
 import { ownerOf } from '../lib/owner-of.ts';
 import { readKeys } from '../lib/read-keys.ts';
-import { parseDeviceAlias } from './device-alias.ts';
 import { moveOut, renameStray } from './move.ts';
 
 /** Gives the device back to the host under its own name, wherever it is by now. */

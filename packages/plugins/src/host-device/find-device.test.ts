@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { NetConf } from '@amphipod/cni';
 import { Rtnl } from '@amphipod/netlink';
+import { deviceAlias, parseDeviceAlias } from '../lib/device-alias.ts';
 import { readConfig } from './config.ts';
-import { deviceAlias, parseDeviceAlias } from './device-alias.ts';
 import { findDevice } from './find-device.ts';
 
 /** A /sys with a network card, a virtio card, one with a driver for user space, and a subfunction. */

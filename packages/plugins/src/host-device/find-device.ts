@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { CniError } from '@amphipod/cni';
 import { type Link, linkFind, linkList, type Rtnl } from '@amphipod/netlink';
+import { parseDeviceAlias } from '../lib/device-alias.ts';
 import { auxDir, type HostDeviceConfig, pciDir } from './config.ts';
-import { parseDeviceAlias } from './device-alias.ts';
 
 /** The link that a configuration means. @param sysfs other than /sys in tests @throws CniError `failed to find host device: …` */
 export function findDevice(

@@ -2,10 +2,11 @@ import { closeSync, openSync } from 'node:fs';
 import { CniError, type PluginRequest } from '@amphipod/cni';
 import { isCode, type UndoStack } from '@amphipod/linux';
 import { type Link, linkFind, linkGet, linkSet, type Rtnl } from '@amphipod/netlink';
+import { deviceAlias, parseDeviceAlias } from '../lib/device-alias.ts';
 import type { PluginHost, Pod } from '../lib/host.ts';
 import { refuseIfTaken } from '../lib/link-in-pod.ts';
 import { ownerOf } from '../lib/owner-of.ts';
-import { deviceAlias, parseDeviceAlias } from './device-alias.ts';
+import { renameLink } from '../lib/rename-link.ts';
 import { restoreHostState, saveHostState } from './host-state.ts';
 
 /** Moves a device into the pod under the pod's name for it; undoing brings it back as it was. */
@@ -67,7 +68,8 @@ export function moveOut(pod: Pod, { ifIndex, flags, name }: Link, hostName: stri
 export function renameStray(rtnl: Rtnl, { ifIndex, flags, name }: Link, hostName: string): void {
   if (name !== hostName && flags.up) linkSet(rtnl, ifIndex, { up: false });
   try {
-    linkSet(rtnl, ifIndex, { name: hostName, alias: '' });
+    if (name !== hostName) renameLink(rtnl, ifIndex, hostName);
+    linkSet(rtnl, ifIndex, { alias: '' });
   } catch (error) {
     throw renameFailure(error, name, hostName);
   }

@@ -1,7 +1,9 @@
 import { closeSync, openSync } from 'node:fs';
 import { CniError } from '@amphipod/cni';
+import type { Datastore } from '@amphipod/fabric/client';
 import { inNetns, isCode, isNamespace, type SyncFunction } from '@amphipod/linux';
 import { type Nft, type NftRuleRef, openNft, openRtnl, type Rtnl } from '@amphipod/netlink';
+import { createDatastores, type DatastoreSettings, type Datastores, openDatastore } from './datastores.ts';
 
 /** A pod's network namespace, open for one request. */
 export interface Pod extends Disposable {
@@ -14,6 +16,8 @@ export interface Pod extends Disposable {
 
 /** What the plugins work on: the namespace that they run in, and the way into pods. */
 export interface PluginHost {
+  /** Those of networks of many nodes; a process that is to end disposes of them. */
+  readonly datastores: Datastores;
   /** Opened at the first use and kept. */
   readonly rtnl: Rtnl;
   readonly nft: Nft;
@@ -34,10 +38,12 @@ export interface HostMemory {
 export interface Openers {
   openRtnl(): Rtnl;
   openNft(): Nft;
+  openDatastore(settings: DatastoreSettings): Promise<Datastore>;
 }
 
 /** The namespace that the thread is in now. */
-export function openPluginHost(openers: Openers = { openRtnl, openNft }): PluginHost {
+export function openPluginHost(some: Partial<Openers> = {}): PluginHost {
+  const openers: Openers = { openRtnl, openNft, openDatastore, ...some };
   let rtnl: Rtnl | undefined;
   let nft: Nft | undefined;
   return {
@@ -50,6 +56,7 @@ export function openPluginHost(openers: Openers = { openRtnl, openNft }): Plugin
       return nft;
     },
     openPod: (netns) => openPod(netns, openers),
+    datastores: createDatastores(openers.openDatastore),
     memory: { gateways: new Map(), firewallRules: new Map() },
   };
 }

@@ -1,4 +1,4 @@
-import { CniError, type PluginRequest, type Result } from '@amphipod/cni';
+import { CniError, type NetConf, type PluginRequest, type Result } from '@amphipod/cni';
 import type { UndoStack } from '@amphipod/linux';
 import { type KeyReader, readKeys } from './read-keys.ts';
 
@@ -14,11 +14,17 @@ export function requireIpam({ config }: Pick<PluginRequest, 'config'>): KeyReade
 }
 
 /** Addresses from the IPAM plugin; undoing releases them, also what a failed ADD of it left. @throws CniError its own, or when it gives none */
-export async function ipamAdd(request: PluginRequest, ipamType: string, undo: UndoStack): Promise<Result> {
+export async function ipamAdd(
+  request: PluginRequest,
+  ipamType: string,
+  undo: UndoStack,
+  /** Instead of the caller's. */
+  config?: NetConf,
+): Promise<Result> {
   undo.defer(`release addresses with ${ipamType}`, async () => {
     await request.delegate(ipamType, 'DEL');
   });
-  const result = await request.delegate(ipamType, 'ADD');
+  const result = await request.delegate(ipamType, 'ADD', config);
   if ((result.ips ?? []).length === 0) {
     throw new CniError('internal', 'IPAM plugin returned missing IP config');
   }

@@ -84,6 +84,10 @@ export function explainParentFailure(error: unknown, { link }: Parent, kind: str
       link.masterIndex === undefined ? 'is in use in another way' : 'is a port of a bridge or bond',
     );
   }
+  // What else the kernel could mean by it is looked at before.
+  if (isCode(error, 'EINVAL') && kind === 'macvlan') {
+    return because('has other macvlans, and mode "passthru" is for one alone');
+  }
   return error;
 }
 

@@ -1,5 +1,6 @@
 import { type CallOptions, Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { ImageServiceService, RuntimeServiceService } from '../gen/api.ts';
+import { NetworksService } from '../gen/networks.ts';
 import { CriCallError, grpcStatus } from './errors.ts';
 import { type StreamMethod, streamCall } from './stream-call.ts';
 
@@ -31,6 +32,8 @@ export type Calls<S> = {
 export interface CriClient extends Disposable {
   runtime: Calls<typeof RuntimeServiceService>;
   images: Calls<typeof ImageServiceService>;
+  /** Of our own runtime. */
+  networks: Calls<typeof NetworksService>;
   /** Calls a method whose answer is a stream, of our own runtime; leaving the loop over it cancels the call. */
   stream<Request, Response>(
     method: StreamMethod<Request, Response>,
@@ -55,6 +58,7 @@ export function connectCri(socket: string): CriClient {
   return {
     runtime: bindCalls(RuntimeServiceService, client, socket),
     images: bindCalls(ImageServiceService, client, socket),
+    networks: bindCalls(NetworksService, client, socket),
     stream: (method, requests) =>
       streamCall(client, { method, requests, toError: (error) => toCriError(error, socket) }),
     [Symbol.dispose]: () => client.close(),

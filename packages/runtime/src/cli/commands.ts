@@ -3,6 +3,7 @@ import type { Command } from './command.ts';
 import { configCommands } from './config/commands.ts';
 import { imageCommands } from './image/commands.ts';
 import { netCommands } from './net/commands.ts';
+import { policyCommands } from './policy/commands.ts';
 
 export interface CommandEntry {
   summary: string;
@@ -30,6 +31,10 @@ const imageGroup: CommandGroup = {
 export const commands: Record<string, CommandEntry | CommandGroup> = {
   up: { summary: 'Run the container runtime in the foreground', load: () => import('./up.ts') },
   agent: { summary: 'Run the network agent in the foreground', load: () => import('./agent.ts') },
+  'device-plugin': {
+    summary: 'Give devices of pools to the kubelet, in the foreground',
+    load: () => import('./device-plugin.ts'),
+  },
   run: { summary: 'Run an image as a pod of one container', load: () => import('./run.ts') },
   ps: { summary: 'List containers', load: () => import('./ps.ts') },
   logs: { summary: 'Print what a container wrote', load: () => import('./logs.ts') },
@@ -57,15 +62,21 @@ export const commands: Record<string, CommandEntry | CommandGroup> = {
     text: 'Works with the files that amphipod up reads, without a runtime.',
     commands: configCommands,
   },
+  net: {
+    summary: 'The overlay, networks of pods, network cards, and the resources of the routed network',
+    text: `Asks the network agent of this node for the overlay. Works with the networks of pods in a runtime, with the network cards of this
+machine, and with the datastore of the routed network.`,
+    commands: netCommands,
+  },
   cni: {
     summary: 'Attach to networks; check, explain and install network plugins',
     text: `Works with network configurations and CNI plugins, without a runtime. add, del, check, gc and status take the place of
 cnitool and read the same variables: NETCONFPATH, CNI_PATH, CNI_ARGS, CAP_ARGS, CNI_IFNAME.`,
     commands: cniCommands,
   },
-  net: {
-    summary: 'Show and change the resources of the routed network',
-    text: 'Works with the datastore of the network (etcd, or a file), without a runtime.',
-    commands: netCommands,
+  policy: {
+    summary: 'Explain, check and test network policies',
+    text: 'Works with the network policies that amphipod up --policy-dir enforces.',
+    commands: policyCommands,
   },
 };

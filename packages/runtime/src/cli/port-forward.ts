@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { SpdyConnection } from '../spdy/connection.ts';
-import type { CriClient } from './client.ts';
 import { defineCommand } from './command.ts';
 import { CliError, UsageError } from './errors.ts';
+import { findPod } from './find-pod.ts';
 import { openSpdy } from './spdy-client.ts';
 
 const protocols = ['portforward.k8s.io'];
@@ -63,24 +63,6 @@ function parseForwardedPort(text: string): ForwardedPort {
   const port = { local: Number(colon === undefined ? remote : local), remote: Number(remote) };
   if (remote !== '' && port.remote >= 1 && port.remote <= 65_535 && port.local <= 65_535) return port;
   throw new UsageError(`port "${text}": expected [LOCAL:]REMOTE, numbers up to 65535`);
-}
-
-async function findPod({ runtime }: CriClient, reference: string): Promise<string> {
-  const { items } = await runtime.listPodSandbox({ filter: undefined });
-  const named = items.filter(
-    ({ id, metadata }) =>
-      id === reference ||
-      metadata?.name === reference ||
-      `${metadata?.namespace}/${metadata?.name}` === reference,
-  );
-  const found =
-    named.length > 0 || !/^[0-9a-f]+$/.test(reference)
-      ? named
-      : items.filter(({ id }) => id.startsWith(reference));
-  const [pod] = found;
-  if (pod === undefined) throw new CliError(`no such pod "${reference}"`);
-  if (found.length > 1) throw new CliError(`"${reference}" means ${found.length} pods: use an id`);
-  return pod.id;
 }
 
 async function listen(where: { address: string; port: number }): Promise<Server> {

@@ -1,21 +1,6 @@
-import { fields, flagOf, settings } from '../daemon/config/settings.ts';
-import { defineCommand, type OptionSpec } from './command.ts';
-
-/** A flag for each setting. */
-const settingOptions: Record<string, OptionSpec> = Object.fromEntries(
-  fields
-    .filter((field) => settings[field].isFileOnly === undefined)
-    .map((field) => {
-      const { placeholder, help, default: value } = settings[field];
-      const shown = Array.isArray(value) ? value.join(',') : String(value);
-      return [
-        flagOf(field),
-        placeholder === undefined
-          ? { type: 'boolean', help }
-          : { type: 'string', value: placeholder, help: shown === '' ? help : `${help} (${shown})` },
-      ];
-    }),
-);
+import { settingOptions } from '../daemon/config/setting-options.ts';
+import { settings } from '../daemon/config/settings.ts';
+import { defineCommand } from './command.ts';
 
 export const command = defineCommand({
   name: 'up',
@@ -24,7 +9,11 @@ export const command = defineCommand({
   arity: [0, 0],
   isLocal: true,
   options: {
-    ...settingOptions,
+    ...settingOptions(settings),
+    agent: {
+      type: 'boolean',
+      help: 'run the network agent, too; its settings are the table [agent] of the file',
+    },
     config: {
       type: 'string',
       value: 'FILE',
@@ -37,6 +26,7 @@ reload, has it read its files again. Flags win over files, whose keys are the fl
 
 Examples:
   amphipod up
+  amphipod up --agent
   amphipod up --root /tmp/a/root --state /tmp/a/run --socket /tmp/a/amphipod.sock`,
   async run(_operands, options) {
     const { up } = await import('../daemon/up.ts');

@@ -24,18 +24,21 @@ export interface EnvDefaults {
   hostname: string;
   /** The user's home; set here and not by the OCI runtime, so that every runtime and exec agree (USR-06). */
   home: string;
+  /** `NAME=VALUE`: which devices the pod's networks have. */
+  devices?: readonly string[];
 }
 
 /** Environment: the image's, then what the container sets, one entry for each name. */
 export function processEnv(
   config: ContainerConfig,
   image: OciImageConfig,
-  { hostname, home }: EnvDefaults,
+  { hostname, home, devices = [] }: EnvDefaults,
 ): string[] {
   const env = new Map<string, string>();
   const set = (entry: string) => env.set(entry.split('=', 1)[0]!, entry);
   const terminal = config.tty ? ['TERM=xterm'] : [];
-  for (const entry of [defaultPath, `HOME=${home}`, `HOSTNAME=${hostname}`, ...terminal]) set(entry);
+  for (const entry of [defaultPath, `HOME=${home}`, `HOSTNAME=${hostname}`, ...terminal, ...devices])
+    set(entry);
   for (const entry of image.Env ?? []) set(entry);
   for (const { key, value } of config.envs) set(`${key}=${Buffer.from(value).toString('utf8')}`);
   return [...env.values()];

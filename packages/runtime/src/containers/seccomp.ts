@@ -3,7 +3,7 @@ import { arch, release } from 'node:os';
 import { supportsX32 } from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import { type LinuxContainerSecurityContext, SecurityProfile_ProfileType } from '../gen/api.ts';
-import { isKernelAtLeast } from '../kernel-version.ts';
+import { isVersionAtLeast } from '../is-version-at-least.ts';
 import type { OciSeccomp } from '../oci/spec.ts';
 import { distributionProfile, restrictToRuntimeDefault } from './runtime-default.ts';
 
@@ -109,7 +109,7 @@ export function resolveProfile(
   const holds = ({ caps, arches, minKernel }: Conditions) =>
     (caps ?? []).every((cap) => capabilities.includes(cap)) &&
     (!arches?.length || arches.includes(archName)) &&
-    (minKernel === undefined || isKernelAtLeast(machine.kernel, minKernel));
+    (minKernel === undefined || isVersionAtLeast(machine.kernel, minKernel));
   const excluded = ({ caps, arches }: Conditions) =>
     (caps ?? []).some((cap) => capabilities.includes(cap)) || (arches ?? []).includes(archName);
   return {

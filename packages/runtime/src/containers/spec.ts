@@ -2,6 +2,8 @@ import type { OciImageConfig } from '@amphipod/images';
 import { applyCdiEdits, cdiMounts } from '../cdi/apply-edits.ts';
 import type { ContainerEdits } from '../cdi/spec.ts';
 import type { RuntimeContext } from '../context.ts';
+import { podDevices } from '../devices/pod-devices.ts';
+import type { Device } from '../gen/api.ts';
 import { ociCgroupsPath, scopeAnnotations } from '../oci/cgroup-driver.ts';
 import type { OciLinux, OciMount, OciSpec } from '../oci/spec.ts';
 import { userNamespaceMaps } from '../pods/user-namespace.ts';
@@ -51,7 +53,8 @@ export function containerSpec(
   const capabilities = containerCapabilities(security);
   const resources = config.linux?.resources;
   const privileged = security?.privileged ?? false;
-  const { devices, rules } = containerDevices(config.devices, privileged);
+  const ofNetworks = podDevices(sandbox);
+  const { devices, rules } = containerDevices(withoutTwice(config.devices, ofNetworks.devices), privileged);
   const { apparmorProfile, selinux } = options;
   const seccomp = containerSeccomp(security, {
     defaultProfile: context.config.seccompProfile,
@@ -64,7 +67,11 @@ export function containerSpec(
       terminal: config.tty,
       user: { uid: user.uid, gid: user.gid, additionalGids: user.groups },
       args: processArgs(config, options.image),
-      env: processEnv(config, options.image, { hostname: options.namespaces.hostname, home: user.home }),
+      env: processEnv(config, options.image, {
+        hostname: options.namespaces.hostname,
+        home: user.home,
+        devices: ofNetworks.env,
+      }),
       cwd: workingDirectory(config, options.image),
       capabilities,
       rlimits: containerRlimits(context.config.defaultUlimits),
@@ -99,6 +106,12 @@ export function containerSpec(
   };
   applyCdiEdits(spec, options.edits);
   return spec;
+}
+
+/** What the pod's configuration says goes before what we add. */
+function withoutTwice(configured: readonly Device[], more: readonly Device[]): Device[] {
+  const paths = new Set(configured.map(({ containerPath }) => containerPath));
+  return [...configured, ...more.filter(({ containerPath }) => !paths.has(containerPath))];
 }
 
 function namespacesOf(sandbox: Sandbox, options: SpecOptions): OciLinux['namespaces'] {

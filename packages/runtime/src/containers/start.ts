@@ -81,5 +81,14 @@ async function createProcess(context: RuntimeContext, container: Container): Pro
     stdin: config.stdin,
     stdinOnce: config.stdinOnce,
     systemdCgroup: context.cgroupDriver === 'systemd',
+    sharesDevices: sharesDevices(context, container),
   });
+}
+
+/** Without a user namespace and a mount of the node's devices, a container has just devices of its own. */
+function sharesDevices({ store }: RuntimeContext, { sandboxId, config }: Container): boolean {
+  return (
+    store.sandboxes.get(sandboxId)?.userns !== undefined ||
+    config.mounts.some(({ containerPath }) => /^\/+dev(\/+null)?\/*$/.test(containerPath))
+  );
 }

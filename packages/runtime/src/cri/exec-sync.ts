@@ -20,6 +20,7 @@ export const execSync: Handler<ExecSyncRequest, ExecSyncResponse> = async (
     process: execProcess(paths.spec, { cmd, tty: false }),
     directory: paths.bundle,
     timeoutMs: Number(timeout) * 1000,
+    nullDevices: context.nullDevices,
     signal,
   });
 };

@@ -15,6 +15,8 @@ import {
 import { ownPodCgroup, parentCgroup } from '../oci/cgroup-driver.ts';
 import { usableRuntime } from '../oci/runtimes.ts';
 import { createSandboxFiles, removeSandboxFiles } from '../pods/files.ts';
+import { attachNamedNetworks } from '../pods/further-networks/attach.ts';
+import { detachFurtherNetworks } from '../pods/further-networks/detach.ts';
 import { ensureSandboxInit, stopSandboxInit } from '../pods/init.ts';
 import {
   checkHostname,
@@ -78,14 +80,22 @@ export async function runPodSandbox(
   if (sandbox.namespaces.network === 'pod') await attachNetwork(context, sandbox, { signal });
   failpoint('run-pod-sandbox.network');
 
-  // 5. A process only where containers share the pod's PID namespace.
+  // 5. Further networks that the pod names.
+  step('further networks');
+  undo.defer('detach further networks', (undoSignal) =>
+    detachFurtherNetworks(context, sandbox, { signal: undoSignal }),
+  );
+  if (sandbox.namespaces.network === 'pod') await attachNamedNetworks(context, sandbox, { signal });
+  failpoint('run-pod-sandbox.further-networks');
+
+  // 6. A process only where containers share the pod's PID namespace.
   step('init');
   undo.defer('remove cgroup', () => removeOwnCgroup(context, sandbox));
   undo.defer('stop init', () => stopSandboxInit(context, sandbox));
   if (sandbox.namespaces.pid === 'pod') await ensureSandboxInit(context, sandbox);
   failpoint('run-pod-sandbox.init');
 
-  // 6. Ready.
+  // 7. Ready.
   step('ready');
   store.sandboxes.update(sandbox, { state: 'ready' });
   failpoint('run-pod-sandbox.ready');

@@ -16,6 +16,7 @@ import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
 import { ImageServiceService, RuntimeServiceService } from '../gen/api.ts';
 import { ImagesService } from '../gen/images.ts';
+import { NetworksService } from '../gen/networks.ts';
 import { attach } from './attach.ts';
 import type { Handler, StreamHandler } from './call.ts';
 import { checkpointContainer } from './checkpoint-container.ts';
@@ -37,6 +38,9 @@ import { listMetricDescriptors } from './list-metric-descriptors.ts';
 import { listPodSandbox } from './list-pod-sandbox.ts';
 import { listPodSandboxMetrics } from './list-pod-sandbox-metrics.ts';
 import { listPodSandboxStats } from './list-pod-sandbox-stats.ts';
+import { attachNetworks } from './networks/attach-networks.ts';
+import { checkNetworks, collectNetworks } from './networks/check-networks.ts';
+import { detachNetwork } from './networks/detach-network.ts';
 import { podSandboxStats } from './pod-sandbox-stats.ts';
 import { podSandboxStatus } from './pod-sandbox-status.ts';
 import { portForward } from './port-forward.ts';
@@ -122,6 +126,14 @@ const imageService: Handlers<typeof ImageServiceService> = {
   streamImages,
 };
 
+/** Ours: proto/networks.proto. */
+const networksService: Handlers<typeof NetworksService> = {
+  attachNetworks,
+  detachNetwork,
+  checkNetworks,
+  collectNetworks,
+};
+
 /** Serves CRI on a unix socket. A stale socket of a daemon that died is replaced. @throws CriError for an unknown group */
 export async function serve(
   context: RuntimeContext,
@@ -135,6 +147,7 @@ export async function serve(
   });
   addService(server, RuntimeServiceService, { context, handlers: runtimeService });
   addService(server, ImageServiceService, { context, handlers: imageService });
+  addService(server, NetworksService, { context, handlers: networksService });
   server.addService(ImagesService, imagesService(context));
   mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
   rmSync(socket, { force: true });

@@ -11,6 +11,7 @@ import { cleanUpContainer, waitsForStart } from '../oci/cleanup.ts';
 import { killMonitor } from '../oci/conmon.ts';
 import { runtimeFor } from '../oci/runtimes.ts';
 import { removeSandboxFiles } from '../pods/files.ts';
+import { detachUnfinished } from '../pods/further-networks/detach.ts';
 import { removeSandboxNamespaces } from '../pods/namespaces.ts';
 import { releaseSandbox } from '../pods/release.ts';
 import { readText } from '../read-text.ts';
@@ -113,6 +114,9 @@ async function recoverSandbox(context: RuntimeContext, sandbox: Sandbox): Promis
     return;
   }
   // Its addresses are still reserved on disk (field case CNI-01): the release gives them back.
+  if (!rebooted && sandbox.state === 'ready') {
+    await detachUnfinished(context, sandbox, { signal: AbortSignal.timeout(60_000) });
+  }
   if (rebooted) await releaseSandbox(context, sandbox, { signal: AbortSignal.timeout(60_000) });
   if (rebooted || initGone) store.sandboxes.update(sandbox, { state: 'notready', bootId: context.bootId });
 }

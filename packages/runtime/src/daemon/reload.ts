@@ -2,7 +2,8 @@ import type { DaemonConfig } from '../config.ts';
 import { errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { type DaemonFlags, type ReadConfig, readDaemonConfig } from './config/read-config.ts';
-import { fields, keyOf, settings } from './config/settings.ts';
+import { keyOf } from './config/setting.ts';
+import { fields, settings } from './config/settings.ts';
 
 /** What came of reading the configuration again. */
 export interface ReloadOutcome {

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createCni, type EndedCall } from '@amphipod/cni';
 import { type ImageStoreSettings, openImageStore } from '@amphipod/images';
-import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock } from '@amphipod/linux';
+import { becomeSubreaper, cgroupRemoveEmpty, detectCgroups, FileLock, NullDevices } from '@amphipod/linux';
 import { builtinPlugins } from '@amphipod/plugins';
 import type { Server } from '@grpc/grpc-js';
 import type { DaemonConfig } from '../config.ts';
@@ -9,6 +9,9 @@ import { HostPaths } from '../containers/host-paths.ts';
 import { Stops } from '../containers/stop.ts';
 import type { RuntimeContext } from '../context.ts';
 import { serve } from '../cri/server.ts';
+import { DevicePools } from '../devices/device-pools.ts';
+import { ensureVfs } from '../devices/ensure-vfs.ts';
+import { readDeviceConfig } from '../devices/pool-config.ts';
 import { CriError, errorText } from '../errors.ts';
 import { Events } from '../events.ts';
 import { failpoints, fileFailpoint, noFailpoint } from '../failpoint.ts';
@@ -28,6 +31,7 @@ import { Store } from '../store/store.ts';
 import { StreamingServer } from '../streaming/server.ts';
 import { type Step, Telemetry } from '../telemetry/telemetry.ts';
 import { runtimeVersion } from '../version.ts';
+import { ensureConflist } from './agent/default-conflist.ts';
 import type { DaemonFlags } from './config/read-config.ts';
 import { notifySystemd } from './notify-systemd.ts';
 import { observeCalls } from './observe-calls.ts';
@@ -36,6 +40,7 @@ import { recover } from './recover.ts';
 import { LiveConfig, reloadAtHangup } from './reload.ts';
 import { findRuntimes } from './runtimes.ts';
 import { servePlugins } from './serve-plugins.ts';
+import { startPodPolicy } from './start-pod-policy.ts';
 import { watchExits } from './watch-exits.ts';
 
 /** `amphipod up`: serves CRI in the foreground until SIGINT or SIGTERM; returns the exit code. Pods live on afterwards. */
@@ -77,6 +82,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     log: (text) => log.info(text),
   });
   using exits = new ExitDirectory(`${config.state}/exits`);
+  using nullDevices = new NullDevices();
   const telemetry = new Telemetry();
   const plugins = builtinPlugins();
   const cni = createCni({
@@ -98,12 +104,16 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     log.warn('measure writable layer', { container, error: errorText(error) }),
   );
   const strike = config.failpoints ? fileFailpoint(`${config.state}/failpoint`) : noFailpoint;
+  using policy =
+    config.policyDir === '' ? undefined : await startPodPolicy({ dir: config.policyDir, store, log });
   const context: RuntimeContext = {
     config,
+    ...(policy && { policy }),
     log,
     store,
     images,
     exits,
+    nullDevices,
     streaming,
     sandboxNames: new NameRegistry('sandbox'),
     containerNames: new NameRegistry('container'),
@@ -113,6 +123,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     pulls: new Pulls(),
     cni,
     networks: new Networks(config.cniConfDir),
+    devices: new DevicePools(config.devicePools),
     ...(await findPrograms(config)),
     cgroups,
     cgroupDriver,
@@ -136,8 +147,10 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   };
   await using _observers = await observeCalls(context);
   await recover(context);
+  declareVfs(context);
   using _watch = watchExits(context);
   await using _plugins = await servePlugins(context, plugins);
+  await using _agent = await startAgent(context);
   const server = await serve(context, config);
   using _reload = reloadAtHangup(live, log, (changed) => {
     images.configure(imageSettings(changed));
@@ -155,6 +168,24 @@ async function runDaemon(live: LiveConfig): Promise<void> {
   context.events.end();
   await stopServing(server);
   if (store.sandboxes.list().length === 0) await removeOwnParent(context);
+}
+
+/** After the pods are known: what they have is left alone. A file that cannot be used is told of by the pods that need it, too. */
+function declareVfs({ config, log }: RuntimeContext): void {
+  try {
+    ensureVfs(readDeviceConfig(config.devicePools).vfCounts, log);
+  } catch (error) {
+    log.error('read pools of devices', { error: errorText(error) });
+  }
+}
+
+/** The network agent inside this process, where it is wanted. No failure of it ends the daemon. */
+async function startAgent({ config, networks, log }: RuntimeContext): Promise<AsyncDisposable | undefined> {
+  if (!config.agent.enabled) return undefined;
+  const file = ensureConflist(config.cniConfDir, networks);
+  if (file !== undefined) log.info('wrote a network configuration for the overlay', { file });
+  const { keepAgent } = await import('./agent/keep-agent.ts');
+  return keepAgent(config.agent, log.child({ part: 'agent' }));
 }
 
 /** Nobody needs the parent of the pods without a cgroup_parent while there is none. */

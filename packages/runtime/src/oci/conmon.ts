@@ -35,6 +35,8 @@ export interface ConmonOptions {
   stdinOnce: boolean;
   /** The OCI runtime asks systemd for the container's cgroup. */
   systemdCgroup: boolean;
+  /** The container can reach the node's own /dev/null, or changes who owns what it is created with: its user namespace. */
+  sharesDevices: boolean;
 }
 
 /**
@@ -47,9 +49,10 @@ export async function createUnderConmon(options: ConmonOptions): Promise<number>
   const sync = pipe();
   const errors = `${options.bundle}/conmon.log`;
   const fds = [openSync('/dev/null', 'r+'), openSync(errors, 'w')];
+  using input = emptyInput(options);
   let monitor: SpawnedProcess;
   try {
-    monitor = spawnProcess(options.conmonPath, conmonArguments(options), {
+    monitor = spawnProcess(options.conmonPath, conmonArguments(options, input?.path), {
       fds: [fds[0]!, fds[0]!, fds[1]!, sync.write],
       cwd: options.bundle,
       env: { PATH: process.env.PATH ?? '', _OCI_SYNCPIPE: '3' },
@@ -87,20 +90,45 @@ export function monitorOf(conmonPidFile: string, containerId: string): number | 
   return isIts ? pid : undefined;
 }
 
-function conmonArguments(options: ConmonOptions): string[] {
-  const { runtime } = options;
+/**
+ * An empty pipe for standard input where conmon would give the OCI runtime the node's /dev/null, and the runtime would give that
+ * to the container's user (docs/adr/0034).
+ */
+function emptyInput({ runtime, sharesDevices, stdin, terminal }: ConmonOptions) {
+  if (!runtime.features.chownsDevices || !sharesDevices || (stdin && !terminal)) return undefined;
+  const { read, write } = pipe();
+  closeSync(write);
+  return { path: `/proc/${process.pid}/fd/${read}`, [Symbol.dispose]: () => closeSync(read) };
+}
+
+/** @param inputPath what the OCI runtime is to read in the place of /dev/null; undefined: that */
+function conmonArguments(options: ConmonOptions, inputPath: string | undefined): string[] {
   const log = options.logPath === undefined ? 'off' : `k8s-file:${options.logPath}`;
   return [
     ...['--api-version', '1', '--cid', options.containerId, '--cuuid', options.containerId],
-    ...['--runtime', runtime.path, ...globalArgs(runtime).flatMap((arg) => ['--runtime-arg', arg])],
+    ...runtimeArguments(options, inputPath),
     ...['--bundle', options.bundle, '--container-pidfile', options.pidFile],
     ...['--conmon-pidfile', options.conmonPidFile, '--exit-dir', options.exitDir],
     ...['--socket-dir-path', options.socketDir, '--full-attach', '--log-path', log, '--log-level', 'error'],
-    ...(options.systemdCgroup ? ['--systemd-cgroup'] : []),
     ...(options.terminal ? ['--terminal'] : []),
     ...(options.stdin ? ['--stdin'] : []),
     ...(options.stdin && !options.stdinOnce ? ['--leave-stdin-open'] : []),
   ];
+}
+
+/** conmon puts the command, `create`, behind these. */
+function runtimeArguments(
+  { runtime, terminal, systemdCgroup }: ConmonOptions,
+  inputPath: string | undefined,
+): string[] {
+  const args = [...(systemdCgroup ? ['--systemd-cgroup'] : []), ...globalArgs(runtime)];
+  // With a terminal, standard output is /dev/null too.
+  const script = terminal ? 'exec "$@" <"$0" >&2' : 'exec "$@" <"$0"';
+  const [program, ...all] =
+    inputPath === undefined
+      ? [runtime.path, ...args]
+      : ['/bin/sh', '-c', script, inputPath, runtime.path, ...args];
+  return ['--runtime', program, ...all.flatMap((arg) => ['--runtime-arg', arg])];
 }
 
 function parseReport(report: string): { data: number; message?: string } | undefined {

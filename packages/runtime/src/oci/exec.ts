@@ -1,6 +1,13 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { killQuietly, pipe, processTree, type SpawnedProcess, spawnProcess } from '@amphipod/linux';
+import {
+  killQuietly,
+  type NullDevices,
+  pipe,
+  processTree,
+  type SpawnedProcess,
+  spawnProcess,
+} from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import { ExecFiles } from './exec-files.ts';
 import { outputEnd } from './output-end.ts';
@@ -33,6 +40,8 @@ export interface ExecOptions {
   directory: string;
   /** 0: no limit. */
   timeoutMs: number;
+  /** For standard input: the OCI runtime may change the owner of what it is given. */
+  nullDevices: NullDevices;
   signal: AbortSignal;
 }
 
@@ -46,9 +55,9 @@ export async function execSync(
   containerId: string,
   options: ExecOptions,
 ): Promise<ExecResult> {
-  const { directory, timeoutMs, signal } = options;
+  const { directory, timeoutMs, nullDevices, signal } = options;
   using files = new ExecFiles(directory, options.process);
-  const child = startExec(runtime, files.args(runtime, containerId));
+  const child = startExec(runtime.path, files.args(runtime, containerId), nullDevices);
   let stopped: CriError | undefined;
   let grace: NodeJS.Timeout | undefined;
   const killRuntime = () => killQuietly(child.pid, 'SIGKILL');
@@ -92,12 +101,12 @@ interface ExecProcess extends SpawnedProcess {
   stderr: CappedOutput;
 }
 
-function startExec(runtime: OciRuntime, args: string[]): ExecProcess {
-  const nothing = openSync('/dev/null', 'r');
+function startExec(program: string, args: string[], nullDevices: NullDevices): ExecProcess {
+  const nothing = nullDevices.open();
   const [out, err] = [pipe(), pipe()];
   try {
     const env = { PATH: process.env.PATH ?? '' };
-    const child = spawnProcess(runtime.path, args, { env, fds: [nothing, out.write, err.write] });
+    const child = spawnProcess(program, args, { env, fds: [nothing, out.write, err.write] });
     const budget = { bytes: maxOutputBytes };
     return {
       ...child,

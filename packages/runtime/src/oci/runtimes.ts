@@ -16,11 +16,13 @@ export interface OciRuntime {
   problem?: string | undefined;
 }
 
-/** What Status tells of a runtime handler. */
+/** What a runtime handler can; Status tells the most of it. */
 export interface RuntimeFeatures {
   recursiveReadOnlyMounts: boolean;
   /** `problem`: why a pod with a user namespace cannot run with it; undefined when it can. */
   userNamespaces: { problem?: string };
+  /** It gives the standard streams to the user of the process also where one is a device, the node's /dev/null for one. */
+  chownsDevices: boolean;
 }
 
 /** The arguments of every call of the runtime. */

@@ -46,7 +46,8 @@ export type OciCapabilities = Record<
 
 export interface OciMount {
   destination: string;
-  type?: string;
+  /** Not left out of bind mounts: crun compares it unseen when a container joins a user and an IPC namespace. */
+  type: string;
   source: string;
   options: string[];
 }

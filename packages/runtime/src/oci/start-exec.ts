@@ -1,5 +1,12 @@
-import { closeSync, openSync } from 'node:fs';
-import { adoptChild, ConsoleSocket, pipe, spawnProcess, type TerminalSize } from '@amphipod/linux';
+import { closeSync } from 'node:fs';
+import {
+  adoptChild,
+  ConsoleSocket,
+  type NullDevices,
+  pipe,
+  spawnProcess,
+  type TerminalSize,
+} from '@amphipod/linux';
 import { CriError } from '../errors.ts';
 import { ExecFiles } from './exec-files.ts';
 import type { OciRuntime } from './runtimes.ts';
@@ -9,8 +16,10 @@ export interface StartExecOptions {
   process: OciProcess;
   /** For the files of this start; they are gone when it returns. */
   directory: string;
-  /** Which streams are wanted; the others are /dev/null. With a terminal there is only the terminal. */
+  /** Which streams are wanted; the others are a null device. With a terminal there is only the terminal. */
   streams: { stdin: boolean; stdout: boolean; stderr: boolean };
+  /** The OCI runtime may change the owner of what it is given. */
+  nullDevices: NullDevices;
   /** Of the terminal, where `process.terminal` asks for one. */
   size?: TerminalSize | undefined;
 }
@@ -35,14 +44,15 @@ export interface StartedExec {
 export async function startExec(
   runtime: OciRuntime,
   containerId: string,
-  { process: ociProcess, directory, streams, size }: StartExecOptions,
+  { process: ociProcess, directory, streams, nullDevices, size }: StartExecOptions,
 ): Promise<StartedExec> {
   const consoleSize = size && { consoleSize: { height: size.rows, width: size.columns } };
   using files = new ExecFiles(directory, { ...ociProcess, ...consoleSize });
   using terminal = ociProcess.terminal ? new ConsoleSocket(files.terminal) : undefined;
   using ours = new DisposableStack();
   using theirs = new DisposableStack();
-  const fds = openStreams(terminal === undefined ? streams : undefined, { ours, theirs });
+  const nothing = theirs.adopt(nullDevices.open(), closeSync);
+  const fds = openStreams(terminal === undefined ? streams : undefined, { nothing, ours, theirs });
   const options = ['--detach', ...(terminal === undefined ? [] : ['--console-socket', terminal.path])];
   const child = spawnProcess(runtime.path, files.args(runtime, containerId, options), {
     env: { PATH: process.env.PATH ?? '' },
@@ -66,12 +76,11 @@ export async function startExec(
   return { exited, terminal: master };
 }
 
-/** Pipes for the wanted streams, /dev/null for the others; undefined: for all. */
+/** Pipes for the wanted streams, `nothing` for the others; undefined: for all. */
 function openStreams(
   streams: StartExecOptions['streams'] | undefined,
-  { ours, theirs }: { ours: DisposableStack; theirs: DisposableStack },
+  { nothing, ours, theirs }: { nothing: number; ours: DisposableStack; theirs: DisposableStack },
 ) {
-  const nothing = theirs.adopt(openSync('/dev/null', 'r+'), closeSync);
   const ends: Pick<StartedExec, 'stdin' | 'stdout' | 'stderr'> = {};
   const child = (['stdin', 'stdout', 'stderr'] as const).map((name) => {
     if (!streams?.[name]) return nothing;

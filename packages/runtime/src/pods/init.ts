@@ -1,4 +1,4 @@
-import { chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { findProcess, signalProcess } from '@amphipod/linux';
 import type { RuntimeContext } from '../context.ts';
 import { CriError } from '../errors.ts';
@@ -10,7 +10,7 @@ import type { OciSpec } from '../oci/spec.ts';
 import { startCreated } from '../oci/start.ts';
 import type { Sandbox } from '../store/records.ts';
 import { sandboxPaths } from './paths.ts';
-import { podRoot, userNamespaceMaps } from './user-namespace.ts';
+import { userNamespaceMaps } from './user-namespace.ts';
 
 /** Name of the init's leaf below the pod's cgroup, and its id for the OCI runtime. */
 export function initId(sandboxId: string): string {
@@ -24,10 +24,7 @@ export function initId(sandboxId: string): string {
 export async function startSandboxInit(context: RuntimeContext, sandbox: Sandbox): Promise<void> {
   const paths = sandboxPaths(context.config, sandbox.id);
   const id = initId(sandbox.id);
-  // crun makes its default devices and links also where no file system is mounted for them.
   for (const dir of ['dev', 'proc', 'sys']) mkdirSync(`${paths.init}/rootfs/${dir}`, { recursive: true });
-  const [uid, gid] = podRoot(sandbox);
-  for (const dir of ['', '/dev']) chownSync(`${paths.init}/rootfs${dir}`, uid, gid);
   writeFileSync(`${paths.init}/rootfs/init`, '');
   writeFileSync(`${paths.init}/config.json`, JSON.stringify(initSpec(context, sandbox)));
   const runtime = runtimeFor(context.runtimes, sandbox.runtimeHandler);
@@ -45,6 +42,7 @@ export async function startSandboxInit(context: RuntimeContext, sandbox: Sandbox
     stdin: false,
     stdinOnce: false,
     systemdCgroup: context.cgroupDriver === 'systemd',
+    sharesDevices: sandbox.userns !== undefined,
   });
   await startCreated(runtime, id, { pid });
   const init = findProcess(pid);
@@ -90,8 +88,20 @@ function initSpec(context: RuntimeContext, sandbox: Sandbox): OciSpec {
     },
     root: { path: 'rootfs', readonly: true },
     mounts: [
-      { destination: '/init', source: context.programs.init, options: ['bind', 'ro', 'nosuid', 'nodev'] },
+      {
+        destination: '/init',
+        type: 'bind',
+        source: context.programs.init,
+        options: ['bind', 'ro', 'nosuid', 'nodev'],
+      },
       { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+      // The OCI runtime makes its default devices in any case, and opens one: it could not in the state directory below /run.
+      {
+        destination: '/dev',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['nosuid', 'noexec', 'mode=755', 'size=64k'],
+      },
     ],
     annotations: scopeAnnotations(context.cgroupDriver),
     linux: {

@@ -25,6 +25,7 @@ export async function attachNetwork(
   if (ips.length === 0)
     throw new CriError('internal', `attach network "${list.name}": the plugins returned no address`);
   context.store.sandboxes.update(sandbox, { ips });
+  context.policy?.podAttached(sandbox);
 }
 
 async function addList(
@@ -55,12 +56,12 @@ export async function detachNetwork(
   else
     context.log.warn('network configuration is gone, nothing to detach with', { network: sandbox.network });
   context.store.sandboxes.update(sandbox, { network: undefined });
+  context.policy?.podDetached(sandbox);
 }
 
-function attachmentOf(context: RuntimeContext, sandbox: Sandbox): Attachment {
-  const { config, id } = sandbox;
-  const pin = sandboxPaths(context.config, id).net;
-  const { name = '', namespace = '', uid = '' } = config.metadata ?? {};
+/** The pod's attachment to its first network. */
+export function attachmentOf(context: RuntimeContext, sandbox: Sandbox): Attachment {
+  const { config } = sandbox;
   const portMappings = config.portMappings
     .filter(({ hostPort }) => hostPort > 0)
     .map(({ hostPort, containerPort, protocol, hostIp }) => ({
@@ -71,10 +72,31 @@ function attachmentOf(context: RuntimeContext, sandbox: Sandbox): Attachment {
     }));
   const dns = config.dnsConfig;
   return {
+    ...podAttachment(context, sandbox),
+    ifName: firstInterface,
+    capabilityArgs: {
+      ...(portMappings.length > 0 && { portMappings }),
+      ...(dns !== undefined && {
+        dns: { servers: dns.servers, searches: dns.searches, options: dns.options },
+      }),
+    },
+  };
+}
+
+/** The interface of the first network. */
+export const firstInterface = 'eth0';
+
+/** What plugins are told of a pod, whichever the network. */
+export function podAttachment(
+  context: RuntimeContext,
+  { config, id }: Sandbox,
+): Required<Pick<Attachment, 'containerID' | 'netns' | 'args'>> {
+  const pin = sandboxPaths(context.config, id).net;
+  const { name = '', namespace = '', uid = '' } = config.metadata ?? {};
+  return {
     containerID: id,
     // A plain file where the pin was (field case CNI-18): the plugins are told that there is no namespace.
     netns: isNamespace(pin) ? pin : '',
-    ifName: 'eth0',
     args: [
       ['IgnoreUnknown', '1'],
       ['K8S_POD_NAMESPACE', namespace],
@@ -82,12 +104,6 @@ function attachmentOf(context: RuntimeContext, sandbox: Sandbox): Attachment {
       ['K8S_POD_INFRA_CONTAINER_ID', id],
       ['K8S_POD_UID', uid],
     ],
-    capabilityArgs: {
-      ...(portMappings.length > 0 && { portMappings }),
-      ...(dns !== undefined && {
-        dns: { servers: dns.servers, searches: dns.searches, options: dns.options },
-      }),
-    },
   };
 }
 

@@ -22,6 +22,12 @@ export class Networks {
     return this.#loaded.lists[0];
   }
 
+  /** Every network, by file name. */
+  get lists(): readonly NetworkConfigList[] {
+    this.#refresh();
+    return this.#loaded.lists;
+  }
+
   /** What is wrong with the files that could not be used. */
   get errors(): CniError[] {
     this.#refresh();

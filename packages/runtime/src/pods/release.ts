@@ -3,6 +3,7 @@ import type { RuntimeContext } from '../context.ts';
 import { stopUnit } from '../oci/stop-unit.ts';
 import type { Sandbox } from '../store/records.ts';
 import { removeSandboxFiles } from './files.ts';
+import { detachFurtherNetworks, hasFurtherNetworks } from './further-networks/detach.ts';
 import { stopSandboxInit } from './init.ts';
 import { removeSandboxNamespaces } from './namespaces.ts';
 import { detachNetwork } from './network.ts';
@@ -28,8 +29,9 @@ export async function releaseSandbox(
   };
   await attempt(() => stopSandboxInit(context, sandbox));
   // The namespace stays while its network is not undone: the plugins need it at the next try.
+  await attempt(() => detachFurtherNetworks(context, sandbox, { signal }));
   await attempt(() => detachNetwork(context, sandbox, { signal }));
-  if (sandbox.network === undefined) {
+  if (sandbox.network === undefined && !hasFurtherNetworks(sandbox)) {
     await attempt(() => removeSandboxNamespaces(context, sandbox.id));
     await attempt(() => removeSandboxFiles(context, sandbox.id));
   }

@@ -10,6 +10,26 @@ export type NamespaceMode = 'pod' | 'container' | 'node' | 'target';
  */
 export type SandboxState = 'creating' | 'ready' | 'notready';
 
+/** One attachment of a pod to a network beyond its first. */
+export interface FurtherNetwork {
+  /** attaching: ADD is under way or, after a crash, half done. */
+  state: 'attaching' | 'attached';
+  /** As the pod names it: `NAMESPACE/NAME`. */
+  definition: string;
+  /** Of the CNI configuration. */
+  network: string;
+  /** In the pod. */
+  ifName: string;
+  /** CNI_ARGS beside those of every network of the pod. */
+  args: [key: string, value: string][];
+  capabilityArgs: Record<string, unknown>;
+  /** Device that is the pod's as long as this is noted, and the pool that it comes from. */
+  deviceId?: string;
+  resourceName?: string;
+  /** Gateways of the default routes that lead through this interface. */
+  defaultRoute?: string[];
+}
+
 /** Everything about a pod sandbox that must survive a restart of the daemon. */
 export interface SandboxRecord {
   id: string;
@@ -34,6 +54,8 @@ export interface SandboxRecord {
   network?: string | undefined;
   /** Pod addresses without prefix length, the primary one first. */
   ips: string[];
+  /** Networks beyond that one, in the order of attaching; each is noted before its ADD, so that its undo is due. */
+  furtherNetworks?: FurtherNetwork[] | undefined;
   /** The init that holds the pod's PID namespace, where there is one. */
   init?: ProcessId | undefined;
   /** Kernel boot that made the namespaces; another one means that they are gone. */

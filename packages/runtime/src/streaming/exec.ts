@@ -38,6 +38,7 @@ export async function execForClient(
       stdout: streams.stdout !== undefined,
       stderr: streams.stderr !== undefined,
     },
+    nullDevices: context.nullDevices,
     size,
   });
   void containerEnded(context, container, streams.gone).then(() => streams.endWhenStalled());

@@ -25,7 +25,8 @@ Examples:
   async run(_operands, { config: file, output }, { stdout, stderr }) {
     const format = outputFormat(output);
     const { readDaemonConfig } = await import('../../daemon/config/read-config.ts');
-    const { fields, keyOf } = await import('../../daemon/config/settings.ts');
+    const { keyOf } = await import('../../daemon/config/setting.ts');
+    const { fields } = await import('../../daemon/config/settings.ts');
     try {
       const { config, sources, files } = readDaemonConfig({ config: file });
       const changed = fields

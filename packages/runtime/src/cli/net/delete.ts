@@ -1,4 +1,4 @@
-import { deleteResource, type KindName } from '@amphipod/fabric';
+import { type Datastore, deletePool, deleteResource, type KindName, type ResourceId } from '@amphipod/fabric';
 import { defineCommand } from '../command.ts';
 import { CliError, UsageError } from '../errors.ts';
 import { datastoreOptions, withDatastore } from './datastore-options.ts';
@@ -33,7 +33,7 @@ export const command = defineCommand({
       for (const { kind, name, namespace: own } of wanted) {
         const id = { name, ...namespaceOf(kind, own) };
         if (kind.isInternal) throw new CliError(`${kind.kind}: only the allocator deletes this kind`);
-        const isDeleted = await deleteResource(store, kind.kind as KindName, id);
+        const isDeleted = await deleteOne(store, kind.kind as KindName, id);
         if (!isDeleted && !isLax) throw new CliError(`there is no ${kind.kind} ${JSON.stringify(name)}`);
         if (isDeleted) stdout.write(`${kind.kind} ${JSON.stringify(name)} deleted\n`);
       }
@@ -41,3 +41,9 @@ export const command = defineCommand({
     });
   },
 });
+
+/** A pool's blocks go with it. */
+async function deleteOne(store: Datastore, kind: KindName, id: ResourceId): Promise<boolean> {
+  if (kind === 'IPPool') return await deletePool({ store, nowMs: Date.now() }, id.name);
+  return await deleteResource(store, kind, id);
+}

@@ -1,5 +1,8 @@
 import { stringify } from 'smol-toml';
-import { fields, keyOf, settings } from './settings.ts';
+import { agentFields, agentSettings } from '../agent/agent-settings.ts';
+import { enabledSetting } from './read-agent-table.ts';
+import { keyOf, type Setting } from './setting.ts';
+import { fields, settings } from './settings.ts';
 
 /** Every setting with its default and what it means, as a file to start from: each one commented out. */
 export function defaultConfig(): string {
@@ -7,10 +10,24 @@ export function defaultConfig(): string {
     const setting = settings[field];
     if (setting.isInternal) return [];
     if (setting.isFileOnly) return [`# ${setting.help}\n`];
-    const [line] = stringify({ [keyOf(field)]: setting.default })
-      .trimEnd()
-      .split('\n');
-    return [`# ${setting.help}\n#${line}\n`];
+    return [entryOf(field, setting)];
   });
-  return `# Settings of amphipod up. A line that is commented out shows the default.\n\n${entries.join('\n')}`;
+  const agent = [
+    entryOf('enabled', enabledSetting),
+    ...agentFields.map((field) => entryOf(field, agentSettings[field])),
+  ];
+  return `# Settings of amphipod up. A line that is commented out shows the default.
+
+${entries.join('\n')}
+# The network agent. Tables come after all other keys.
+#[agent]
+
+${agent.join('\n')}`;
+}
+
+function entryOf(field: string, { help, default: value }: Pick<Setting, 'help' | 'default'>): string {
+  const [line] = stringify({ [keyOf(field)]: value })
+    .trimEnd()
+    .split('\n');
+  return `# ${help}\n#${line}\n`;
 }

@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { errorText } from '../../errors.ts';
+import { agentFields } from '../agent/agent-settings.ts';
 import { defaultConfig } from './default-config.ts';
 import { readDaemonConfig } from './read-config.ts';
-import { fields, keyOf, settings } from './settings.ts';
+import { keyOf } from './setting.ts';
+import { fields, settings } from './settings.ts';
 
 let dir: string;
 let file: string;
@@ -89,6 +91,17 @@ describe('the configuration', () => {
         'stream_tls_cert = "/a"',
         /config\.toml: stream_tls_cert = "\/a", stream_tls_key = "": need each other/,
       ],
+      ['agent = true', /:1: agent = true: must be a table \[agent\]/],
+      ['[agent]\niface = "a"\nipmasq = true', /:3: agent\.ipmasq = true: unknown key; it is spelt ip_masq/],
+      ['[agent]\nhealthz_port = 70000', /:2: agent\.healthz_port = 70000: must be a port number/],
+      ['[agent]\nenabled = 1', /:2: agent\.enabled = 1: must be a boolean/],
+      ['[agent]\netcd_prefix = "a/"', /agent\.etcd_prefix = "a\/": must begin with "\/"/],
+      ['[agent]\nkube = true\nkubeconfig = "/a"', /config\.toml: agent\.kubeconfig: not with agent\.kube$/],
+      ['[agent]\nserve_cafile = "/a"', /agent\.serve_cafile, .*agent\.serve_keyfile: give all or none/],
+      [
+        '[agent]\nserve = "127.0.0.1:1"\netcd_endpoints = ["a:1"]',
+        /config\.toml: agent\.serve: not with agent\.etcd_endpoints/,
+      ],
       ['root = ', /read config \S+config\.toml:1: Invalid TOML document/],
       ['a = 1\na = 2', /read config \S+config\.toml:2:/],
     ];
@@ -103,6 +116,23 @@ describe('the configuration', () => {
     assert.equal(JSON.stringify(config.runtimes), JSON.stringify(expected));
   });
 
+  test('the table of the agent is read key by key; the flag turns it on', () => {
+    dropIn('10.toml', '[agent]\niface = "eth1"\netcd_endpoints = ["http://a:1"]');
+    const { config, sources } = read('[agent]\nip_masq = true\niface = "eth0"', { agent: true });
+    const { agent } = settings;
+    assert.deepEqual(config.agent, {
+      ...agent.default,
+      enabled: true,
+      ipMasq: true,
+      iface: 'eth1',
+      etcdEndpoints: ['http://a:1'],
+    });
+    assert.equal(sources.agent, `${file}.d/10.toml`);
+    rmSync(`${file}.d`, { recursive: true });
+    assert.equal(read('').config.agent.enabled, false);
+    assert.equal(read('', { agent: true }).sources.agent, '--agent');
+  });
+
   test('a mistake in a flag is named with the flag', () => {
     assert.throws(
       () => read('', { 'stream-port': 'x' }),
@@ -115,10 +145,10 @@ describe('the configuration', () => {
   test('the default file says nothing, and with its comment signs taken away the defaults', () => {
     const text = defaultConfig();
     assert.deepEqual(read(text).sources, {});
-    const spoken = read(text.replaceAll(/^#(?=\S+ = )/gm, ''));
+    const spoken = read(text.replaceAll(/^#(?=\S+ = |\[agent\])/gm, ''));
     assert.deepEqual(
       Object.keys(spoken.sources).sort(),
-      fields.filter((field) => !settings[field].isInternal && !settings[field].isFileOnly).sort(),
+      fields.filter((field) => !settings[field].isInternal && field !== 'runtimes').sort(),
     );
     for (const field of fields) assert.deepEqual(spoken.config[field], settings[field].default, field);
   });
@@ -129,5 +159,7 @@ describe('the configuration', () => {
       (field) => !settings[field].isInternal && !page.includes(`\`${keyOf(field)}\``),
     );
     assert.deepEqual(missing, []);
+    const ofAgent = agentFields.filter((field) => !page.includes(`| \`${keyOf(field)}\` |`));
+    assert.deepEqual(ofAgent, []);
   });
 });

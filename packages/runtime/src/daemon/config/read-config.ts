@@ -3,20 +3,15 @@ import { pluginBinDir } from '@amphipod/plugins';
 import { parse as parseToml, TomlError } from 'smol-toml';
 import type { DaemonConfig } from '../../config.ts';
 import { CriError } from '../../errors.ts';
-import { keyLine } from './key-line.ts';
-import { fieldOf, fields, keyOf, settings } from './settings.ts';
+import { agentConfigProblem } from '../agent/agent-settings.ts';
+import { readAgentTable } from './read-agent-table.ts';
+import { refusedValue, type Source, unknownKey } from './refused-value.ts';
+import { flagValue, keyOf, refusalOf } from './setting.ts';
+import { fieldOf, fields, settings } from './settings.ts';
 
 const defaultConfigFile = '/etc/amphipod/config.toml';
 
 export type DaemonFlags = Record<string, string | boolean | undefined>;
-
-/** Where a value comes from. */
-interface Source {
-  /** A file, or a flag: `--root`. */
-  name: string;
-  /** Of a file. */
-  text?: string;
-}
 
 export interface ReadConfig {
   config: DaemonConfig;
@@ -28,7 +23,7 @@ export interface ReadConfig {
 
 /**
  * The settings: defaults, then the file (`--config`, else /etc/amphipod/config.toml where it exists), then its drop-ins
- * (`FILE.d/*.toml` by name), then the flags. A later value takes the place of an earlier one, a whole list too.
+ * (`FILE.d/*.toml` by name), then the flags. A later value takes the place of an earlier one, a whole list too; of the table `[agent]` key by key.
  * @throws CriError invalid-argument naming file, line, key and value
  */
 export function readDaemonConfig(flags: DaemonFlags): ReadConfig {
@@ -41,6 +36,12 @@ export function readDaemonConfig(flags: DaemonFlags): ReadConfig {
   config.cniBinDir = [...settings.cniBinDir.default, pluginBinDir];
   const sources: ReadConfig['sources'] = {};
   const set = (source: Source, key: string, value: unknown) => {
+    if (key === 'agent') {
+      config.agent = readAgentTable(source, value, config.agent as DaemonConfig['agent']);
+      // The flag alone says little.
+      if (source.text !== undefined || sources.agent === undefined) sources.agent = source.name;
+      return;
+    }
     const [field, checked] = check(source, key, value);
     config[field] = checked;
     sources[field] = source.name;
@@ -52,9 +53,12 @@ export function readDaemonConfig(flags: DaemonFlags): ReadConfig {
   for (const [flag, value] of Object.entries(flags)) {
     if (flag === 'config' || value === undefined) continue;
     const key = flag.replaceAll('-', '_');
-    set({ name: `--${flag}` }, key, flagValue(key, value));
+    const field = fieldOf(key);
+    if (flag === 'agent') set({ name: '--agent' }, key, { enabled: value });
+    else set({ name: `--${flag}` }, key, field === undefined ? value : flagValue(settings[field], value));
   }
   requireBoth(config as unknown as DaemonConfig, sources);
+  checkAgent(config.agent as DaemonConfig['agent'], sources.agent);
   return { config: config as unknown as DaemonConfig, sources, files };
 }
 
@@ -84,44 +88,13 @@ function readFile(path: string): { text: string; table: Record<string, unknown> 
   }
 }
 
-/** Flags are text; where the setting is a number or a list, it becomes one. */
-function flagValue(key: string, value: string | boolean): unknown {
-  const field = fieldOf(key);
-  if (field === undefined || typeof value !== 'string') return value;
-  const { default: wanted } = settings[field];
-  if (typeof wanted === 'number' && /^\d+$/.test(value)) return Number(value);
-  if (Array.isArray(wanted)) return value === '' ? [] : value.split(',');
-  return value;
-}
-
 /** @throws CriError invalid-argument */
-function check(
-  { name, text }: Source,
-  key: string,
-  value: unknown,
-): [field: keyof DaemonConfig, value: unknown] {
-  const refused = (why: string) => {
-    const place = text === undefined ? name : `${name}:${keyLine(text, [key])}`;
-    return new CriError('invalid-argument', `config ${place}: ${key} = ${JSON.stringify(value)}: ${why}`);
-  };
+function check(source: Source, key: string, value: unknown): [field: keyof DaemonConfig, value: unknown] {
   const field = fieldOf(key);
-  if (field === undefined) throw refused(unknownKey(key));
-  const { default: wanted, refuse } = settings[field];
-  if (Array.isArray(wanted)) {
-    if (!Array.isArray(value) || !value.every((item) => typeof item === 'string'))
-      throw refused('must be a list of strings');
-  } else if (typeof value !== typeof wanted) throw refused(`must be a ${typeof wanted}`);
-  const why = (refuse as ((value: unknown) => string | undefined) | undefined)?.(value);
-  if (why !== undefined) throw refused(why);
-  return [field, value];
-}
-
-function unknownKey(key: string): string {
   const known = fields.filter((field) => settings[field].isInternal === undefined).map(keyOf);
-  const meant = known.find((name) => name.replaceAll('_', '') === key.toLowerCase().replaceAll(/[-_]/g, ''));
-  return meant === undefined
-    ? `unknown key; known are ${known.join(', ')}`
-    : `unknown key; it is spelt ${meant}`;
+  const why = field === undefined ? unknownKey(key, known) : refusalOf(settings[field], value);
+  if (field === undefined || why !== undefined) throw refusedValue(source, { path: [key], value, why: why! });
+  return [field, value];
 }
 
 function requireBoth({ streamTlsCert, streamTlsKey }: DaemonConfig, sources: ReadConfig['sources']): void {
@@ -131,4 +104,9 @@ function requireBoth({ streamTlsCert, streamTlsKey }: DaemonConfig, sources: Rea
     'invalid-argument',
     `config ${source}: stream_tls_cert = ${JSON.stringify(streamTlsCert)}, stream_tls_key = ${JSON.stringify(streamTlsKey)}: need each other`,
   );
+}
+
+function checkAgent(agent: DaemonConfig['agent'], source: string | undefined): void {
+  const problem = agentConfigProblem(agent, (field) => `agent.${keyOf(field)}`);
+  if (problem !== undefined) throw new CriError('invalid-argument', `config ${source}: ${problem}`);
 }

@@ -3,32 +3,20 @@ import { parseUlimit } from '../../containers/rlimits.ts';
 import { distributionProfile } from '../../containers/runtime-default.ts';
 import { logFormats, logLevels } from '../../log.ts';
 import { cgroupDrivers } from '../../oci/cgroup-driver.ts';
+import { defaultAgentConfig } from '../agent/agent-settings.ts';
+import {
+  absolutePath,
+  absolutePathOrEmpty,
+  addressOrEmpty,
+  isInteger,
+  keyOf,
+  type Setting,
+} from './setting.ts';
 
 type Field = keyof DaemonConfig;
 
-/** One key of the configuration file. */
-export interface Setting<Value = unknown> {
-  default: Value;
-  /** What stands for the value in `--help`: `DIR`. Undefined: a flag without a value. */
-  placeholder?: string;
-  help: string;
-  /** Why a value of the right type is none; undefined when it is fine. */
-  refuse?: (value: Value) => string | undefined;
-  /** A running daemon takes it up with SIGHUP. */
-  isReloadable?: true;
-  /** A table, which no flag can hold. */
-  isFileOnly?: true;
-  /** For the project's own tests: not in the file that `config default` prints. */
-  isInternal?: true;
-}
-
-const absolutePath = (value: string) => (value.startsWith('/') ? undefined : 'must be an absolute path');
-const absolutePathOrEmpty = (value: string) =>
-  value === '' || value.startsWith('/') ? undefined : 'must be an absolute path, or empty for none';
 const oneOf = (names: readonly string[]) => (value: string) =>
   names.includes(value) ? undefined : `must be one of ${names.join(', ')}`;
-const isInteger = (value: number, from: number, to: number) =>
-  Number.isInteger(value) && value >= from && value <= to;
 
 function refuseUlimits(ulimits: string[]): string | undefined {
   try {
@@ -94,6 +82,24 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     help: 'network configuration: the first valid .conflist, .conf or .json by name is the network of new pods',
     refuse: absolutePath,
   },
+  networkDir: {
+    default: '/etc/cni/networks.d',
+    placeholder: 'DIR',
+    help: 'networks that pods can have beside that: CNI configurations, NetworkAttachmentDefinitions as YAML or JSON',
+    refuse: absolutePath,
+  },
+  devicePools: {
+    default: '/etc/pcidp/config.json',
+    placeholder: 'FILE',
+    help: 'pools of devices for such networks, by resource name, in the format of sriov-network-device-plugin',
+    refuse: absolutePath,
+  },
+  podResourcesSocket: {
+    default: '/var/lib/kubelet/pod-resources/kubelet.sock',
+    placeholder: 'PATH',
+    help: 'where the kubelet tells which devices its pods have; where there is none the runtime chooses',
+    refuse: absolutePath,
+  },
   cniBinDir: {
     // The reader puts the directory of this installation behind it.
     default: ['/opt/cni/bin'],
@@ -112,6 +118,12 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     help: 'how long one call of a plugin may take, milliseconds; then it and its children are killed',
     refuse: (value) =>
       isInteger(value, 1, Number.MAX_SAFE_INTEGER) ? undefined : 'must be a number of milliseconds above 0',
+  },
+  policyDir: {
+    default: '',
+    placeholder: 'DIR',
+    help: 'network policies for the pods of this node, as YAML and JSON files that are followed; empty: none',
+    refuse: absolutePathOrEmpty,
   },
   runtime: {
     default: '',
@@ -205,10 +217,7 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     default: '',
     placeholder: 'ADDRESS:PORT',
     help: 'serve Prometheus metrics there, at /metrics; empty: not at all',
-    refuse: (value) =>
-      value === '' || /^(\[[0-9a-fA-F:]+\]|[^:[\]]+):\d{1,5}$/.test(value)
-        ? undefined
-        : 'must be ADDRESS:PORT, an IPv6 address in brackets',
+    refuse: addressOrEmpty,
   },
   otlpEndpoint: {
     default: '',
@@ -232,6 +241,11 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     help: 'json: an object for each line; text: for people',
     refuse: oneOf(logFormats),
   },
+  agent: {
+    default: { enabled: false, ...defaultAgentConfig() },
+    help: 'the network agent: a table [agent], at the end of the file',
+    isFileOnly: true,
+  },
   failpoints: {
     default: false,
     help: 'let a file in the state directory make a named step fail; for tests',
@@ -240,15 +254,6 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
 };
 
 export const fields = Object.keys(settings) as Field[];
-
-/** `cniConfDir` is `cni_conf_dir` in a file and `--cni-conf-dir` on the command line. */
-export function keyOf(field: Field): string {
-  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
-export function flagOf(field: Field): string {
-  return keyOf(field).replaceAll('_', '-');
-}
 
 const byKey = new Map(fields.map((field) => [keyOf(field), field]));
 
