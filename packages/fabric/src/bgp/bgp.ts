@@ -115,11 +115,9 @@ class BgpKeeper implements Bgp {
   }
 
   async #apply(signal: AbortSignal): Promise<void> {
-    const end = new Promise<void>((resolve) =>
-      signal.addEventListener('abort', () => resolve(), { once: true }),
-    );
+    signal.addEventListener('abort', () => this.#wake.resolve(), { once: true });
     while (!signal.aborted) {
-      await Promise.race([this.#wake.promise, end]);
+      await this.#wake.promise;
       await delay(GATHER_MS, undefined, { signal }).catch(() => {});
       this.#wake = Promise.withResolvers();
       if (signal.aborted || this.#facts === undefined) continue;

@@ -78,6 +78,7 @@ export function untilBirdGone(socketPath: string, signal: AbortSignal): Promise<
   return new Promise((resolve) => {
     const socket = connect(socketPath);
     const end = () => {
+      signal.removeEventListener('abort', end);
       socket.destroy();
       resolve();
     };

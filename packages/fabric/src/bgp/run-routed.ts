@@ -46,6 +46,11 @@ export async function runRouted(options: RoutedOptions): Promise<void> {
   });
   const { interfaceName } = options;
   let checkedMs = performance.now();
+  // One handler, however long it lives.
+  const bgpEnds = new AbortController();
+  const end = bgp.ended.finally(() => bgpEnds.abort());
+  end.catch(() => {});
+  const ends = AbortSignal.any([signal, bgpEnds.signal]);
   while (!signal.aborted) {
     try {
       const hasChanged = await ensureNode({ store, nodeName, rtnl, interfaceName, signal });
@@ -63,6 +68,7 @@ export async function runRouted(options: RoutedOptions): Promise<void> {
       checkedMs = performance.now();
       bgp.refresh();
     }
-    await Promise.race([delay(ADDRESS_CHECK_MS, undefined, { signal }).catch(() => {}), bgp.ended]);
+    await delay(ADDRESS_CHECK_MS, undefined, { signal: ends }).catch(() => {});
+    if (bgpEnds.signal.aborted) return end;
   }
 }
