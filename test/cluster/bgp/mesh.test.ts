@@ -195,6 +195,23 @@ suite('a mesh of five nodes', () => {
     t.diagnostic(`${lost} packets lost, of 40 a second`);
   });
 
+  test('what BIRD withdraws while the peer is away is held by the agent, and let go when the peer is back', async () => {
+    const [first, second] = nodes as [RoutedNode, RoutedNode];
+    const block = blockOf(second);
+    const held = () => first.node.netns.run('ip', 'route', 'show', block, 'proto', '98');
+    await stopAgent(second);
+    signalBird(second, 'SIGKILL');
+    await until('the session is away', async () =>
+      (await sessionsOf(first)).some(({ state, isRestarting }) => isRestarting || state !== 'Established'),
+    );
+    first.node.netns.run('ip', 'route', 'del', block, 'proto', 'bird');
+    await until('the way is held', () => held().includes(`via ${second.node.ip} dev eth0 metric 100000`));
+    assert.ok(await answersPing(first.pods[0]!.netns, second.pods[0]!.ip));
+    startAgent(store, second);
+    await untilEstablished(nodes, COUNT - 1);
+    await until('it is let go', () => held() === '' && birdRoutes(first)[block] !== undefined);
+  });
+
   test('a frozen peer disturbs nobody else', async () => {
     const last = nodes.at(-1)!;
     const lost = await withTraffic(async () => {

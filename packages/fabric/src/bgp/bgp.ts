@@ -5,7 +5,7 @@ import type { KernelView } from '../overlay/sync-kernel.ts';
 import type { BgpFacts } from './bgp-facts.ts';
 import { BirdProcess } from './bird-process.ts';
 import { parseSessions, type SessionState } from './bird-state.ts';
-import { ClusterKernel } from './cluster-kernel.ts';
+import { birdRouteProtocol, ClusterKernel } from './cluster-kernel.ts';
 import { renderBird } from './render-bird.ts';
 import { type WantedBird, wantedBird } from './wanted-bird.ts';
 import { watchFacts } from './watch-facts.ts';
@@ -13,8 +13,6 @@ import { watchFacts } from './watch-facts.ts';
 /** What is changed together is taken over together. */
 const GATHER_MS = 20;
 const RETRY_MS = 1_000;
-/** `proto bird`: BIRD marks the routes that it writes so, and can do nothing else. */
-export const birdRouteProtocol = 12;
 
 export interface BgpOptions {
   store: Datastore;
@@ -67,7 +65,9 @@ class BgpKeeper implements Bgp {
     const { stateDir, birdCommand: command = ['bird'], kernel, onEvent = () => {} } = options;
     this.#options = options;
     this.#bird = new BirdProcess({ stateDir, command, hasRoutes: () => hasBirdRoutes(kernel.rtnl), onEvent });
-    this.#kernel = new ClusterKernel(options, () => this.#wake.resolve());
+    this.#kernel = new ClusterKernel({ ...options, awayPeers: () => this.#awayPeers() }, () =>
+      this.#wake.resolve(),
+    );
     const { signal } = this.#stop;
     const tasks = [this.#watch(signal), this.#apply(signal), this.#kernel.watch(signal)];
     this.ended = Promise.all(tasks).then(
@@ -97,6 +97,18 @@ class BgpKeeper implements Bgp {
     this.#stop.abort();
     await this.ended.catch(() => {});
     await this.#bird[Symbol.asyncDispose]();
+  }
+
+  async #awayPeers(): Promise<ReadonlySet<bigint> | undefined> {
+    const states = await this.sessions().catch(() => undefined);
+    if (states === undefined) return undefined;
+    const settled = new Set(
+      states.flatMap(({ name, state, isRestarting }) =>
+        state === 'Established' && !isRestarting ? name : [],
+      ),
+    );
+    const away = this.#wanted?.sessions.filter(({ bgp }) => !settled.has(bgp.name)) ?? [];
+    return new Set(away.map(({ bgp }) => bgp.neighbor.value));
   }
 
   #watch(signal: AbortSignal): Promise<void> {

@@ -56,6 +56,8 @@ export type BirdCondition =
   | { readonly is: 'community'; readonly community: string }
   | { readonly is: 'as-path-prefix'; readonly path: readonly number[] }
   | { readonly is: 'local-pref-above' | 'local-pref' | 'metric-below'; readonly value: number }
+  /** The number of the program that wrote it into the kernel (`proto`). */
+  | { readonly is: 'kernel-protocol'; readonly value: number }
   /** The route has a metric, and it is not 0, which the kernel has for none. */
   | { readonly is: 'metric' };
 

@@ -10,6 +10,7 @@ import {
   linkGet,
   linkSet,
   monitor,
+  type Route,
   type Rtnl,
 } from '@amphipod/netlink';
 import type { Datastore } from '../datastore/datastore.ts';
@@ -20,12 +21,19 @@ import { type Removals, syncPeers } from '../overlay/sync-peers.ts';
 import { TrackedMap } from '../overlay/tracked-map.ts';
 import type { VxlanPeer } from '../overlay/wanted-state.ts';
 import { addressOf, type BgpFacts } from './bgp-facts.ts';
-import { clusterRouteProtocol, type Links, syncClusterRoutes } from './sync-cluster-routes.ts';
+import { clusterRouteProtocol } from './cluster-route.ts';
+import { HeldRoutes } from './held-routes.ts';
+import { type Links, syncClusterRoutes } from './sync-cluster-routes.ts';
 import { syncNat, type WrittenNat } from './sync-nat.ts';
 import { ensureTunnelAddresses } from './tunnel-addresses.ts';
 import { type WantedCluster, type WantedTunnel, wantedCluster } from './wanted-cluster.ts';
 
 const RESYNC_MS = 60_000;
+/** BIRD says at once what it knows; then it is asked again until the peers are back. */
+const FIRST_REVIEW_MS = 10;
+const REVIEW_MS = 500;
+/** `proto bird`: BIRD marks the routes that it writes so, and can do nothing else. */
+export const birdRouteProtocol = 12;
 const VXLAN_VNI = 4096;
 const VXLAN_PORT = 4789;
 /** Outer headers of VXLAN: Ethernet 14, IP 20 or 40, UDP 8, VXLAN 8. */
@@ -39,6 +47,8 @@ interface ClusterKernelOptions {
   store: Datastore;
   kernel: KernelView;
   onEvent?: (message: string) => void;
+  /** Addresses of peers that BIRD wants to have and has not, or not yet again; undefined while BIRD does not say. */
+  awayPeers: () => Promise<ReadonlySet<bigint> | undefined>;
 }
 
 /** Keeps what the kernel has for the routed network beside BIRD's routes: blackholes, tunnels and their routes, masquerading. */
@@ -49,6 +59,8 @@ export class ClusterKernel {
   #nat: WrittenNat | undefined;
   #told = new Set<string>();
   #devices = new Set<number>();
+  readonly #held = new HeldRoutes();
+  #review: NodeJS.Timeout | undefined;
 
   /** @param onDeviation called when somebody else has changed what is ours */
   constructor(options: ClusterKernelOptions, onDeviation: () => void) {
@@ -75,21 +87,44 @@ export class ClusterKernel {
             this.#devices.has(event.neighbour.ifIndex)) ||
           (event.subject === 'fdb' && event.change === 'gone' && this.#devices.has(event.entry.ifIndex));
         if (isOurs) this.#onDeviation();
+        else if (event.subject === 'route' && event.change === 'gone') this.#hold(event.route);
       }
     } finally {
+      clearTimeout(this.#review);
       clearInterval(timer);
     }
+  }
+
+  #hold(route: Route): void {
+    if (route.protocol !== birdRouteProtocol) return;
+    this.#held.take(this.#options.kernel.rtnl, route);
+    // Perhaps the peer itself has taken it back: BIRD knows.
+    if (this.#held.size > 0) this.#reviewIn(FIRST_REVIEW_MS);
+  }
+
+  #reviewIn(delayMs: number): void {
+    clearTimeout(this.#review);
+    this.#review = setTimeout(() => {
+      void this.#options.awayPeers().then((away) => {
+        if (this.#stop.signal.aborted) return;
+        this.#held.release((neighbor) => away !== undefined && !away.has(neighbor));
+        this.#onDeviation();
+        if (this.#held.size > 0) this.#reviewIn(REVIEW_MS);
+      });
+    }, delayMs);
   }
 
   /** Makes all of it as the facts want it. @throws NetlinkError; as {@link ensureTunnelAddresses} */
   async apply(facts: BgpFacts): Promise<void> {
     const { store, kernel } = this.#options;
     await ensureTunnelAddresses(store, facts, this.#stop.signal);
+    this.#held.learn(facts);
     const wanted = wantedCluster(facts);
     if (wanted === undefined) return;
     const problems = [...wanted.problems];
     const links = { 4: await this.#links(wanted, 4, problems), 6: await this.#links(wanted, 6, problems) };
-    for (const family of [4, 6] as const) syncClusterRoutes(kernel.rtnl, wanted.routes, { family, links });
+    const routes = [...wanted.routes, ...this.#held.routes()];
+    for (const family of [4, 6] as const) syncClusterRoutes(kernel.rtnl, routes, { family, links });
     this.#nat = syncNat(kernel.nft, wanted.nat, this.#nat).written;
     for (const problem of problems) if (!this.#told.has(problem)) this.#options.onEvent?.(problem);
     this.#told = new Set(problems);

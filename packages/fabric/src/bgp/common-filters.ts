@@ -2,6 +2,7 @@ import { type IpFamily, parseCidr } from '@amphipod/netlink';
 import type { IpPool } from '../resources/ip-pool.ts';
 import { type BgpFacts, type NodeBgp, normalPriority, settingsOf } from './bgp-facts.ts';
 import type { BirdFilter, BirdFunction, BirdStatement } from './bird-config.ts';
+import { clusterRouteProtocol } from './cluster-route.ts';
 import { LEAST_CARRIED, localPrefOf } from './local-pref.ts';
 import { ownBlocks, serviceNetworks, serviceRanges } from './node-networks.ts';
 
@@ -130,6 +131,16 @@ export function kernelFilters(facts: BgpFacts, own: NodeBgp, family: IpFamily): 
     {
       name: `from_kernel${family}`,
       body: [
+        when(
+          {
+            is: 'all',
+            of: [
+              { is: 'kernel-protocol', value: clusterRouteProtocol },
+              ...TUNNELS.map((pattern) => ({ is: 'not', of: { is: 'interface', pattern } }) as const),
+            ],
+          },
+          { do: 'reject', why: 'the agent wrote it for this node only' },
+        ),
         when({ is: 'unicast' }, { do: 'accept', why: 'the kernel has it' }),
         { do: 'reject', why: 'it leads nowhere: blackholes of blocks are written by the agent' },
       ],

@@ -57,6 +57,7 @@ function judgedRoute({ network, source, type, hops, attributes }: BirdRoute): Ju
     return text === undefined ? undefined : Number(text);
   };
   const [localPref, metric] = [number('BGP.local_pref'), number('Kernel.metric')];
+  const kernelProtocol = number('Kernel.source');
   const interfaceName = hops[0]?.interfaceName;
   return {
     network: parseCidr(network),
@@ -67,5 +68,6 @@ function judgedRoute({ network, source, type, hops, attributes }: BirdRoute): Ju
     ...(interfaceName !== undefined && { interfaceName }),
     ...(localPref !== undefined && { localPref }),
     ...(metric !== undefined && { metric }),
+    ...(kernelProtocol !== undefined && { kernelProtocol }),
   };
 }

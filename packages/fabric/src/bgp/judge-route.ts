@@ -12,6 +12,8 @@ export interface JudgedRoute {
   readonly asPath: readonly number[];
   readonly localPref?: number;
   readonly metric?: number;
+  /** `proto` of a route that was learned from the kernel. */
+  readonly kernelProtocol?: number;
   readonly preference?: number;
 }
 
@@ -121,6 +123,8 @@ function holds(condition: BirdCondition, route: JudgedRoute, sameAs: boolean): b
       return route.localPref === condition.value;
     case 'local-pref-above':
       return route.localPref !== undefined && route.localPref > condition.value;
+    case 'kernel-protocol':
+      return route.kernelProtocol === condition.value;
     case 'metric':
       return (route.metric ?? 0) > 0;
     case 'metric-below':

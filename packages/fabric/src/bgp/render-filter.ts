@@ -60,6 +60,8 @@ export function renderCondition(condition: BirdCondition): string {
       return `(defined(bgp_local_pref) && bgp_local_pref > ${condition.value})`;
     case 'local-pref':
       return `(defined(bgp_local_pref) && bgp_local_pref = ${condition.value})`;
+    case 'kernel-protocol':
+      return `(defined(krt_source) && krt_source = ${condition.value})`;
     case 'metric':
       return '(defined(krt_metric) && krt_metric > 0)';
     case 'metric-below':

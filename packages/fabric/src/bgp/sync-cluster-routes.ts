@@ -9,10 +9,8 @@ import {
   routeList,
   routeReplace,
 } from '@amphipod/netlink';
-import type { ClusterRoute, Way } from './wanted-cluster.ts';
+import { type ClusterRoute, clusterRouteProtocol, type Way } from './cluster-route.ts';
 
-/** `proto 98`: marks the routes that the agent makes for the routed network; 97 is the overlay, 12 BIRD. */
-export const clusterRouteProtocol = 98;
 /** What IPv6 routes have when nothing is said. */
 const USUAL_IPV6_PRIORITY = 1024;
 
@@ -28,14 +26,14 @@ export function syncClusterRoutes(
   const wanted = new Map<string, RouteSpec>();
   for (const route of routes) {
     const spec = route.dst.ip.family === family ? specOf(route, links[family]) : undefined;
-    if (spec !== undefined) wanted.set(formatCidr(route.dst), spec);
+    if (spec !== undefined) wanted.set(keyOf(route.dst, priorityOf(spec, family)), spec);
   }
   let mended = 0;
   const unwanted: Route[] = [];
   const right = new Set<string>();
   for (const route of routeList(conn, { family })) {
     if (route.protocol !== clusterRouteProtocol) continue;
-    const key = keyOf(route.dst);
+    const key = keyOf(route.dst, priorityOf(route, family));
     const want = wanted.get(key);
     if (want !== undefined && isSame(route, want)) right.add(key);
     else unwanted.push(route);
@@ -46,27 +44,28 @@ export function syncClusterRoutes(
     mended++;
   }
   for (const route of unwanted) {
-    const key = keyOf(route.dst);
     // What had the priority of its successor was replaced. To delete it would delete the successor.
-    if (wanted.has(key) && hasUsualPriority(route)) continue;
+    if (wanted.has(keyOf(route.dst, priorityOf(route, family)))) continue;
     if (routeDel(conn, route)) mended++;
   }
   return mended;
 }
 
-function specOf({ dst, way, gateway }: ClusterRoute, links: Links): RouteSpec | undefined {
+function specOf({ dst, way, gateway, priority }: ClusterRoute, links: Links): RouteSpec | undefined {
   if (way === 'blackhole') return { dst, type: 'blackhole', protocol: clusterRouteProtocol };
   const ifIndex = links[way];
   if (ifIndex === undefined || gateway === undefined) return undefined;
-  return { dst, gateway, ifIndex, onlink: way !== 'direct', protocol: clusterRouteProtocol };
+  const metric = priority === undefined ? {} : { priority };
+  return { dst, gateway, ifIndex, onlink: way !== 'direct', protocol: clusterRouteProtocol, ...metric };
 }
 
-function keyOf(dst: Cidr | undefined): string {
-  return dst === undefined ? '' : formatCidr(dst);
+/** Of several routes to a network the kernel tells those apart that differ in their priority. */
+function keyOf(dst: Cidr | undefined, priority: number): string {
+  return `${dst === undefined ? '' : formatCidr(dst)} ${priority}`;
 }
 
-function hasUsualPriority({ family, priority = 0 }: Route): boolean {
-  return priority === (family === 6 ? USUAL_IPV6_PRIORITY : 0);
+function priorityOf({ priority = 0 }: RouteSpec, family: IpFamily): number {
+  return priority || (family === 6 ? USUAL_IPV6_PRIORITY : 0);
 }
 
 function isSame(route: Route, want: RouteSpec): boolean {

@@ -3,19 +3,9 @@ import { type Cidr, contains, type IpAddress, type IpFamily, parseCidr, parseIp 
 import type { IpPool } from '../resources/ip-pool.ts';
 import type { Node } from '../resources/node.ts';
 import { addressOf, type BgpFacts, type NodeBgp, nodeBgp, settingsOf } from './bgp-facts.ts';
+import type { ClusterRoute } from './cluster-route.ts';
 import { isWrittenByBird } from './common-filters.ts';
 import { ownBlocks } from './node-networks.ts';
-
-/** How packets get to a block of another node. */
-export type Way = 'direct' | 'vxlan' | 'ipip';
-
-/** A route that the agent writes; one without a way refuses what comes, so that it does not go round in circles. */
-export interface ClusterRoute {
-  readonly dst: Cidr;
-  readonly way: Way | 'blackhole';
-  /** The other node, or its address on the tunnel. */
-  readonly gateway?: IpAddress;
-}
 
 /** Another node behind the tunnel. */
 export interface TunnelPeer {
