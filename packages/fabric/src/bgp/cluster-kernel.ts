@@ -41,7 +41,7 @@ const OVERHEAD = { 4: 50, 6: 70 } as const;
 const IPIP_DEVICE = 'tunl0';
 
 /** Names of the tunnels' devices, as Calico has them. */
-export const tunnelNames = { 4: 'vxlan.calico', 6: 'vxlan-v6.calico' } as const;
+const tunnelNames = { 4: 'vxlan.calico', 6: 'vxlan-v6.calico' } as const;
 
 interface ClusterKernelOptions {
   store: Datastore;

@@ -30,7 +30,7 @@ export function renderStatement(statement: BirdStatement): string {
 }
 
 /** Writes a condition. What a route does not have is compared with nothing: BIRD would reject the route. */
-export function renderCondition(condition: BirdCondition): string {
+function renderCondition(condition: BirdCondition): string {
   switch (condition.is) {
     case 'always':
       return 'true';
