@@ -161,14 +161,15 @@ function nextRoute(events: AsyncGenerator<MonitorEvent, void, void>): () => Prom
   };
 }
 
-async function measureResyncs({ agent }: Bench): Promise<number[]> {
-  const samples: number[] = [];
+async function measureResyncs({ agent }: Bench): Promise<{ wall: number[]; cpu: number[] }> {
+  const samples = { wall: [] as number[], cpu: [] as number[] };
   for (let round = 0; round < rounds; round++) {
     const next = agent.next('sync', { isIt: ({ isFull }) => isFull });
     agent.ask('resync');
-    const { durationMs, mended } = await next;
+    const { durationMs, cpuMs, mended } = await next;
     if (mended > 0) throw new Error(`a resync with nothing to do mended ${mended} differences`);
-    samples.push(durationMs);
+    samples.wall.push(durationMs);
+    samples.cpu.push(cpuMs);
     await agent.settle();
   }
   return samples;
@@ -243,10 +244,12 @@ async function measureSize(server: EtcdServer, size: number): Promise<Measured> 
   return {
     rows: [
       row('first programming', [ready.firstMs]),
+      row('first programming: CPU time', [ready.cpuMs]),
       row('lease added: watch event to kernel', add),
       row('lease removed: watch event to kernel', remove),
       row('lease added: put to route announced', addSeen),
-      row('resync, nothing to do', resync),
+      row('resync, nothing to do', resync.wall),
+      row('resync, nothing to do: CPU time', resync.cpu),
       row('storm: last change to right', [storm]),
     ],
     more: {

@@ -104,6 +104,7 @@ async function startPod({ step, directory, network }: Demo, client: CriClient): 
         image: webImageName,
         args: [],
         envs: [],
+        labels: {},
         mounts: [],
         ports: [{ protocol: 0, containerPort: 80, hostPort: network.hostPort, hostIp: '' }],
         logRoot: join(directory, 'logs'),

@@ -24,8 +24,17 @@ export interface AgentStart {
 
 /** What the process tells; times in ms, memory in MiB. */
 export type AgentReport =
-  | { type: 'ready'; firstMs: number; maxRss: number; mac: string; subnet: string }
-  | { type: 'sync'; mended: number; isFull: boolean; durationMs: number; sinceEventMs: number | undefined }
+  | { type: 'ready'; firstMs: number; cpuMs: number; maxRss: number }
+  | {
+      type: 'sync';
+      mended: number;
+      isFull: boolean;
+      durationMs: number;
+      /** CPU time since a resync was asked for. */
+      cpuMs: number;
+      /** Since the store's watch told of a change. */
+      sinceEventMs: number | undefined;
+    }
   | { type: 'memory'; maxRss: number; cpuMs: number };
 
 /** What it can be asked for. */
@@ -53,6 +62,7 @@ function noteEvents(store: Datastore, note: () => void): Datastore {
 
 async function run({ endpoints, prefix, netns, config, families }: AgentStart): Promise<void> {
   let eventAt: number | undefined;
+  let cpuAt = process.cpuUsage();
   const store = noteEvents(openEtcdDatastore({ endpoints }), () => {
     eventAt ??= performance.now();
   });
@@ -67,21 +77,19 @@ async function run({ endpoints, prefix, netns, config, families }: AgentStart): 
     onSync: (mended, { isFull, durationMs }) => {
       const sinceEventMs = eventAt === undefined ? undefined : performance.now() - eventAt;
       eventAt = undefined;
-      tell({ type: 'sync', mended, isFull, durationMs, sinceEventMs });
+      const { user, system } = process.cpuUsage(cpuAt);
+      tell({ type: 'sync', mended, isFull, durationMs, cpuMs: (user + system) / 1000, sinceEventMs });
     },
     onError: (error) => console.error(error),
   });
-  const { subnet, attributes } = overlay.lease;
-  tell({
-    type: 'ready',
-    firstMs: performance.now() - start,
-    maxRss: maxRss(),
-    mac: attributes.vtepMac!,
-    subnet: `${subnet!.ip.value}`,
-  });
+  const { user, system } = process.cpuUsage(cpuAt);
+  const firstMs = performance.now() - start;
+  tell({ type: 'ready', firstMs, cpuMs: (user + system) / 1000, maxRss: maxRss() });
   process.on('message', (request: AgentRequest) => {
-    if (request === 'resync') overlay.resync();
-    else {
+    if (request === 'resync') {
+      cpuAt = process.cpuUsage();
+      overlay.resync();
+    } else {
       const { user, system } = process.cpuUsage();
       tell({ type: 'memory', maxRss: maxRss(), cpuMs: (user + system) / 1000 });
     }

@@ -15,7 +15,7 @@ import {
 const IPV4_FIRST = 0x0a_04_00_00n;
 const IPV6_FIRST = 0xfd00_0010_0000_0400n << 64n;
 const PUBLIC_FIRST = 0xac_10_00_00n;
-const PUBLIC6_FIRST = 0x2001_0db8_0001_0000n << 64n;
+const PUBLIC6_FIRST = 0x2001_0db8_ffff_0000n << 64n;
 const BATCH = 50;
 
 export interface PeerLease {

@@ -53,7 +53,7 @@ async function overOurs(): Promise<number> {
     addPod(node, [overlay.lease.subnet!], overlay.mtu);
   }
   await delay(500);
-  return iperf(cluster.nodes as [TestNode, TestNode]);
+  return await iperf(cluster.nodes as [TestNode, TestNode]);
 }
 
 async function overHandMade(): Promise<number> {
@@ -96,7 +96,7 @@ async function overHandMade(): Promise<number> {
     netns.run('ip', 'route', 'add', `${vtep(other)}/24`, 'via', vtep(other), 'dev', 'flannel.1', 'onlink');
     addPod(node, [parseCidr(`${vtep(node)}/24`)], MTU);
   }
-  return iperf(nodes);
+  return await iperf(nodes);
 }
 
 /** One after the other in each round. Rows hold the ms that a gigabit takes. */

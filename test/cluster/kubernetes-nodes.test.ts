@@ -110,10 +110,17 @@ test('renewing: undefined when the node was made anew with another podCIDR', asy
   putNode('10.9.1.0/24');
   const leases = open();
   const own = await leases.acquire(config, { attributes });
+  assert.deepEqual(await leases.renew(own), own);
+  assert.deepEqual(api.node('a').status.conditions, []);
+  await leases.announceReady();
   api.deleteNode('a');
   await assert.rejects(leases.renew(own), { code: 'unavailable' });
+  putNode('');
+  await assert.rejects(leases.renew(own), { code: 'unavailable', message: /has no podCIDR yet/ });
   putNode('10.9.1.0/24');
   assert.deepEqual(await leases.renew(own), own);
+  // The new node is told too that it has a network.
+  assert.equal(api.node('a').status.conditions[0]?.reason, 'FlannelIsUp');
   assert.deepEqual((await leases.list()).leases.get('a'), own.lease);
   api.deleteNode('a');
   putNode('10.9.2.0/24');
@@ -175,6 +182,8 @@ suite('calls that fail', () => {
         message: `list "/api/v1/nodes": the API server says ${status}: refused: BecauseOfThis`,
       });
     }
+    api.refuse('GET', 429, { retryAfterSeconds: 7 });
+    await assert.rejects(leases.list(), { retryAfterMs: 7000 });
     await api.stop();
     await assert.rejects(leases.list(), { code: 'unavailable', message: /ECONNREFUSED/ });
     await api.start();

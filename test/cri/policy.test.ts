@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { type Fixture, useServer } from './support/fixture.ts';
@@ -105,5 +107,23 @@ describe('network policy of amphipod up --policy-dir', () => {
     const other = await runPod(fixture.cri, { labels: { app: 'other' } });
     assert.doesNotMatch(await rules(), /jump/);
     await removePod(fixture.cri, other);
+  });
+
+  test('a pod does not start while its policies cannot be put into the kernel, and starts when they can', async () => {
+    const labels = { app: 'client' };
+    // A table that a process owns is closed to all others, and goes with the process.
+    const owner = spawn('nft', ['-i'], { stdio: ['pipe', 'ignore', 'inherit'] });
+    owner.stdin.write('delete table inet amphipod_policy; add table inet amphipod_policy { flags owner; }\n');
+    await eventually('the table of the other', async () => (await rules()).includes('flags owner'));
+    await assert.rejects(runPod(fixture.cri, { labels }), {
+      code: 14,
+      message: /put network policy of the pod into the kernel: .*EPERM/,
+    });
+    assert.deepEqual((await fixture.cri.listPodSandbox({})).items, []);
+    owner.kill('SIGKILL');
+    await once(owner, 'exit');
+    const pod = await runPod(fixture.cri, { labels });
+    assert.ok((await rules()).includes(`${await podIp(fixture.cri, pod)} : jump egress4-`));
+    await removePod(fixture.cri, pod);
   });
 });

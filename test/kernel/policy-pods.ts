@@ -7,7 +7,7 @@ import { createTestNetns, type TestNetns } from './netlink-namespaces.ts';
 import type { ProbeRequest } from './policy-prober.ts';
 
 export const proberPorts = { tcp: [53, 80, 81, 443, 8080], udp: [53, 80, 81, 443, 8080] };
-const TIMEOUT_MS = 700;
+const TIMEOUT_MS = 1000;
 
 export interface ProbedPod extends AsyncDisposable {
   netns: TestNetns;

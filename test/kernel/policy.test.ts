@@ -17,7 +17,7 @@ const worldAddresses = Array.from(
   { length: 8 },
   (_, index) => [`10.0.${index % 2}.${index + 1}`, `fd00:${index % 2}::${index + 1}`] as const,
 );
-const PROBES = Number(process.env.AMPHIPOD_POLICY_PROBES ?? 600);
+const PROBES = Number(process.env.AMPHIPOD_POLICY_PROBES ?? 200);
 const PROBES_A_WORLD = 40;
 
 const protocols = { 1: 'icmp', 58: 'icmp', 6: 'tcp', 17: 'udp' } as const;

@@ -1,5 +1,6 @@
 import { malformed } from './errors.ts';
-import { type IpAddress, ipFromBytes } from './ip.ts';
+import type { IpAddress } from './ip.ts';
+import { formatMac, formatMac6 } from './mac.ts';
 
 const HEADER = 4;
 /** NLA_F_NESTED and NLA_F_NET_BYTEORDER: include/uapi/linux/netlink.h. */
@@ -234,7 +235,15 @@ export class AttributeReader {
     if (this.size !== size || (size !== 4 && size !== 16)) {
       throw malformed(`attribute ${this.type} of ${this.size} bytes where an address is due`);
     }
-    return ipFromBytes(this.bytes());
+    // Read in place: a table of many thousands is full of them.
+    const [buffer, at] = [this.#buffer, this.#at];
+    if (size === 4) return { family: 4, value: BigInt(buffer.readUInt32BE(at)) };
+    return { family: 6, value: (buffer.readBigUInt64BE(at) << 64n) | buffer.readBigUInt64BE(at + 8) };
+  }
+
+  /** A hardware address as text, of whatever length. */
+  mac(): string {
+    return this.size === 6 ? formatMac6(this.#buffer, this.#at) : formatMac(this.bytes());
   }
 
   /** The attributes inside this one; `skip` bytes of fixed header before them. */

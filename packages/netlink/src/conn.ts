@@ -50,6 +50,19 @@ export interface NetlinkRequest {
   message: MessageWriter;
 }
 
+/** Gives what is told of each item of a list; called once more when the list is told anew. */
+export type Begin<T> = () => (item: T) => void;
+
+/** The list that is told. */
+export function collect<T>(each: (begin: Begin<T>) => void): T[] {
+  let items: T[] = [];
+  each(() => {
+    items = [];
+    return (item) => items.push(item);
+  });
+  return items;
+}
+
 /** What subscribers of `node:diagnostics_channel` "amphipod:netlink" get for each datagram. */
 export interface NetlinkTrace {
   direction: 'send' | 'receive';
@@ -83,16 +96,24 @@ export class NetlinkConn implements Disposable {
    * @throws NetlinkError the kernel's refusal; EPROTO for an answer that is none
    */
   execute(request: NetlinkRequest): NetlinkMessage[] {
+    return collect<NetlinkMessage>((begin) => this.each(request, begin));
+  }
+
+  /**
+   * As {@link execute}, but hands each message over and keeps none, for tables of many thousands. What is told may make no
+   * request of this connection. An interrupted dump is told anew, with what `begin` gives then.
+   * @throws NetlinkError as {@link execute}, and whatever is thrown by what is told
+   */
+  each(request: NetlinkRequest, begin: Begin<NetlinkMessage>): void {
     const flags = request.message.bytes().readUInt16LE(6);
     const isDump = (flags & NLM_F.DUMP) === NLM_F.DUMP;
     try {
       for (let tries = 1; tries <= DUMP_TRIES; tries++) {
-        const answer = this.#tryExecute(request, flags, isDump);
-        if (answer !== undefined) return answer;
+        if (this.#tryExecute(request, flags, { isDump, tell: begin() })) return;
       }
     } catch (error) {
       // A dump that is left half read would make the kernel refuse the next one.
-      if (isCode(error, 'EPROTO')) this.#drain();
+      if (isDump || isCode(error, 'EPROTO')) this.#drain();
       throw error;
     }
     throw new NetlinkError(request.op, ERRNO.EINTR, { message: 'dump kept changing' });
@@ -150,26 +171,29 @@ export class NetlinkConn implements Disposable {
     return this.#sequence;
   }
 
-  /** Undefined when a dump was interrupted. */
-  #tryExecute(request: NetlinkRequest, flags: number, isDump: boolean): NetlinkMessage[] | undefined {
+  /** False when a dump was interrupted. */
+  #tryExecute(
+    request: NetlinkRequest,
+    flags: number,
+    { isDump, tell }: { isDump: boolean; tell: (message: NetlinkMessage) => void },
+  ): boolean {
     const sequence = this.nextSequence();
     request.message.finish(sequence);
     this.#send(request.op, request.message.bytes());
-    const replies: NetlinkMessage[] = [];
     let interrupted = false;
     for (;;) {
       const received = this.#receive(request.op, isDump);
-      if (received === undefined) return undefined;
+      if (received === undefined) return false;
       for (const message of splitMessages(received)) {
         if (message.sequence !== sequence || message.type === NLMSG_NOOP) continue;
         if (message.flags & NLM_F.DUMP_INTR) interrupted = true;
         if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
           const failure = messageError(request.op, message);
           if (failure !== undefined) throw failure;
-          return interrupted ? undefined : replies;
+          return !interrupted;
         }
-        replies.push(message);
-        if ((flags & NLM_F.ACK) === 0 && !isDump && (message.flags & NLM_F.MULTI) === 0) return replies;
+        tell(message);
+        if ((flags & NLM_F.ACK) === 0 && !isDump && (message.flags & NLM_F.MULTI) === 0) return true;
       }
     }
   }

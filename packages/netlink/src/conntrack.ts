@@ -7,7 +7,7 @@ import type { Nft } from './nft/nft.ts';
 
 // include/uapi/linux/netfilter/nfnetlink_conntrack.h
 const IPCTNL_MSG_CT = { GET: 1, DELETE: 2 } as const;
-const CTA = { TUPLE_ORIG: 1, ID: 12, ZONE: 18, FILTER: 25 } as const;
+const CTA = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, ID: 12, ZONE: 18, FILTER: 25 } as const;
 const CTA_TUPLE = { IP: 1, PROTO: 2 } as const;
 const CTA_IP = { V4_SRC: 1, V4_DST: 2, V6_SRC: 3, V6_DST: 4 } as const;
 const CTA_PROTO = { NUM: 1, SRC_PORT: 2, DST_PORT: 3 } as const;
@@ -37,6 +37,9 @@ export interface ConntrackFlow {
   /** Absent for protocols without ports. */
   srcPort?: number;
   dstPort?: number;
+  /** Where answers come from: `dst` and `dstPort` as they are behind a translation of the destination. */
+  replySrc?: IpAddress;
+  replySrcPort?: number;
 }
 
 interface RawFlow extends ConntrackFlow {
@@ -128,10 +131,12 @@ export function parseFlow(payload: Buffer): RawFlow | undefined {
   if (payload.length < NFGENMSG) throw malformed(`conntrack message of ${payload.length} bytes`);
   if (payload[0] !== families[4] && payload[0] !== families[6]) return undefined;
   const tuple: Partial<ConntrackFlow> = {};
+  const reply: Partial<ConntrackFlow> = {};
   const key: RawFlow['key'] = [];
   const attrs = new AttributeReader(payload, NFGENMSG);
   while (attrs.next()) {
     if (attrs.type === CTA.TUPLE_ORIG) readTuple(tuple, attrs.nested());
+    if (attrs.type === CTA.TUPLE_REPLY) readTuple(reply, attrs.nested());
     if (attrs.type === CTA.TUPLE_ORIG || attrs.type === CTA.ID || attrs.type === CTA.ZONE) {
       key.push({ type: attrs.type, value: Buffer.from(attrs.bytes()) });
     }
@@ -139,7 +144,12 @@ export function parseFlow(payload: Buffer): RawFlow | undefined {
   const { src, dst, protocol } = tuple;
   if (src === undefined || dst === undefined || protocol === undefined)
     throw malformed('conntrack flow without ends');
-  return { ...tuple, family: payload[0] === families[4] ? 4 : 6, src, dst, protocol, key };
+  return {
+    ...tuple,
+    ...(reply.src && { replySrc: reply.src }),
+    ...(reply.srcPort !== undefined && { replySrcPort: reply.srcPort }),
+    ...{ family: payload[0] === families[4] ? 4 : 6, src, dst, protocol, key },
+  };
 }
 
 function readTuple(flow: Partial<ConntrackFlow>, tuple: AttributeReader): void {

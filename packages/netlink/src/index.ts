@@ -95,7 +95,17 @@ export {
   bridgeVlanList,
 } from './rtnl/bridge-vlan.ts';
 export { RT_SCOPE, RT_TABLE, RTPROT } from './rtnl/constants.ts';
-export { type FdbEntry, type FdbSpec, fdbAdd, fdbAppend, fdbDel, fdbList, fdbReplace } from './rtnl/fdb.ts';
+export {
+  type FdbEntry,
+  type FdbSpec,
+  fdbAdd,
+  fdbAppend,
+  fdbDel,
+  fdbEach,
+  fdbList,
+  fdbReplace,
+  fdbReplaceRequest,
+} from './rtnl/fdb.ts';
 export {
   type FilterProtocol,
   filterDel,
@@ -142,8 +152,10 @@ export {
   type NeighbourState,
   neighAdd,
   neighDel,
+  neighEach,
   neighList,
   neighReplace,
+  neighReplaceRequest,
 } from './rtnl/neighbour.ts';
 export { type Psched, readPsched, transmitTicks } from './rtnl/psched.ts';
 export {
@@ -172,8 +184,10 @@ export {
   routeAppend,
   routeAppendRequest,
   routeDel,
+  routeEach,
   routeList,
   routeReplace,
+  routeReplaceRequest,
 } from './rtnl/route.ts';
 export { routeGet } from './rtnl/route-get.ts';
 export type { NextHop, Route, RouteSpec, RouteType } from './rtnl/route-types.ts';

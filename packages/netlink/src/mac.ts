@@ -13,11 +13,18 @@ export function parseMac(text: string): Buffer {
   return Buffer.from(text.replaceAll(':', ''), 'hex');
 }
 
+const hexByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
 /** `02:00:00:0a:0b:0c`; also for hardware addresses of other lengths. */
 export function formatMac(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += `${byte < 16 ? ':0' : ':'}${byte.toString(16)}`;
-  return text.slice(1);
+  if (bytes.length === 6) return formatMac6(bytes, 0);
+  return Array.from(bytes, (byte) => hexByte[byte]).join(':');
+}
+
+/** {@link formatMac} for the six bytes from a place on. */
+export function formatMac6(bytes: Uint8Array, at: number): string {
+  const hex = (index: number) => hexByte[bytes[at + index]!];
+  return `${hex(0)}:${hex(1)}:${hex(2)}:${hex(3)}:${hex(4)}:${hex(5)}`;
 }
 
 /** Where the version stands in a UUID without its dashes; the variant stands in the 17th digit. */

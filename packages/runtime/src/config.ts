@@ -75,6 +75,8 @@ export interface DaemonConfig {
   cniTimeoutMs: number;
   /** Directory with network policies; empty: none are enforced. */
   policyDir: string;
+  /** Cut flows that policies do not allow any more. */
+  policyStrict: boolean;
   /** Name of the default OCI runtime. */
   runtime: string;
   /** Runtime handlers besides runc and crun, or instead of them: the tables `[runtimes.NAME]`. */

@@ -52,6 +52,9 @@ export interface NodeState {
   publicIpv6?: string;
   backend: string;
   vni?: number;
+  /** UDP ports of its WireGuard devices, where it tells them. */
+  port?: number;
+  ipv6Port?: number;
   /** How its subnets are reached: through a device of the overlay, over the underlay's link, or not at all. */
   via: 'device' | 'link' | 'none';
   /** Why nothing can be done for it, or for one of its families. */

@@ -70,7 +70,7 @@ function devicesOf({ families, tunnels }: WantedState): OverlayState['devices'] 
 }
 
 function nodeOf(wanted: WantedState, id: string, lease: Lease): NodeState {
-  const { publicIp, publicIpv6, backendType, vni } = lease.attributes;
+  const { publicIp, publicIpv6, backendType, vni, port, ipv6Port } = lease.attributes;
   const ways = wanted.families.map((family) => family.via(id));
   return {
     id,
@@ -79,6 +79,8 @@ function nodeOf(wanted: WantedState, id: string, lease: Lease): NodeState {
     ...text('publicIpv6', publicIpv6, formatIp),
     backend: backendType,
     ...(vni !== undefined && { vni }),
+    ...(port !== undefined && { port }),
+    ...(ipv6Port !== undefined && { ipv6Port }),
     via: ways.find((way) => way !== 'none') ?? 'none',
     passedOver: wanted.whyNot(id),
   };

@@ -6,6 +6,7 @@ import { formatAttributes, type Lease, type LeaseAttributes, leaseName, parseLea
 /** The parts of a Kubernetes node that concern an overlay. */
 export interface KubernetesNode extends KubernetesObject {
   spec?: { podCIDR?: string; podCIDRs?: readonly string[] };
+  status?: { conditions?: readonly { type: string; status: string }[] };
 }
 
 /** What is told in annotations of a node; flannel's names, without their prefix. */

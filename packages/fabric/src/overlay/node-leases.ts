@@ -59,6 +59,7 @@ class NodeLeases implements LeaseStore {
   readonly #options: NodeLeasesOptions;
   readonly #keys: AnnotationKeys;
   readonly #nodes: Collection<KubernetesNode, Lease | undefined>;
+  #isReady = false;
   /** Once the pod has told it. */
   #name: string | undefined;
 
@@ -72,7 +73,7 @@ class NodeLeases implements LeaseStore {
 
   async acquire(config: NetworkConfig, { attributes, signal }: AcquireOptions): Promise<OwnLease> {
     const node = await this.#getNode(signal);
-    const subnets = this.#subnetsOf(node, config);
+    const subnets = subnetsFor(config, node);
     const told = withOverwrites(attributes, node, this.#keys);
     await this.#annotate(node, told, signal);
     return { id: node.metadata.name, lease: { ...subnets, attributes: told }, expires: false };
@@ -80,9 +81,10 @@ class NodeLeases implements LeaseStore {
 
   async renew(own: OwnLease, { signal }: CallOptions = {}): Promise<OwnLease | undefined> {
     const node = await this.#getNode(signal);
-    const subnets = podSubnets(node.spec);
-    if (subnets === undefined || !isSubnetsOf(own.lease, subnets)) return undefined;
+    if (!isSubnetsOf(own.lease, givenSubnets(node))) return undefined;
     await this.#annotate(node, own.lease.attributes, signal);
+    // A node that was made anew knows nothing of its network.
+    if (this.#isReady && !isAvailable(node)) await this.#setCondition(signal);
     return own;
   }
 
@@ -90,16 +92,8 @@ class NodeLeases implements LeaseStore {
   async release(): Promise<void> {}
 
   async announceReady({ signal }: CallOptions = {}): Promise<void> {
-    const now = new Date().toISOString().replace(/\.\d+/, '');
-    const condition = {
-      type: 'NetworkUnavailable',
-      status: 'False',
-      reason: 'FlannelIsUp',
-      message: 'Flannel is running on this node',
-      lastHeartbeatTime: now,
-      lastTransitionTime: now,
-    };
-    await this.#patchStatus('set condition of', { status: { conditions: [condition] } }, signal);
+    await this.#setCondition(signal);
+    this.#isReady = true;
   }
 
   async list({ signal }: CallOptions = {}): Promise<LeasesSnapshot> {
@@ -158,31 +152,18 @@ class NodeLeases implements LeaseStore {
     }
   }
 
-  /** @throws FabricError `unavailable` while the cluster has given the node none, `invalid-config` for such as do not fit */
-  #subnetsOf(
-    { metadata, spec }: KubernetesNode,
-    { ipv4, ipv6 }: NetworkConfig,
-  ): Pick<Lease, 'subnet' | 'ipv6Subnet'> {
-    const what = `acquire subnet lease: node ${JSON.stringify(metadata.name)}`;
-    const subnets = podSubnets(spec);
-    if (subnets === undefined) {
-      const why =
-        'has no podCIDR yet; the controller manager gives one when it has --allocate-node-cidrs and --cluster-cidr';
-      throw new FabricError('unavailable', `${what} ${why}`);
-    }
-    const check = (subnet: Cidr | undefined, network: FamilyNetwork | undefined, key: string) => {
-      if (network === undefined) return undefined;
-      if (subnet !== undefined && isWithin(subnet, network.network)) return subnet;
-      const wanted = `${key} ${formatCidr(network.network)} of the network config`;
-      const why =
-        subnet === undefined
-          ? `has no podCIDR of the family of ${wanted}`
-          : `has podCIDR ${formatCidr(subnet)}, which is not in ${wanted}`;
-      throw new FabricError('invalid-config', `${what} ${why}`);
+  /** Says that the node's network is there, as flannel does. */
+  async #setCondition(signal: AbortSignal | undefined): Promise<void> {
+    const now = new Date().toISOString().replace(/\.\d+/, '');
+    const condition = {
+      type: 'NetworkUnavailable',
+      status: 'False',
+      reason: 'FlannelIsUp',
+      message: 'Flannel is running on this node',
+      lastHeartbeatTime: now,
+      lastTransitionTime: now,
     };
-    const subnet = check(subnets.subnet, ipv4, 'Network');
-    const ipv6Subnet = check(subnets.ipv6Subnet, ipv6, 'IPv6Network');
-    return { ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
+    await this.#patchStatus('set condition of', { status: { conditions: [condition] } }, signal);
   }
 
   /** Writes those annotations that are not as they ought to be. */
@@ -215,6 +196,39 @@ class NodeLeases implements LeaseStore {
   }
 }
 
+/** @throws FabricError `unavailable` while there are none, `invalid-config` for such as do not fit */
+function subnetsFor(
+  { ipv4, ipv6 }: NetworkConfig,
+  node: KubernetesNode,
+): Pick<Lease, 'subnet' | 'ipv6Subnet'> {
+  const given = givenSubnets(node);
+  const check = (subnet: Cidr | undefined, network: FamilyNetwork | undefined, key: string) => {
+    if (network === undefined) return undefined;
+    if (subnet !== undefined && isWithin(subnet, network.network)) return subnet;
+    const wanted = `${key} ${formatCidr(network.network)} of the network config`;
+    const why =
+      subnet === undefined
+        ? `has no podCIDR of the family of ${wanted}`
+        : `has podCIDR ${formatCidr(subnet)}, which is not in ${wanted}`;
+    throw new FabricError(
+      'invalid-config',
+      `find subnets: node ${JSON.stringify(node.metadata.name)} ${why}`,
+    );
+  };
+  const subnet = check(given.subnet, ipv4, 'Network');
+  const ipv6Subnet = check(given.ipv6Subnet, ipv6, 'IPv6Network');
+  return { ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
+}
+
+/** @throws FabricError `unavailable` while the cluster has given the node none */
+function givenSubnets({ metadata, spec }: KubernetesNode): Pick<Lease, 'subnet' | 'ipv6Subnet'> {
+  const subnets = podSubnets(spec);
+  if (subnets !== undefined) return subnets;
+  const why =
+    'has no podCIDR yet; the controller manager gives one when it has --allocate-node-cidrs and --cluster-cidr';
+  throw new FabricError('unavailable', `find subnets: node ${JSON.stringify(metadata.name)} ${why}`);
+}
+
 function pathOf(nodeName: string): string {
   return `${NODES}/${encodeURIComponent(nodeName)}`;
 }
@@ -230,6 +244,13 @@ function isSubnetsOf(lease: Lease, { subnet, ipv6Subnet }: Pick<Lease, 'subnet' 
     ...(lease.ipv6Subnet && ipv6Subnet && { ipv6Subnet }),
   });
   return has === leaseName(lease);
+}
+
+function isAvailable({ status }: KubernetesNode): boolean {
+  const conditions = status?.conditions ?? [];
+  return conditions.some(
+    (condition) => condition.type === 'NetworkUnavailable' && condition.status === 'False',
+  );
 }
 
 function isWithin(subnet: Cidr, network: Cidr): boolean {

@@ -1,16 +1,18 @@
 import {
   type FdbEntry,
   fdbDel,
-  fdbList,
-  fdbReplace,
+  fdbEach,
+  fdbReplaceRequest,
   type MonitorEvent,
   type Neighbour,
   neighDel,
-  neighList,
-  neighReplace,
+  neighEach,
+  neighReplaceRequest,
   type Rtnl,
 } from '@amphipod/netlink';
+import { executeBatched } from './execute-batched.ts';
 import { ipKey } from './ip-key.ts';
+import type { ReadonlyTrackedMap } from './tracked-map.ts';
 import type { WantedFamily } from './wanted-family.ts';
 import type { VxlanPeer } from './wanted-state.ts';
 
@@ -39,62 +41,67 @@ export function syncPeers(conn: Rtnl, peers: DevicePeers): number {
 }
 
 function syncFdb(conn: Rtnl, { ifIndex, family, removals }: DevicePeers): number {
-  const right = new Set<VxlanPeer>();
-  let mended = 0;
-  for (const entry of fdbList(conn, { ifIndex })) {
-    const { verdict, peer } = judgeFdbEntry(entry, family);
-    if (verdict === 'right') right.add(peer!);
-    if (verdict !== 'foreign') continue;
-    // Replacing changes the host of an entry in place; what is then left of it is taken out.
-    removals.push(() => fdbDel(conn, entry));
-    mended++;
-  }
-  if (right.size === family.fdb.size) return mended;
-  for (const peer of family.fdb.values()) {
-    if (right.has(peer)) continue;
-    putFdbEntry(conn, ifIndex, peer);
-    mended++;
-  }
-  return mended;
+  const { right, foreign } = sort<FdbEntry>(
+    (begin) => fdbEach(conn, { ifIndex }, begin),
+    (entry) => judgeFdbEntry(entry, family),
+  );
+  // Replacing changes the host of an entry in place; what is then left of it is taken out.
+  for (const entry of foreign) removals.push(() => fdbDel(conn, entry));
+  const missing = missingOf(family.fdb, right);
+  putFdbEntries(conn, ifIndex, missing);
+  return foreign.length + missing.length;
 }
 
 function syncNeighbours(conn: Rtnl, { ifIndex, family, removals }: DevicePeers): number {
+  const { right, foreign } = sort<Neighbour>(
+    (begin) => neighEach(conn, { ifIndex, family: family.family }, begin),
+    (neighbour) => judgeNeighbour(neighbour, family),
+  );
+  for (const neighbour of foreign) removals.push(() => neighDel(conn, neighbour));
+  const missing = missingOf(family.neighbours, right);
+  putNeighbours(conn, ifIndex, missing);
+  return foreign.length + missing.length;
+}
+
+/** Goes through a table: those who are there as it is wanted, and the entries that have to go. */
+function sort<T>(
+  each: (begin: () => (entry: T) => void) => void,
+  judge: (entry: T) => Judgement,
+): { right: Set<VxlanPeer>; foreign: T[] } {
   const right = new Set<VxlanPeer>();
-  let mended = 0;
-  for (const neighbour of neighList(conn, { ifIndex, family: family.family })) {
-    const { verdict, peer } = judgeNeighbour(neighbour, family);
-    if (verdict === 'right') right.add(peer!);
-    if (verdict !== 'foreign') continue;
-    removals.push(() => neighDel(conn, neighbour));
-    mended++;
-  }
-  if (right.size === family.neighbours.size) return mended;
-  for (const peer of family.neighbours.values()) {
-    if (right.has(peer)) continue;
-    putNeighbour(conn, ifIndex, peer);
-    mended++;
-  }
-  return mended;
+  const foreign: T[] = [];
+  each(() => {
+    right.clear();
+    foreign.length = 0;
+    return (entry) => {
+      const { verdict, peer } = judge(entry);
+      if (verdict === 'right') right.add(peer!);
+      else if (verdict === 'foreign') foreign.push(entry);
+    };
+  });
+  return { right, foreign };
 }
 
 /** Makes what leases have changed since the last time. @returns the number of changes */
 export function applyPeerChanges(conn: Rtnl, { ifIndex, family, removals }: DevicePeers): number {
-  let changed = 0;
+  const entries: VxlanPeer[] = [];
+  const neighbours: VxlanPeer[] = [];
+  const removalsBefore = removals.length;
   for (const [mac, before] of family.fdb.takeChanges()) {
     const now = family.fdb.get(mac);
     if (now?.dst.value === before?.dst.value) continue;
-    changed++;
-    if (now !== undefined) putFdbEntry(conn, ifIndex, now);
+    if (now !== undefined) entries.push(now);
     else removals.push(() => fdbDel(conn, { ifIndex, mac, dst: before!.dst }));
   }
   for (const [key, before] of family.neighbours.takeChanges()) {
     const now = family.neighbours.get(key);
     if (now?.mac === before?.mac) continue;
-    changed++;
-    if (now !== undefined) putNeighbour(conn, ifIndex, now);
+    if (now !== undefined) neighbours.push(now);
     else removals.push(() => neighDel(conn, { ifIndex, ip: before!.vtep }));
   }
-  return changed;
+  putFdbEntries(conn, ifIndex, entries);
+  putNeighbours(conn, ifIndex, neighbours);
+  return entries.length + neighbours.length + removals.length - removalsBefore;
 }
 
 /** True when what is announced is not as it is wanted. */
@@ -112,23 +119,30 @@ export function mendPeer(conn: Rtnl, event: PeerEvent, { ifIndex, family, remova
   if (event.subject === 'neighbour') {
     const { neighbour } = event;
     const { peer } = judgeNeighbour(neighbour, family);
-    if (peer !== undefined) putNeighbour(conn, ifIndex, peer);
+    if (peer !== undefined) putNeighbours(conn, ifIndex, [peer]);
     else removals.push(() => neighDel(conn, neighbour));
     return 1;
   }
   const { entry } = event;
   const { peer, verdict } = judgeFdbEntry(entry, family);
-  if (peer !== undefined) putFdbEntry(conn, ifIndex, peer);
+  if (peer !== undefined) putFdbEntries(conn, ifIndex, [peer]);
   if (event.change === 'new' && verdict === 'foreign') removals.push(() => fdbDel(conn, entry));
   return 1;
 }
 
-function putNeighbour(conn: Rtnl, ifIndex: number, { vtep, mac }: VxlanPeer): void {
-  neighReplace(conn, { ifIndex, ip: vtep, mac });
+function missingOf(
+  wanted: ReadonlyTrackedMap<unknown, VxlanPeer>,
+  right: ReadonlySet<VxlanPeer>,
+): VxlanPeer[] {
+  return wanted.size === right.size ? [] : [...wanted.values()].filter((peer) => !right.has(peer));
 }
 
-function putFdbEntry(conn: Rtnl, ifIndex: number, { mac, dst }: VxlanPeer): void {
-  fdbReplace(conn, { ifIndex, mac, dst });
+function putNeighbours(conn: Rtnl, ifIndex: number, peers: readonly VxlanPeer[]): void {
+  executeBatched(conn, peers, ({ vtep, mac }) => neighReplaceRequest({ ifIndex, ip: vtep, mac }));
+}
+
+function putFdbEntries(conn: Rtnl, ifIndex: number, peers: readonly VxlanPeer[]): void {
+  executeBatched(conn, peers, ({ mac, dst }) => fdbReplaceRequest({ ifIndex, mac, dst }));
 }
 
 /**

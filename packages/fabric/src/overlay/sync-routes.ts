@@ -6,9 +6,10 @@ import {
   RTPROT,
   type Rtnl,
   routeDel,
-  routeList,
-  routeReplace,
+  routeEach,
+  routeReplaceRequest,
 } from '@amphipod/netlink';
+import { executeBatched } from './execute-batched.ts';
 import { cidrKey } from './ip-key.ts';
 import type { WantedFamily } from './wanted-family.ts';
 import type { WantedRoute } from './wanted-state.ts';
@@ -34,20 +35,21 @@ export function syncRoutes(conn: Rtnl, routes: FamilyRoutes): number {
   const { family, deviceIndex } = routes;
   const right = new Set<WantedRoute>();
   const unwanted: Route[] = [];
-  for (const route of routeList(conn, { family: family.family })) {
-    if (!isOurs(route, deviceIndex)) continue;
-    const want = family.routes.get(keyOf(route));
-    if (want !== undefined && isSame(route, want, linkOf(want, routes))) right.add(want);
-    else unwanted.push(route);
-  }
-  let mended = 0;
-  const replaced = new Set<bigint>();
-  for (const want of right.size === family.routes.size ? [] : family.routes.values()) {
-    if (right.has(want)) continue;
-    putRoute(conn, want, routes);
-    replaced.add(cidrKey(want.dst));
-    mended++;
-  }
+  routeEach(conn, { family: family.family }, () => {
+    right.clear();
+    unwanted.length = 0;
+    return (route) => {
+      if (!isOurs(route, deviceIndex)) return;
+      const want = family.routes.get(keyOf(route));
+      if (want !== undefined && isSame(route, want, linkOf(want, routes))) right.add(want);
+      else unwanted.push(route);
+    };
+  });
+  const missing =
+    right.size === family.routes.size ? [] : [...family.routes.values()].filter((want) => !right.has(want));
+  putRoutes(conn, missing, routes);
+  const replaced = new Set(missing.map(({ dst }) => cidrKey(dst)));
+  let mended = missing.length;
   for (const route of unwanted) {
     // What had the same priority as its successor was replaced. To delete it would delete the successor: IPv6 does not look at
     // all that tells them apart.
@@ -59,15 +61,19 @@ export function syncRoutes(conn: Rtnl, routes: FamilyRoutes): number {
 
 /** Makes what leases have changed since the last time. @returns the number of changes */
 export function applyRouteChanges(conn: Rtnl, routes: FamilyRoutes): number {
-  let changed = 0;
+  let deleted = 0;
+  const puts: WantedRoute[] = [];
   for (const [key, before] of routes.family.routes.takeChanges()) {
     const now = routes.family.routes.get(key);
     if (isSameWanted(now, before)) continue;
-    changed++;
-    if (now !== undefined) putRoute(conn, now, routes);
-    else routeDel(conn, specOf(before!, routes));
+    if (now !== undefined) puts.push(now);
+    else {
+      routeDel(conn, specOf(before!, routes));
+      deleted++;
+    }
   }
-  return changed;
+  putRoutes(conn, puts, routes);
+  return puts.length + deleted;
 }
 
 /** True when a route is announced that is not as it is wanted, or that may have taken the place of one that is. */
@@ -89,12 +95,12 @@ export function mendRoute(conn: Rtnl, event: RouteEvent, routes: FamilyRoutes): 
   const want = routes.family.routes.get(keyOf(route));
   if (want === undefined) return routeDel(conn, route) ? 1 : 0;
   if (change === 'new') return undefined;
-  putRoute(conn, want, routes);
+  putRoutes(conn, [want], routes);
   return 1;
 }
 
-function putRoute(conn: Rtnl, want: WantedRoute, routes: FamilyRoutes): void {
-  routeReplace(conn, specOf(want, routes));
+function putRoutes(conn: Rtnl, wants: readonly WantedRoute[], routes: FamilyRoutes): void {
+  executeBatched(conn, wants, (want) => routeReplaceRequest(specOf(want, routes)));
 }
 
 function specOf(want: WantedRoute, routes: FamilyRoutes): RouteSpec {

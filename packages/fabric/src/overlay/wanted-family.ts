@@ -1,4 +1,12 @@
-import { type Cidr, contains, formatCidr, type IpAddress, type IpFamily, overlaps } from '@amphipod/netlink';
+import {
+  type Cidr,
+  contains,
+  formatCidr,
+  formatIp,
+  type IpAddress,
+  type IpFamily,
+  overlaps,
+} from '@amphipod/netlink';
 import { cidrKey, ipKey } from './ip-key.ts';
 import { isOfBackend, type Lease } from './lease.ts';
 import type { BackendConfig, WireguardConfig } from './network-config.ts';
@@ -177,11 +185,15 @@ function judge(
   if (overlaps(subnet, ownSubnet)) return { why: `${formatCidr(subnet)} overlaps our own subnet` };
   if (backend.type === 'wireguard') return judgeTunnel(lease, subnet, { family, backend, underlay });
   if (publicIp === undefined) return { why: `it has no public IPv${family} address` };
+  const own = family === 4 ? underlay.ip : underlay.ipv6;
+  if (publicIp.value === own?.value) return { why: `its address ${formatIp(publicIp)} is our own` };
   if (isOnLink(underlay, publicIp) && (backend.type === 'host-gw' || backend.directRouting)) {
     return { route: { dst: subnet, gateway: publicIp, link: underlay.name, onlink: false } };
   }
   if (device === undefined) return { why: `its address is not on the link "${underlay.name}"` };
   if (mac === undefined) return { why: `it has no VXLAN hardware address for IPv${family}` };
+  // The kernel refuses it, and what comes with it.
+  if (isGroupMac(mac)) return { why: `its hardware address ${mac} is not that of one device` };
   if (mac === device.mac) return { why: `it has our own hardware address ${mac}` };
   return {
     route: { dst: subnet, gateway: subnet.ip, link: device.name, onlink: true },
@@ -215,6 +227,10 @@ export function nodeOf({ subnet, ipv6Subnet, attributes }: Lease, family: IpFami
   return family === 4
     ? { subnet, publicIp: attributes.publicIp, mac: attributes.vtepMac }
     : { subnet: ipv6Subnet, publicIp: attributes.publicIpv6, mac: attributes.ipv6VtepMac };
+}
+
+function isGroupMac(mac: string): boolean {
+  return (Number.parseInt(mac.slice(0, 2), 16) & 1) !== 0 || mac === '00:00:00:00:00:00';
 }
 
 function isOnLink({ onLink }: Underlay, ip: IpAddress): boolean {

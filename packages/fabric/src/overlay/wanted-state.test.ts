@@ -108,7 +108,11 @@ test('leases that nothing can be done for are passed over, one by one', () => {
   const alias = { ...node(6, '192.0.2.6'), subnet: parseCidr('10.244.3.0/25') };
   const ours = { ...node(7, '192.0.2.7') };
   const same = { ...ours, attributes: { ...ours.attributes, vtepMac: '02:00:00:00:00:01' } };
-  const state = wanted(facts({ Type: 'vxlan' }), [near, twin, stranger, overlapping, alias, same]);
+  const group = { ...node(8, '192.0.2.8') };
+  const grouped = { ...group, attributes: { ...group.attributes, vtepMac: '01:00:5e:00:00:08' } };
+  const ownAddress = node(9, '192.0.2.1');
+  const leases = [near, twin, stranger, overlapping, alias, same, grouped, ownAddress];
+  const state = wanted(facts({ Type: 'vxlan' }), leases);
   assert.deepEqual(linesOf(state), [
     'fdb 02:00:00:00:00:02 192.0.2.2',
     'neighbour 10.244.2.0 02:00:00:00:00:02',
@@ -122,6 +126,8 @@ test('leases that nothing can be done for are passed over, one by one', () => {
       ['10.244.3.0/25', 'another node has the subnet 10.244.3.0/25 too'],
       ['10.244.4.0/24', 'its backend is "wireguard"'],
       ['10.244.7.0/24', 'it has our own hardware address 02:00:00:00:00:01'],
+      ['10.244.8.0/24', 'its hardware address 01:00:5e:00:00:08 is not that of one device'],
+      ['10.244.9.0/24', 'its address 192.0.2.1 is our own'],
     ],
   );
 });

@@ -65,7 +65,7 @@ function planOf(overlay: OverlayState, node: NodeState, family: IpFamily): PingP
       (one === 4 ? node.publicIp : node.publicIpv6) !== undefined && ownOf(underlay, one) !== undefined,
   );
   if (outer === undefined) return undefined;
-  const port = (family === 4 ? overlay.port : overlay.ipv6Port) || VXLAN_PORT;
+  const port = portOf(overlay, node, family);
   const isDirect = node.via === 'link';
   const base = parseCidr(subnet).ip;
   return {
@@ -79,6 +79,12 @@ function planOf(overlay: OverlayState, node: NodeState, family: IpFamily): PingP
     innerMtu: mtu,
     outerMtu: isDirect ? mtu : mtu + (overheads[backend]?.[outer] ?? 0),
   };
+}
+
+/** Where a family's packets arrive at the node. One tunnel for both families has one port. */
+function portOf(overlay: OverlayState, node: NodeState, family: IpFamily): number {
+  const isSecond = family === 6 && overlay.ipv6Port !== overlay.port;
+  return (isSecond ? (node.ipv6Port ?? overlay.ipv6Port) : (node.port ?? overlay.port)) || VXLAN_PORT;
 }
 
 function ownOf({ ip, ipv6 }: OverlayState['underlay'], family: IpFamily): string | undefined {

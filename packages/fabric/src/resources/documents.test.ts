@@ -151,7 +151,7 @@ const refused: [what: string, spec: string, message: string][] = [
   [
     'a wrong selector',
     '{cidr: 10.0.0.0/16, nodeSelector: "rack = 1"}',
-    'spec.nodeSelector: "rack = 1": at 5: unexpected "="',
+    'spec.nodeSelector: "rack = 1": column 6: unexpected "="',
   ],
   [
     'global()',

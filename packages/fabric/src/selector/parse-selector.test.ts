@@ -55,16 +55,16 @@ describe('the selector grammar of Calico', () => {
   }
 
   for (const [text, message] of [
-    ['app', 'at 3: "the end" where ==, !=, in, not in, contains, starts with or ends with is due'],
-    ['app == web', 'at 7: "web" where a text in quotes is due'],
-    ["app == 'web", `at 7: unexpected "'"`],
-    ['(has(a)', 'at 7: "the end" where ")" is due'],
-    ['has(a) has(b)', 'at 7: "b" where && or || is due'],
-    ["app '==' 'web'", 'at 4: "==" where ==, !=, in, not in, contains, starts with or ends with is due'],
-    ['a && ', 'at 2: "&&" where ==, !=, in, not in, contains, starts with or ends with is due'],
-    ['global()', 'at 0: global() is for namespace selectors'],
-    ['a b', 'at 2: "b" where ==, !=, in, not in, contains, starts with or ends with is due'],
-    [`${'('.repeat(200)}`, 'at 64: nested too deeply'],
+    ['app', 'column 4: "the end" where ==, !=, in, not in, contains, starts with or ends with is due'],
+    ['app == web', 'column 8: "web" where a text in quotes is due'],
+    ["app == 'web", `column 8: unexpected "'"`],
+    ['(has(a)', 'column 8: "the end" where ")" is due'],
+    ['has(a) has(b)', 'column 8: "b" where && or || is due'],
+    ["app '==' 'web'", 'column 5: "==" where ==, !=, in, not in, contains, starts with or ends with is due'],
+    ['a && ', 'column 3: "&&" where ==, !=, in, not in, contains, starts with or ends with is due'],
+    ['global()', 'column 1: global() is for namespace selectors'],
+    ['a b', 'column 3: "b" where ==, !=, in, not in, contains, starts with or ends with is due'],
+    [`${'('.repeat(200)}`, 'column 65: nested too deeply'],
     [`has(${'a'.repeat(1100)})`, 'longer than 1024 characters'],
   ] as const) {
     it(`refuses ${JSON.stringify(text.slice(0, 30))}`, () =>

@@ -28,11 +28,11 @@ export type ParsedSelector = Selector | 'global';
 
 /**
  * Reads Calico's selector grammar: `has(a) && (b == 'x' || !(c in {'y', 'z'}))`. Empty text is `all()`.
- * @throws RangeError that names the place: `at 5: …`
+ * @throws RangeError that names the place: `column 5: …`
  */
 export function parseSelector(text: string): Selector {
   const parsed = parseSelectorOrGlobal(text);
-  if (parsed === 'global') throw new RangeError('at 0: global() is for namespace selectors');
+  if (parsed === 'global') throw new RangeError('column 1: global() is for namespace selectors');
   return parsed;
 }
 
@@ -52,7 +52,7 @@ function tokenize(text: string): Token[] {
   while (at < text.length) {
     TOKEN.lastIndex = at;
     const match = TOKEN.exec(text);
-    if (match === null) throw new RangeError(`at ${at}: unexpected ${JSON.stringify(text[at])}`);
+    if (match === null) throw new RangeError(`column ${at + 1}: unexpected ${JSON.stringify(text[at])}`);
     const { call, has, operator, double, single, phrase, label } = match.groups!;
     if (call !== undefined) tokens.push({ kind: 'call', text: call, at });
     else if (has !== undefined) tokens.push({ kind: 'has', text: has, at });
@@ -94,7 +94,7 @@ class Parser {
   }
 
   #operand(): Selector {
-    if (++this.#depth > MAX_DEPTH) throw new RangeError(`at ${this.#peek().at}: nested too deeply`);
+    if (++this.#depth > MAX_DEPTH) throw new RangeError(`column ${this.#peek().at + 1}: nested too deeply`);
     try {
       return this.#simple();
     } finally {
@@ -185,6 +185,6 @@ class Parser {
 
   #unexpected(expected: string): RangeError {
     const { text, at } = this.#peek();
-    return new RangeError(`at ${at}: ${JSON.stringify(text)} where ${expected} is due`);
+    return new RangeError(`column ${at + 1}: ${JSON.stringify(text)} where ${expected} is due`);
   }
 }

@@ -81,6 +81,9 @@ export const ct = {
   mark: ctKey('mark', 'mark'),
   /** Put a match on `meta.l4proto` before. */
   originalDport: ctKey('inet_service', 'proto-dst', 'original'),
+  originalSport: ctKey('inet_service', 'proto-src', 'original'),
+  originalIpSaddr: ctKey('ipv4_addr', 'ip saddr', 'original'),
+  originalIp6Saddr: ctKey('ipv6_addr', 'ip6 saddr', 'original'),
   originalIpDaddr: ctKey('ipv4_addr', 'ip daddr', 'original'),
   originalIp6Daddr: ctKey('ipv6_addr', 'ip6 daddr', 'original'),
 };

@@ -1,8 +1,8 @@
 import { AttributeReader, MessageWriter } from '../attributes.ts';
-import { NLM_F } from '../conn.ts';
+import { type Begin, collect, type NetlinkRequest, NLM_F } from '../conn.ts';
 import { ERRNO, malformed, NetlinkError } from '../errors.ts';
 import { type IpAddress, ipToBytes } from '../ip.ts';
-import { formatMac, parseMac } from '../mac.ts';
+import { parseMac } from '../mac.ts';
 import { AF, NDA, NTF, NUD, RTM } from './constants.ts';
 import type { Rtnl } from './rtnl.ts';
 
@@ -32,23 +32,28 @@ export interface FdbSpec extends Omit<FdbEntry, 'isPermanent'> {
 
 /** `bridge fdb add MAC dev …`: an entry that stays. @throws NetlinkError EEXIST */
 export function fdbAdd(conn: Rtnl, spec: FdbSpec): void {
-  putEntry(conn, 'add', spec, NLM_F.CREATE | NLM_F.EXCL);
+  conn.execute(entryRequest('add', spec, NLM_F.CREATE | NLM_F.EXCL));
 }
 
 /** `bridge fdb replace MAC dev …`. @throws NetlinkError */
 export function fdbReplace(conn: Rtnl, spec: FdbSpec): void {
-  putEntry(conn, 'replace', spec, NLM_F.CREATE | NLM_F.REPLACE);
+  conn.execute(fdbReplaceRequest(spec));
+}
+
+/** {@link fdbReplace} for {@link NetlinkConn.executeAll}. */
+export function fdbReplaceRequest(spec: FdbSpec): NetlinkRequest {
+  return entryRequest('replace', spec, NLM_F.CREATE | NLM_F.REPLACE);
 }
 
 /** `bridge fdb append MAC dev … dst …`: a further host for the address, as the all-zero address of a VXLAN has them. */
 export function fdbAppend(conn: Rtnl, spec: FdbSpec): void {
-  putEntry(conn, 'append', spec, NLM_F.CREATE | NLM_F.APPEND);
+  conn.execute(entryRequest('append', spec, NLM_F.CREATE | NLM_F.APPEND));
 }
 
-function putEntry(conn: Rtnl, verb: string, spec: FdbSpec, flags: number): void {
+function entryRequest(verb: string, spec: FdbSpec, flags: number): NetlinkRequest {
   const message = new MessageWriter(128).message(RTM.NEWNEIGH, NLM_F.REQUEST | NLM_F.ACK | flags);
   writeEntry(message, spec);
-  conn.execute({ op: `${verb} fdb entry ${spec.mac} on link ${spec.ifIndex}`, message });
+  return { op: `${verb} fdb entry ${spec.mac} on link ${spec.ifIndex}`, message };
 }
 
 /** `bridge fdb del MAC dev …`; false when there was none. @throws NetlinkError */
@@ -79,16 +84,23 @@ function writeEntry(message: MessageWriter, spec: FdbSpec): void {
 
 /** `bridge fdb show dev …`. @throws NetlinkError */
 export function fdbList(conn: Rtnl, filter: { ifIndex?: number } = {}): FdbEntry[] {
+  return collect<FdbEntry>((begin) => fdbEach(conn, filter, begin));
+}
+
+/** {@link fdbList} for tables of many thousands, as {@link NetlinkConn.each} tells them. */
+export function fdbEach(conn: Rtnl, filter: { ifIndex?: number }, begin: Begin<FdbEntry>): void {
   const message = new MessageWriter(64).message(RTM.GETNEIGH, NLM_F.REQUEST | NLM_F.DUMP);
   const header = message.header(NDMSG);
   header[0] = AF.BRIDGE;
   header.writeInt32LE(filter.ifIndex ?? 0, 4);
-  return conn
-    .execute({ op: 'list fdb entries', message })
-    .filter((reply) => reply.type === RTM.NEWNEIGH)
-    .map((reply) => parseFdbEntry(reply.payload))
-    .filter((entry) => entry !== undefined)
-    .filter((entry) => filter.ifIndex === undefined || entry.ifIndex === filter.ifIndex);
+  conn.each({ op: 'list fdb entries', message }, () => {
+    const tell = begin();
+    return ({ type, payload }) => {
+      const entry = type === RTM.NEWNEIGH ? parseFdbEntry(payload) : undefined;
+      if (entry === undefined) return;
+      if (filter.ifIndex === undefined || entry.ifIndex === filter.ifIndex) tell(entry);
+    };
+  });
 }
 
 /** Reads an RTM_NEWNEIGH of the bridge family; undefined for others. @throws NetlinkError EPROTO */
@@ -99,7 +111,7 @@ export function parseFdbEntry(payload: Buffer): FdbEntry | undefined {
   const entry: FdbEntry = { ifIndex: payload.readInt32LE(4), mac: '', ...(isPermanent && { isPermanent }) };
   const attrs = new AttributeReader(payload, NDMSG);
   while (attrs.next()) {
-    if (attrs.type === NDA.LLADDR) entry.mac = formatMac(attrs.bytes());
+    if (attrs.type === NDA.LLADDR) entry.mac = attrs.mac();
     else if (attrs.type === NDA.MASTER) entry.masterIndex = attrs.u32();
     else if (attrs.type === NDA.DST) entry.dst = attrs.ip();
     else if (attrs.type === NDA.VLAN) entry.vlanId = attrs.u16();

@@ -1,6 +1,5 @@
 import { AttributeReader } from '../attributes.ts';
 import { malformed } from '../errors.ts';
-import { formatMac } from '../mac.ts';
 import {
   IFF,
   IFLA,
@@ -54,7 +53,7 @@ function readAttribute(link: Link, attrs: AttributeReader): void {
       link.name = attrs.string();
       break;
     case IFLA.ADDRESS:
-      link.mac = formatMac(attrs.bytes());
+      link.mac = attrs.mac();
       break;
     case IFLA.MTU:
       link.mtu = attrs.u32();

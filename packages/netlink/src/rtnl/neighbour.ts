@@ -1,8 +1,8 @@
 import { AttributeReader, MessageWriter } from '../attributes.ts';
-import { NLM_F } from '../conn.ts';
+import { type Begin, collect, type NetlinkRequest, NLM_F } from '../conn.ts';
 import { ERRNO, malformed, NetlinkError } from '../errors.ts';
 import { formatIp, type IpAddress, type IpFamily, ipToBytes } from '../ip.ts';
-import { formatMac, parseMac } from '../mac.ts';
+import { parseMac } from '../mac.ts';
 import { familyNumbers } from './address.ts';
 import { AF, NDA, NTF, NUD, RTM } from './constants.ts';
 import type { Rtnl } from './rtnl.ts';
@@ -10,6 +10,8 @@ import type { Rtnl } from './rtnl.ts';
 const NDMSG = 12;
 
 export type NeighbourState = keyof typeof NUD;
+
+const stateNames = new Map((Object.keys(NUD) as NeighbourState[]).map((name) => [NUD[name] as number, name]));
 
 /** An entry of the neighbour table (ARP, NDP). */
 export interface Neighbour {
@@ -34,19 +36,24 @@ export interface NeighbourSpec {
 
 /** `ip neigh add IP lladdr … dev … nud …`. @throws NetlinkError EEXIST, ENODEV */
 export function neighAdd(conn: Rtnl, spec: NeighbourSpec): void {
-  putNeighbour(conn, 'add', spec, NLM_F.CREATE | NLM_F.EXCL);
+  conn.execute(neighbourRequest('add', spec, NLM_F.CREATE | NLM_F.EXCL));
 }
 
 /** `ip neigh replace IP lladdr … dev … nud …`. @throws NetlinkError ENODEV */
 export function neighReplace(conn: Rtnl, spec: NeighbourSpec): void {
-  putNeighbour(conn, 'replace', spec, NLM_F.CREATE | NLM_F.REPLACE);
+  conn.execute(neighReplaceRequest(spec));
 }
 
-function putNeighbour(conn: Rtnl, verb: string, spec: NeighbourSpec, flags: number): void {
+/** {@link neighReplace} for {@link NetlinkConn.executeAll}. */
+export function neighReplaceRequest(spec: NeighbourSpec): NetlinkRequest {
+  return neighbourRequest('replace', spec, NLM_F.CREATE | NLM_F.REPLACE);
+}
+
+function neighbourRequest(verb: string, spec: NeighbourSpec, flags: number): NetlinkRequest {
   const message = new MessageWriter(128).message(RTM.NEWNEIGH, NLM_F.REQUEST | NLM_F.ACK | flags);
   writeNeighbour(message, spec, NUD[spec.state ?? 'permanent']);
   if (spec.mac !== undefined) message.bytesOf(NDA.LLADDR, parseMac(spec.mac));
-  conn.execute({ op: `${verb} neighbour ${formatIp(spec.ip)} on link ${spec.ifIndex}`, message });
+  return { op: `${verb} neighbour ${formatIp(spec.ip)} on link ${spec.ifIndex}`, message };
 }
 
 type NeighbourKey = Pick<NeighbourSpec, 'ifIndex' | 'ip' | 'proxy'>;
@@ -73,22 +80,32 @@ export function neighDel(conn: Rtnl, key: NeighbourKey): boolean {
   }
 }
 
+export interface NeighbourFilter {
+  ifIndex?: number;
+  family?: IpFamily;
+  proxy?: boolean;
+}
+
 /** `ip [-4|-6] neigh show [dev …] [proxy]`; the kernel filters. @throws NetlinkError */
-export function neighList(
-  conn: Rtnl,
-  filter: { ifIndex?: number; family?: IpFamily; proxy?: boolean } = {},
-): Neighbour[] {
+export function neighList(conn: Rtnl, filter: NeighbourFilter = {}): Neighbour[] {
+  return collect<Neighbour>((begin) => neighEach(conn, filter, begin));
+}
+
+/** {@link neighList} for tables of many thousands, as {@link NetlinkConn.each} tells them. */
+export function neighEach(conn: Rtnl, filter: NeighbourFilter, begin: Begin<Neighbour>): void {
   const message = new MessageWriter(64).message(RTM.GETNEIGH, NLM_F.REQUEST | NLM_F.DUMP);
   const header = message.header(NDMSG);
   header[0] = filter.family === undefined ? AF.UNSPEC : familyNumbers[filter.family];
   header[10] = filter.proxy ? NTF.PROXY : 0;
   if (filter.ifIndex !== undefined) message.u32(NDA.IFINDEX, filter.ifIndex);
-  return conn
-    .execute({ op: 'list neighbours', message })
-    .filter((reply) => reply.type === RTM.NEWNEIGH)
-    .map((reply) => parseNeighbour(reply.payload))
-    .filter((neighbour) => neighbour !== undefined)
-    .filter((neighbour) => filter.ifIndex === undefined || neighbour.ifIndex === filter.ifIndex);
+  conn.each({ op: 'list neighbours', message }, () => {
+    const tell = begin();
+    return ({ type, payload }) => {
+      const neighbour = type === RTM.NEWNEIGH ? parseNeighbour(payload) : undefined;
+      if (neighbour === undefined) return;
+      if (filter.ifIndex === undefined || neighbour.ifIndex === filter.ifIndex) tell(neighbour);
+    };
+  });
 }
 
 /** Reads the payload of an RTM_NEWNEIGH or RTM_DELNEIGH; undefined for other families (a bridge's). @throws NetlinkError EPROTO */
@@ -96,15 +113,18 @@ export function parseNeighbour(payload: Buffer): Neighbour | undefined {
   if (payload.length < NDMSG) throw malformed(`neighbour message of ${payload.length} bytes`);
   if (payload[0] !== AF.INET && payload[0] !== AF.INET6) return undefined;
   const state = payload.readUInt16LE(8);
-  const found: Partial<Neighbour> = {};
+  let ip: IpAddress | undefined;
+  let mac: string | undefined;
   const attrs = new AttributeReader(payload, NDMSG);
   while (attrs.next()) {
-    if (attrs.type === NDA.DST) found.ip = attrs.ip(payload[0] === AF.INET ? 4 : 16);
-    else if (attrs.type === NDA.LLADDR && attrs.size > 0) found.mac = formatMac(attrs.bytes());
+    if (attrs.type === NDA.DST) ip = attrs.ip(payload[0] === AF.INET ? 4 : 16);
+    else if (attrs.type === NDA.LLADDR && attrs.size > 0) mac = attrs.mac();
   }
-  if (found.ip === undefined) throw malformed('neighbour message without an address');
-  const name = (Object.keys(NUD) as NeighbourState[]).find((key) => NUD[key] === state);
-  if (name !== undefined) found.state = name;
-  if ((payload[10]! & NTF.PROXY) !== 0) found.proxy = true;
-  return { ...found, ip: found.ip, ifIndex: payload.readInt32LE(4) };
+  if (ip === undefined) throw malformed('neighbour message without an address');
+  const neighbour: Neighbour = { ifIndex: payload.readInt32LE(4), ip };
+  if (mac !== undefined) neighbour.mac = mac;
+  const name = stateNames.get(state);
+  if (name !== undefined) neighbour.state = name;
+  if ((payload[10]! & NTF.PROXY) !== 0) neighbour.proxy = true;
+  return neighbour;
 }

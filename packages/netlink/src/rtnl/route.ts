@@ -1,5 +1,5 @@
 import { MessageWriter } from '../attributes.ts';
-import { type NetlinkRequest, NLM_F } from '../conn.ts';
+import { type Begin, collect, type NetlinkRequest, NLM_F } from '../conn.ts';
 import { ERRNO, NetlinkError } from '../errors.ts';
 import { formatCidr, formatIp, type IpFamily, ipToBytes, networkOf } from '../ip.ts';
 import { familyNumbers } from './address.ts';
@@ -22,7 +22,12 @@ export function routeAddRequest(route: RouteSpec): NetlinkRequest {
 
 /** `ip route replace …`: adds the route, or takes the place of the first with its destination, metric and table. */
 export function routeReplace(conn: Rtnl, route: RouteSpec): void {
-  conn.execute(routeRequest('replace', route, NLM_F.CREATE | NLM_F.REPLACE));
+  conn.execute(routeReplaceRequest(route));
+}
+
+/** {@link routeReplace} for {@link NetlinkConn.executeAll}. */
+export function routeReplaceRequest(route: RouteSpec): NetlinkRequest {
+  return routeRequest('replace', route, NLM_F.CREATE | NLM_F.REPLACE);
 }
 
 /** `ip route append …`: another route to the same destination; for IPv6 another next hop. */
@@ -64,31 +69,35 @@ export function routeDel(conn: Rtnl, route: RouteSpec): boolean {
 }
 
 /** `ip route show [table …] [dev …]`: the main table unless said otherwise; the kernel filters. @throws NetlinkError */
-export function routeList(
-  conn: Rtnl,
-  filter: { family?: IpFamily; ifIndex?: number; table?: number | 'all' } = {},
-): Route[] {
+export function routeList(conn: Rtnl, filter: RouteFilter = {}): Route[] {
+  return collect<Route>((begin) => routeEach(conn, filter, begin));
+}
+
+export interface RouteFilter {
+  family?: IpFamily;
+  ifIndex?: number;
+  table?: number | 'all';
+}
+
+/** {@link routeList} for tables of many thousands, as {@link NetlinkConn.each} tells them. */
+export function routeEach(conn: Rtnl, filter: RouteFilter, begin: Begin<Route>): void {
   const table = filter.table ?? RT_TABLE.MAIN;
   const message = new MessageWriter(64).message(RTM.GETROUTE, NLM_F.REQUEST | NLM_F.DUMP);
   message.header(RTMSG)[0] = filter.family === undefined ? AF.UNSPEC : familyNumbers[filter.family];
   if (table !== 'all') message.u32(RTA.TABLE, table);
   if (filter.ifIndex !== undefined) message.u32(RTA.OIF, filter.ifIndex);
-  return dumpRoutes(conn, message)
-    .filter((route) => table === 'all' || route.table === table)
-    .filter((route) => filter.ifIndex === undefined || routeLinks(route).includes(filter.ifIndex));
-}
-
-function dumpRoutes(conn: Rtnl, message: MessageWriter): Route[] {
   try {
-    return conn
-      .execute({ op: 'list routes', message })
-      .filter((reply) => reply.type === RTM.NEWROUTE)
-      .map((reply) => parseRoute(reply.payload))
-      .filter((route) => route !== undefined);
+    conn.each({ op: 'list routes', message }, () => {
+      const tell = begin();
+      return ({ type, payload }) => {
+        const route = type === RTM.NEWROUTE ? parseRoute(payload) : undefined;
+        if (route === undefined || (table !== 'all' && route.table !== table)) return;
+        if (filter.ifIndex === undefined || routeLinks(route).includes(filter.ifIndex)) tell(route);
+      };
+    });
   } catch (error) {
     // A table that nothing was ever put into does not exist.
-    if (error instanceof NetlinkError && error.errno === ERRNO.ENOENT) return [];
-    throw error;
+    if (!(error instanceof NetlinkError && error.errno === ERRNO.ENOENT)) throw error;
   }
 }
 

@@ -26,6 +26,8 @@ export interface RunSpec {
   /** In place of the image's ENTRYPOINT. */
   entrypoint?: string;
   envs: KeyValue[];
+  /** Of the pod, beside our own. */
+  labels: Record<string, string>;
   mounts: Mount[];
   ports: PortMapping[];
   workingDir?: string;
@@ -70,7 +72,7 @@ export async function runPod(client: CriClient, spec: RunSpec): Promise<RunningP
   }
 }
 
-function podConfig({ name, ports, logRoot }: RunSpec): PodSandboxConfig {
+function podConfig({ name, labels, ports, logRoot }: RunSpec): PodSandboxConfig {
   const namespace = 'default';
   const uid = randomUUID();
   const logDirectory = join(logRoot, `${namespace}_${name}_${uid}`);
@@ -80,6 +82,7 @@ function podConfig({ name, ports, logRoot }: RunSpec): PodSandboxConfig {
     logDirectory,
     portMappings: ports,
     labels: {
+      ...labels,
       'io.kubernetes.pod.name': name,
       'io.kubernetes.pod.namespace': namespace,
       'io.kubernetes.pod.uid': uid,

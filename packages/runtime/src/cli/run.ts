@@ -28,6 +28,7 @@ export const command = defineCommand({
     detach: { type: 'boolean', short: 'd', help: 'print the container id and leave it running' },
     name: { type: 'string', value: 'NAME', help: 'name of pod and container (one is made up)' },
     env: { type: 'string', short: 'e', multiple: true, value: 'NAME=VALUE', help: 'environment variable' },
+    label: { type: 'string', short: 'l', multiple: true, value: 'NAME=VALUE', help: 'label of the pod' },
     volume: {
       type: 'string',
       short: 'v',
@@ -59,6 +60,7 @@ Examples:
       ...(options.entrypoint !== undefined && { entrypoint: options.entrypoint }),
       ...(options.workdir !== undefined && { workingDir: options.workdir }),
       envs: (options.env ?? []).map(parseEnv),
+      labels: Object.fromEntries((options.label ?? []).map(parseLabel)),
       mounts: (options.volume ?? []).map(parseVolume),
       ports: (options.publish ?? []).map(parsePort),
       logRoot: resolve(options['log-dir'] ?? '/var/log/pods'),
@@ -93,6 +95,12 @@ function parseEnv(text: string): KeyValue {
   const key = equals === -1 ? text : text.slice(0, equals);
   if (key === '') throw new UsageError(`--env "${text}" has no name`);
   return { key, value: Buffer.from(equals === -1 ? (process.env[key] ?? '') : text.slice(equals + 1)) };
+}
+
+function parseLabel(text: string): [string, string] {
+  const equals = text.indexOf('=');
+  if (equals < 1) throw new UsageError(`--label "${text}": expected NAME=VALUE`);
+  return [text.slice(0, equals), text.slice(equals + 1)];
 }
 
 function parseVolume(text: string): Mount {

@@ -1,5 +1,6 @@
 import { isCode } from '@amphipod/linux';
 import { openNft } from '@amphipod/netlink';
+import type { DaemonConfig } from '../config.ts';
 import { CriError, errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { PodPolicy } from '../pods/policy.ts';
@@ -7,8 +8,7 @@ import type { Sandbox } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 
 export interface PodPolicyOptions {
-  /** Directory with documents. */
-  dir: string;
+  config: Pick<DaemonConfig, 'policyDir' | 'policyStrict'>;
   store: Store;
   log: Log;
 }
@@ -18,7 +18,12 @@ export interface PodPolicyOptions {
  * when it is disposed of; what is in force stays, and is taken up by the next start.
  * @throws CriError failed-precondition when the directory cannot be read
  */
-export async function startPodPolicy({ dir, store, log }: PodPolicyOptions): Promise<PodPolicy & Disposable> {
+export async function startPodPolicy({
+  config,
+  store,
+  log,
+}: PodPolicyOptions): Promise<PodPolicy & Disposable> {
+  const { policyDir: dir, policyStrict: isStrict } = config;
   // Loaded only where there are policies.
   const { filterBridgedPackets, NodeWorld, PolicyDirectory, startPolicy } = await import(
     '@amphipod/fabric/policy'
@@ -54,6 +59,7 @@ export async function startPodPolicy({ dir, store, log }: PodPolicyOptions): Pro
     startPolicy({
       world: node.world,
       nft: stack.use(openNft()),
+      isStrict,
       onMend: () => log.warn('somebody has changed the rules of network policy: they are mended'),
       onError: (error) => log.error('network policy', { error: errorText(error) }),
     }),

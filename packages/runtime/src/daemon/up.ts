@@ -104,8 +104,7 @@ async function runDaemon(live: LiveConfig): Promise<void> {
     log.warn('measure writable layer', { container, error: errorText(error) }),
   );
   const strike = config.failpoints ? fileFailpoint(`${config.state}/failpoint`) : noFailpoint;
-  using policy =
-    config.policyDir === '' ? undefined : await startPodPolicy({ dir: config.policyDir, store, log });
+  using policy = config.policyDir === '' ? undefined : await startPodPolicy({ config, store, log });
   const context: RuntimeContext = {
     config,
     ...(policy && { policy }),

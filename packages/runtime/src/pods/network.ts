@@ -75,6 +75,10 @@ export function attachmentOf(context: RuntimeContext, sandbox: Sandbox): Attachm
     ...podAttachment(context, sandbox),
     ifName: firstInterface,
     capabilityArgs: {
+      // As containerd calls it: calico looks there for the addresses that a pod asks for.
+      ...(Object.keys(config.annotations).length > 0 && {
+        'io.kubernetes.cri.pod-annotations': config.annotations,
+      }),
       ...(portMappings.length > 0 && { portMappings }),
       ...(dns !== undefined && {
         dns: { servers: dns.servers, searches: dns.searches, options: dns.options },

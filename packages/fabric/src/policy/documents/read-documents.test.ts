@@ -236,7 +236,7 @@ describe('policies of Calico', () => {
   });
 
   for (const [spec, why] of [
-    ['{selector: "app = web"}', `spec.selector: "app = web": no selector: at 4: unexpected "="`],
+    ['{selector: "app = web"}', 'spec.selector: "app = web": no selector: column 5: unexpected "="'],
     [
       '{ingress: [{action: Allow, destination: {ports: [80]}}]}',
       'spec.ingress[0].destination.ports: [80]: needs protocol TCP, UDP or SCTP',

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { type NftExpression, nft } from '@amphipod/netlink';
 import type { Direction } from '../documents/resources.ts';
-import type { ModelPolicy, ModelTier } from '../model/model.ts';
+import type { ModelTier, TierPolicies } from '../model/model.ts';
 import { type CompileContext, compileMatches } from './compile-rule.ts';
 import { type MergedRule, mergeRules } from './merge-rules.ts';
 
@@ -17,12 +17,6 @@ export interface CompiledRule {
 export interface CompiledChain {
   chain: string;
   rules: readonly CompiledRule[];
-}
-
-export interface TierPolicies {
-  tier: ModelTier;
-  /** In order. */
-  policies: readonly ModelPolicy[];
 }
 
 /**

@@ -1,8 +1,8 @@
 import { formatIp, type IpAddress, type IpFamily } from '@amphipod/netlink';
 import type { Direction } from '../documents/resources.ts';
-import { comparePolicies, compareTiers, type ModelPolicy } from '../model/model.ts';
+import { comparePolicies, compareTiers, type ModelPolicy, type TierPolicies } from '../model/model.ts';
 import type { Item, PolicyWorld, WorldListener } from '../model/policy-world.ts';
-import { type CompiledChain, compileProgram, type TierPolicies } from './compile-program.ts';
+import { type CompiledChain, compileProgram } from './compile-program.ts';
 import { ipFamilies } from './policy-table.ts';
 import { type ElementChanges, RuleSets } from './rule-sets.ts';
 import { type MemberSink, SelectorIndex } from './selector-index.ts';
@@ -145,6 +145,12 @@ export class PolicyEngine implements WorldListener {
       dispatch: pods.flatMap(({ dispatch }) => [...dispatch.values()]),
       own: pods.flatMap(({ own }) => [...own.values()]),
     };
+  }
+
+  /** The policies that apply to a pod of this node, in order; undefined for others. */
+  policiesOf(id: string, direction: Direction): readonly TierPolicies[] | undefined {
+    const pod = this.#pods.get(id);
+    return pod && this.#tiersOf(pod, direction);
   }
 
   #removePod(pod: LocalPod): void {

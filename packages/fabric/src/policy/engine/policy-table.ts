@@ -40,8 +40,20 @@ const neighbourSet: NftSet = { object: 'set', ...policyTable, set: 'neighbour', 
 
 type Statement = NftRuleSpec['expressions'];
 
+export interface TableOptions {
+  /** Flows can be revoked that have begun. */
+  isStrict: boolean;
+}
+
+/** Flows that have begun and are not allowed any more, as their first packet had them, before any translation. */
+export function revokedSet(family: IpFamily): NftSet {
+  const { type } = families[family];
+  const key = [type, type, 'inet_proto', 'inet_service', 'inet_service'] as const;
+  return { object: 'set', ...policyTable, set: `revoked${family}`, key };
+}
+
 /** The table with its two base chains, which find a pod's own chain by one look-up, however many policies there are. */
-export function skeletonOps(): NftOp[] {
+export function skeletonOps({ isStrict }: TableOptions): NftOp[] {
   const maps = ipFamilies.flatMap((family) => [
     dispatchMap('egress', family),
     dispatchMap('ingress', family),
@@ -63,6 +75,7 @@ export function skeletonOps(): NftOp[] {
     });
   return [
     { op: 'add', object: 'table', ...policyTable, comment: 'Amphipod: network policy' },
+    ...(isStrict ? ipFamilies.map((family) => ({ op: 'add', ...revokedSet(family) }) as const) : []),
     ...maps.map((map) => ({ op: 'add', ...map }) as const),
     { op: 'add', ...neighbourSet },
     {
@@ -73,8 +86,12 @@ export function skeletonOps(): NftOp[] {
     },
     { op: 'add', ...chain('forward') },
     { op: 'add', ...chain('input') },
+    ...(isStrict ? revocations() : []).map(rule('forward')),
     ...[...passing(), ...selfRules(), ...dispatch('egress'), ...dispatch('ingress')].map(rule('forward')),
     // To the node itself; what the node sends to its pods is always let through.
+    ...(isStrict ? revocations().map((statement) => [...fromItsSender(), ...statement]) : []).map(
+      rule('input'),
+    ),
     ...[...passing(), ...dispatch('egress')].map(rule('input')),
   ];
 }
@@ -101,4 +118,26 @@ function selfRules(): Statement[] {
       nft.verdict('accept'),
     ];
   });
+}
+
+function revocations(): Statement[] {
+  const { ct, meta } = nft;
+  const ends = {
+    4: [ct.originalIpSaddr, ct.originalIpDaddr],
+    6: [ct.originalIp6Saddr, ct.originalIp6Daddr],
+  };
+  return ipFamilies.map((family) => [
+    nft.eq(meta.nfproto, families[family].nfproto),
+    nft.inSet([...ends[family], meta.l4proto, ct.originalSport, ct.originalDport], revokedSet(family).set),
+    nft.counter(),
+    nft.verdict('drop'),
+  ]);
+}
+
+/** Answers to what the node itself has asked for are not meant. */
+function fromItsSender(): Statement {
+  return [
+    { expr: 'ct', key: 'direction', register: 0 },
+    { expr: 'cmp', register: 0, op: '==', data: Buffer.from([0]) },
+  ];
 }

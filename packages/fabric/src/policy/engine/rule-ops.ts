@@ -9,15 +9,25 @@ import {
 } from '@amphipod/netlink';
 import type { CompiledChain } from './compile-program.ts';
 import type { DispatchEntry, RuleChanges, WantedRules } from './engine.ts';
-import { dispatchMap, ipFamilies, policyTable, selfSet, skeletonOps } from './policy-table.ts';
+import {
+  dispatchMap,
+  ipFamilies,
+  policyTable,
+  selfSet,
+  skeletonOps,
+  type TableOptions,
+} from './policy-table.ts';
 
 /** The whole table anew, in place of whatever is there, as steps of one transaction. */
-export function tableOps({ sets, chains, dispatch, own }: WantedRules): NftOp[] {
+export function tableOps(
+  { sets, chains, dispatch, own }: WantedRules,
+  options: TableOptions = { isStrict: false },
+): NftOp[] {
   return [
     // Added first so that there is something to delete.
     { op: 'add', object: 'table', ...policyTable },
     { op: 'delete', object: 'table', ...policyTable },
-    ...skeletonOps(),
+    ...skeletonOps(options),
     ...sets.flatMap(({ set, added }) => newSet(set, added)),
     ...newChains(chains),
     ...dispatchOps('add', dispatch),

@@ -4,6 +4,9 @@ import type { Packet } from '../model/decide.ts';
 import { decideFlow, type EndDecision } from '../model/decide-flow.ts';
 import type { Item, PolicyWorld } from '../model/policy-world.ts';
 
+/** Labels that nobody has given the pod by hand. */
+const NOT_FOR_PEOPLE = /[@:]|^(projectcalico\.org|io\.kubernetes\.[a-z]+\..*|io\.amphipod\..*$)/;
+
 /** What becomes of a packet and why, for people and programs. */
 export interface Explanation {
   isAllowed: boolean;
@@ -81,7 +84,7 @@ function place({ file, document }: { file: string; document: number }): string {
 function describeIp(world: PolicyWorld, ip: IpAddress): string {
   const pod = world.itemsAt(ip).find(({ origin }) => origin.kind === 'Pod');
   if (pod === undefined) return formatIp(ip);
-  const labels = [...pod.labels].filter(([key]) => !/[@:]|^projectcalico\.org\//.test(key));
+  const labels = [...pod.labels].filter(([key]) => !NOT_FOR_PEOPLE.test(key));
   const shown = labels.map(([key, value]) => `${key}=${value}`).join(',');
   return `${nameOf(pod)} (${shown === '' ? 'no labels' : shown})`;
 }

@@ -1,6 +1,5 @@
 import { isCode } from '@amphipod/linux';
 import {
-  formatIp,
   type Nft,
   type NftElement,
   type NftMap,
@@ -15,8 +14,9 @@ import {
   nftTransaction,
 } from '@amphipod/netlink';
 import type { PolicyEngine, WantedRules } from '../engine/engine.ts';
-import { dispatchMap, ipFamilies, policyTable, selfSet } from '../engine/policy-table.ts';
+import { dispatchMap, ipFamilies, policyTable, selfSet, type TableOptions } from '../engine/policy-table.ts';
 import { changeOps, tableOps } from '../engine/rule-ops.ts';
+import { elementText } from './element-text.ts';
 
 /** What the kernel had when we wrote it last; nothing else counts as right. */
 interface Written {
@@ -35,11 +35,19 @@ interface Written {
 export class RulesInKernel {
   readonly #conn: Nft;
   readonly #engine: PolicyEngine;
+  readonly #options: TableOptions;
   #written: Written | undefined;
+  #looks = 0;
 
-  constructor(conn: Nft, engine: PolicyEngine) {
+  constructor({ conn, engine, ...options }: { conn: Nft; engine: PolicyEngine } & TableOptions) {
     this.#conn = conn;
     this.#engine = engine;
+    this.#options = options;
+  }
+
+  /** How many times somebody else may have changed the table. */
+  get looks(): number {
+    return this.#looks;
   }
 
   /** Applies what has changed since the last call; the first call writes everything. Gives the number of steps. @throws NetlinkError */
@@ -69,15 +77,18 @@ export class RulesInKernel {
 
   /**
    * Looks whether somebody else has changed our table, and writes it anew if so. Costs one message as long as nobody has
-   * changed any table of the namespace. @returns whether there was something to mend. @throws NetlinkError
+   * changed any table of the namespace. What could not be written before is tried again.
+   * @returns whether there was something to mend. @throws NetlinkError
    */
   mend(): boolean {
     if (this.#written === undefined) {
       this.apply();
-      return true;
+      this.#looks++;
+      return false;
     }
     const generation = nftGeneration(this.#conn);
     if (generation === this.#written.generation) return false;
+    this.#looks++;
     // After many additions the kernel may pass over elements once.
     if (this.#isAsWritten(this.#written) || this.#isAsWritten(this.#written)) {
       this.#written.generation = generation;
@@ -98,7 +109,7 @@ export class RulesInKernel {
 
   #writeAll(): number {
     this.#written = undefined;
-    const ops = tableOps(this.#engine.wanted());
+    const ops = tableOps(this.#engine.wanted(), this.#options);
     const generation = nftGeneration(this.#conn);
     const rules = nftTransaction(this.#conn, ops, { wantsRules: true });
     const written: Written = { table: this.#tableHandle(), handles: new Map(), generation: undefined };
@@ -156,15 +167,6 @@ export class RulesInKernel {
       families.every(({ set, elements }) => isRight(set, elements))
     );
   }
-}
-
-function elementText({ key, keyEnd = key, verdict }: NftElement): string {
-  const text = (values: NftElement['key']) =>
-    values
-      .map((value) => (typeof value === 'object' && 'family' in value ? formatIp(value) : String(value)))
-      .join(' ');
-  const way = verdict !== undefined && 'chain' in verdict ? verdict.chain : '';
-  return `${text(key)} ${text(keyEnd)} ${way}`;
 }
 
 function remember({ handles }: Written, rules: readonly NftRule[]): void {

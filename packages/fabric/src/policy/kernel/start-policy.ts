@@ -2,18 +2,23 @@ import { existsSync, writeFileSync } from 'node:fs';
 import type { Nft } from '@amphipod/netlink';
 import { PolicyEngine } from '../engine/engine.ts';
 import type { PolicyWorld } from '../model/policy-world.ts';
+import { RevokedFlows } from './revoked-flows.ts';
 import { RulesInKernel } from './rules-in-kernel.ts';
 
 const CHECK_MS = 250;
+/** Revoked flows that have ended are forgotten. */
+const FLOWS_MS = 30_000;
 const BRIDGE_SYSCTLS = '/proc/sys/net/bridge';
 
 export interface PolicyOptions {
   world: PolicyWorld;
   /** Into the network namespace that forwards for the pods. */
   nft: Nft;
+  /** Cuts flows that have begun and are not allowed any more. Unless given, they go on. */
+  isStrict?: boolean;
   /** Told when the table was not as it was left, and has been written anew. */
   onMend?: () => void;
-  /** Told of failures that are tried again. */
+  /** Told of failures that are tried again, of the same one once. */
   onError?: (error: unknown) => void;
 }
 
@@ -26,25 +31,50 @@ export interface RunningPolicy extends Disposable {
 }
 
 /** Puts the policies of a world into the kernel and keeps them there, whoever changes what. @throws NetlinkError */
-export function startPolicy({ world, nft, onMend, onError }: PolicyOptions): RunningPolicy {
-  const rules = new RulesInKernel(nft, new PolicyEngine(world));
-  rules.apply();
-  const timer = setInterval(() => {
+export function startPolicy(options: PolicyOptions): RunningPolicy {
+  const { world, nft: conn, isStrict = false, onMend, onError } = options;
+  const engine = new PolicyEngine(world);
+  const rules = new RulesInKernel({ conn, engine, isStrict });
+  const flows = isStrict ? new RevokedFlows({ conn, world, engine }) : undefined;
+  let looks = 0;
+  const syncFlows = () => {
+    looks = rules.looks;
+    flows?.sync();
+  };
+  const apply = () => {
+    const steps = rules.apply();
+    if (steps > 0) syncFlows();
+    return steps;
+  };
+  let told: string | undefined;
+  const attempt = (act: () => void) => () => {
     try {
-      if (rules.mend()) onMend?.();
+      act();
+      told = undefined;
     } catch (error) {
-      onError?.(error);
+      // Once, not four times a second.
+      const { message } = error as Error;
+      if (message !== told) onError?.(error);
+      told = message;
     }
-  }, CHECK_MS);
+  };
+  const mend = attempt(() => {
+    const isMended = rules.mend();
+    if (rules.looks !== looks) syncFlows();
+    if (isMended) onMend?.();
+  });
+  apply();
+  const timers = [setInterval(mend, CHECK_MS), setInterval(attempt(syncFlows), FLOWS_MS)];
+  const stop = () => {
+    for (const timer of timers) clearInterval(timer);
+  };
   return {
-    apply: () => rules.apply(),
+    apply,
     remove() {
-      clearInterval(timer);
+      stop();
       rules.remove();
     },
-    [Symbol.dispose]() {
-      clearInterval(timer);
-    },
+    [Symbol.dispose]: stop,
   };
 }
 

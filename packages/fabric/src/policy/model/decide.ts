@@ -7,6 +7,7 @@ import {
   type EntityMatch,
   type ModelPolicy,
   type ModelRule,
+  type TierPolicies,
 } from './model.ts';
 import type { Item, PolicyWorld } from './policy-world.ts';
 
@@ -37,7 +38,16 @@ export function decide(
   subject: Item,
   { direction, packet }: { direction: Direction; packet: Packet },
 ): Decision {
-  for (const { tier, policies } of policiesFor(world, subject, direction)) {
+  return decideInTiers(world, policiesFor(world, subject, direction), { direction, packet });
+}
+
+/** As {@link decide}, for those who know which policies apply. */
+export function decideInTiers(
+  world: PolicyWorld,
+  tiers: readonly TierPolicies[],
+  { direction, packet }: { direction: Direction; packet: Packet },
+): Decision {
+  for (const { tier, policies } of tiers) {
     const decision = decideInTier(world, policies, { direction, packet });
     if (decision === 'pass') continue;
     if (decision !== undefined) return decision;

@@ -56,6 +56,13 @@ export interface ModelTier {
   defaultAction: 'deny' | 'pass';
 }
 
+/** The policies of one tier that apply to a pod. */
+export interface TierPolicies {
+  tier: ModelTier;
+  /** In order. */
+  policies: readonly ModelPolicy[];
+}
+
 /** Order of policies within a tier. */
 export function comparePolicies(a: ModelPolicy, b: ModelPolicy): number {
   if (a.order !== b.order) return a.order - b.order;

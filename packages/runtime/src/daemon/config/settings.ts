@@ -125,6 +125,10 @@ export const settings: { [F in Field]: Setting<DaemonConfig[F]> } = {
     help: 'network policies for the pods of this node, as YAML and JSON files that are followed; empty: none',
     refuse: absolutePathOrEmpty,
   },
+  policyStrict: {
+    default: false,
+    help: 'cut open flows too that policies do not allow any more',
+  },
   runtime: {
     default: '',
     placeholder: 'NAME',
