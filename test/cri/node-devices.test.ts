@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, readdirSync, statSync } from 'node:fs';
-import { before, describe, type TestContext, test } from 'node:test';
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import { MS, mount } from '@amphipod/linux';
 import { findCrictl, lacksCrictl } from './support/crictl.ts';
 import { endSessionsAfterEach, type SessionOptions, startCrictl } from './support/crictl-session.ts';
@@ -47,19 +47,35 @@ function assertUnchanged(devices: Set<string>, after: string): void {
   assert.deepEqual([...nodeDevices().symmetricDifference(devices)], [], `after ${after}`);
 }
 
+/** Does what they did, on every machine, and then what runc does. Its version is not known. */
+const giver = `#!/bin/sh
+case "$*" in
+  features) runc features | sed s/runc.version/unknown.version/; exit ;;
+  *' exec '*) give=yes ;;
+  *' create '*) ! grep -q '"type":"user"' config.json || give=yes ;;
+esac
+[ -z "$give" ] || for fd in 0 1 2; do chown 1000:1001 /proc/self/fd/$fd || exit; done
+exec runc "$@"
+`;
+
 // crun before 1.24 and runc 1.1.3 and 1.1.4 give the user of a process its standard streams, also where one of them is the
 // node's /dev/null (containers/crun issue 1845, opencontainers/runc issue 3674).
-for (const handler of ['runc', 'crun']) {
+for (const handler of ['runc', 'crun', 'giver']) {
   describe(`device files of the node stay as they are with ${handler}`, () => {
     // As /run is on a node: no device can be opened there.
     const fixture = useServer('amphipod', (dir) => {
       mkdirSync(`${dir}/state`);
       mount(`${dir}/state`, { type: 'tmpfs', flags: MS.NOSUID | MS.NODEV, data: 'mode=711' });
-      return {};
+      writeFileSync(`${dir}/giver`, giver, { mode: 0o755 });
+      writeFileSync(`${dir}/config.toml`, `[runtimes.giver]\npath = "${dir}/giver"\n`);
+      return { flags: ['--config', `${dir}/config.toml`] };
     });
     endSessionsAfterEach();
     // The users of a user namespace must get through to the root file systems.
     before(() => chmodSync(fixture.dir, 0o711));
+    // A failure must not be the node's.
+    const { uid, gid } = statSync('/dev/null');
+    after(() => chownSync('/dev/null', uid, gid));
 
     const canRun = async (context: TestContext): Promise<boolean> => {
       const { runtimeHandlers } = await fixture.cri.status({});

@@ -80,6 +80,8 @@ export function openCni(warnings: string[] = [], { isExecuted = false } = {}): C
   return createCni({
     pluginDirs: [pluginBinDir],
     cacheDir: '/var/lib/cni',
+    // Node.js needs long to start on an emulated machine whose host is busy.
+    timeoutMs: 300_000,
     ...(!isExecuted && { inProcess: builtinPlugins() }),
     onPluginStderr: (_type, text) => warnings.push(text),
   });
