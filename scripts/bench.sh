@@ -1,8 +1,8 @@
 #!/bin/sh
-# Runs a benchmark in namespaces of its own: scripts/bench.sh cri|cni|images|host-local|plugin-start|overlay|policy [options of the benchmark]
+# Runs a benchmark in namespaces of its own: scripts/bench.sh cri|cni|images|host-local|plugin-start|overlay|policy|routes [options of the benchmark]
 set -eu
 cd "$(dirname "$0")/.."
-bench=${1:?usage: scripts/bench.sh cri|cni|images|host-local|plugin-start|overlay|policy [options]}
+bench=${1:?usage: scripts/bench.sh cri|cni|images|host-local|plugin-start|overlay|policy|routes [options]}
 shift
 sh scripts/setup.sh bench
 # What is measured is what users run: the bundles.

@@ -9,7 +9,7 @@ mode=${1:-run}
 PATH=$PATH:/usr/sbin:/sbin
 crictl_version=v1.34.0
 run_packages='crun:crun runc:runc conmon:conmon catatonit:catatonit busybox:busybox-static ip:iproute2'
-test_packages='nft:nftables iptables:iptables containerd:containerd docker-registry:docker-registry unshare:util-linux jq:jq skopeo:skopeo podman:podman dnsmasq:dnsmasq-base umoci:umoci openssl:openssl etcd:etcd-server ping:iputils-ping'
+test_packages='nft:nftables iptables:iptables containerd:containerd docker-registry:docker-registry unshare:util-linux jq:jq skopeo:skopeo podman:podman dnsmasq:dnsmasq-base umoci:umoci openssl:openssl etcd:etcd-server ping:iputils-ping bird:bird2 gobgpd:gobgpd'
 bench_packages='iperf3:iperf3 ss:iproute2'
 
 missing=
@@ -31,6 +31,7 @@ install_debian_packages() {
       need $test_packages
       # shellcheck disable=SC2086
       [ "$mode" = test ] || need $bench_packages
+      [ -x /usr/lib/frr/bgpd ] || missing="$missing frr"
       [ -x /usr/lib/cni/bridge ] || missing="$missing containernetworking-plugins" ;;
   esac
   [ -n "$missing" ] || return 0

@@ -13,7 +13,8 @@ export type FabricErrorCode =
   | 'no-free-address'
   | 'no-pool'
   | 'address-taken'
-  | 'lease-lost';
+  | 'lease-lost'
+  | 'bird-error';
 
 /** An error of the network of many nodes: its datastore, its configuration, its leases. */
 export class FabricError extends CodedError {

@@ -3,6 +3,19 @@ export type { AgentState, NodeState } from './agent/agent-state.ts';
 export { readAgentState } from './agent/read-agent-state.ts';
 export { type AgentOptions, runAgent } from './agent/run-agent.ts';
 export { serveAgent } from './agent/serve-agent.ts';
+export { type Bgp, type BgpOptions, startBgp } from './bgp/bgp.ts';
+export type { BgpFacts } from './bgp/bgp-facts.ts';
+export { askBird } from './bgp/bird-control.ts';
+export { type BirdRoute, parseRoutes, parseSessions, type SessionState } from './bgp/bird-state.ts';
+export { ensureNode } from './bgp/ensure-node.ts';
+export { type Export, explainExport } from './bgp/explain-export.ts';
+export { type JudgedRoute, judgeRoute } from './bgp/judge-route.ts';
+export { readFacts } from './bgp/read-facts.ts';
+export { renderBird } from './bgp/render-bird.ts';
+export { runRouted } from './bgp/run-routed.ts';
+export { secretsIn } from './bgp/secrets.ts';
+export { type LocalView, podAddresses, traceRoute } from './bgp/trace-route.ts';
+export { type WantedBird, wantedBird } from './bgp/wanted-bird.ts';
 export type { Change, Datastore, WatchEvent } from './datastore/datastore.ts';
 export { openEmbeddedDatastore } from './datastore/embedded.ts';
 export { openEtcdDatastore } from './datastore/etcd.ts';
@@ -39,7 +52,7 @@ export { type PingCheck, pingNode } from './ping/ping-node.ts';
 export { readDocuments } from './resources/documents.ts';
 export { formatJson, formatYaml } from './resources/format-documents.ts';
 export type { IpamBlockResource } from './resources/ipam-kinds.ts';
-export { findKind, type Kind, type KindName, type Resources } from './resources/kinds.ts';
+export { findKind, type Kind, type KindName, kinds, type Resources } from './resources/kinds.ts';
 export type { Resource } from './resources/metadata.ts';
 export {
   applyResource,

@@ -19,10 +19,13 @@ import type { VxlanPeer } from './wanted-state.ts';
 /** What is to be taken out once the routes no longer need it. */
 export type Removals = (() => void)[];
 
+/** Who is wanted behind a VXLAN device. */
+export type WantedPeers = Pick<WantedFamily, 'family' | 'fdb' | 'neighbours'>;
+
 /** A VXLAN device, and what is wanted behind it. */
 export interface DevicePeers {
   ifIndex: number;
-  family: WantedFamily;
+  family: WantedPeers;
   removals: Removals;
 }
 
@@ -102,7 +105,7 @@ export function applyPeerChanges(conn: Rtnl, { ifIndex, family, removals }: Devi
 }
 
 /** True when what is announced is not as it is wanted. */
-export function isPeerDeviation(event: PeerEvent, family: WantedFamily): boolean {
+export function isPeerDeviation(event: PeerEvent, family: WantedPeers): boolean {
   const { verdict, peer } =
     event.subject === 'neighbour'
       ? judgeNeighbour(event.neighbour, family)
@@ -154,7 +157,7 @@ interface Judgement {
   peer: VxlanPeer | undefined;
 }
 
-function judgeNeighbour({ ip, mac, state, proxy }: Neighbour, family: WantedFamily): Judgement {
+function judgeNeighbour({ ip, mac, state, proxy }: Neighbour, family: WantedPeers): Judgement {
   const peer = ip.family === family.family && proxy !== true ? family.neighbours.get(ipKey(ip)) : undefined;
   if (peer !== undefined)
     return { verdict: mac === peer.mac && state === 'permanent' ? 'right' : 'wrong', peer };
@@ -171,7 +174,7 @@ function judgeNeighbour({ ip, mac, state, proxy }: Neighbour, family: WantedFami
 
 function judgeFdbEntry(
   { mac, dst, vni, port, isPermanent }: FdbEntry,
-  { fdb, family }: WantedFamily,
+  { fdb, family }: WantedPeers,
 ): Judgement {
   const peer = fdb.get(mac);
   // To a host, by the device's own port and network.

@@ -1,17 +1,5 @@
-import { isDeepStrictEqual } from 'node:util';
-import { isCode } from '@amphipod/linux';
-import {
-  type Nft,
-  type NftExpression,
-  type NftOp,
-  type NftRule,
-  nft,
-  nftGeneration,
-  nftListChains,
-  nftListRules,
-  nftTransaction,
-  parseCidr,
-} from '@amphipod/netlink';
+import { type Nft, type NftExpression, type NftOp, nft, nftGeneration, parseCidr } from '@amphipod/netlink';
+import { syncTable, type WrittenTable } from './sync-table.ts';
 import type { WantedNetwork, WantedState } from './wanted-state.ts';
 
 /** Holds everything that the overlay has in nftables. */
@@ -36,12 +24,8 @@ const families = {
   },
 } as const;
 
-/** What the kernel had when we wrote it last; nothing else counts as right. */
-export interface WrittenRules {
-  wanted: WantedRules;
-  rules: NftRule[];
-  generation: number;
-}
+/** What the kernel had when we wrote it last. */
+export type WrittenRules = WrittenTable<WantedRules>;
 
 type WantedRules = Pick<WantedState, 'networks' | 'masquerade'>;
 type Statement = readonly (NftExpression | readonly NftExpression[])[];
@@ -57,30 +41,12 @@ export function syncRules(
   written: WrittenRules | undefined,
 ): { written: WrittenRules; mended: number } {
   const wanted = { networks, masquerade };
-  const generation = nftGeneration(conn);
-  if (written !== undefined && isDeepStrictEqual(written.wanted, wanted)) {
-    if (written.generation === generation) return { written, mended: 0 };
-    // Somebody has changed some rules somewhere.
-    if (areThere(conn, written)) return { written: { ...written, generation }, mended: 0 };
-  }
-  const rules = nftTransaction(conn, tableOps(wanted), { wantsRules: true });
-  // The number of before: whatever was changed while we wrote, the next call looks once more.
-  return { written: { wanted, rules, generation }, mended: 1 };
+  return syncTable(conn, { table: overlayTable, wanted, baseChains: 2, ops: tableOps }, written);
 }
 
 /** True when no network was changed by others since: costs one message, so that it can be asked often. */
 export function areRulesUntouched(conn: Nft, { generation }: WrittenRules): boolean {
   return nftGeneration(conn) === generation;
-}
-
-function areThere(conn: Nft, { rules }: WrittenRules): boolean {
-  try {
-    const chains = nftListChains(conn, overlayTable).filter(({ base }) => base !== undefined);
-    return chains.length === 2 && isDeepStrictEqual(nftListRules(conn, overlayTable), rules);
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return false;
-    throw error;
-  }
 }
 
 function tableOps({ networks, masquerade }: WantedRules): NftOp[] {
