@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import type { PluginRequest, Result } from '@amphipod/cni';
+import { CniError, type PluginRequest, type Result } from '@amphipod/cni';
 import { unpinNamespace } from '@amphipod/linux';
 import { addresses, FakeCard } from './lib/fake-card.ts';
 import { inPod, addresses as ipAddresses, link, run, World } from './lib/world.ts';
@@ -228,6 +228,24 @@ describe('sriov on a card of our making', () => {
     lab.assertAsBefore();
     await lab.call('STATUS', '', { netns: '' });
     await assert.rejects(lab.call('STATUS', '', { netns: '', deviceID: '0000:7f:00.0' }), { number: 50 });
+  });
+
+  test('DEL, STATUS and GC reach the IPAM plugin, and its errors the caller', async () => {
+    using lab = setUp();
+    for (const verb of ['DEL', 'STATUS', 'GC'] as const) {
+      const calls: string[] = [];
+      const keys = { ipam: { type: 'x' }, 'cni.dev/valid-attachments': [] };
+      const told: PluginRequest['delegate'] = async (type, command) => {
+        calls.push(`${type} ${command}`);
+        return {};
+      };
+      await lab.call(verb, 'a', keys, { delegate: told });
+      assert.deepEqual(calls, [`x ${verb}`]);
+      const busy = async () => {
+        throw new CniError('plugin-not-available', 'the pool is empty');
+      };
+      await assert.rejects(lab.call(verb, 'a', keys, { delegate: busy }), /the pool is empty/, verb);
+    }
   });
 
   test('the log file has what was done; one that cannot be written is no failure', async () => {
