@@ -164,14 +164,16 @@ function cases(subject: Subject): void {
     await call(subject, 'DEL', config, { netns: '', args: pod('web') });
   });
 
-  test('pods reach one another and the host, in both families', async () => {
+  test('pods reach one another and the host, in both families', async (t) => {
     using world = new World();
     const { config } = await setUp(world, {}, dual);
     const [a, b] = [world.netns('a'), world.netns('b')];
     // Without a default route, where proxy ARP keeps silent.
     run('ip', 'link', 'set', 'lo', 'up');
-    run('ip', 'address', 'replace', '192.0.2.1/32', 'dev', 'lo');
-    run('ip', 'address', 'replace', '2001:db8::1/128', 'dev', 'lo');
+    for (const address of ['192.0.2.1/32', '2001:db8::1/128']) {
+      run('ip', 'address', 'add', address, 'dev', 'lo');
+      t.after(() => run('ip', 'address', 'del', address, 'dev', 'lo'));
+    }
     await call(subject, 'ADD', config, { containerID: 'a', netns: a });
     const { ips } = await call(subject, 'ADD', config, { containerID: 'b', netns: b });
     for (const { address } of ips!) {

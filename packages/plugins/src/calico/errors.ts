@@ -24,9 +24,9 @@ export async function withCalicoErrors<T>(work: () => Promise<T>): Promise<T> {
 export async function withStatusErrors(work: () => Promise<void>): Promise<void> {
   try {
     await work();
-  } catch (error) {
-    const { code, msg } = calicoError(error);
-    if (code === 'invalid-network-config') throw error;
-    throw new CniError('plugin-not-available', msg, { cause: error });
+  } catch (cause) {
+    const error = calicoError(cause);
+    if (error.code === 'invalid-network-config') throw error;
+    throw new CniError('plugin-not-available', error.msg, { cause });
   }
 }
