@@ -1,4 +1,11 @@
-import { listPciDevices, type PciDevice, pciNetdevs, pfNetdev, vfAddresses } from '@amphipod/linux';
+import {
+  listPciDevices,
+  type PciDevice,
+  pciNetdevs,
+  pfNetdev,
+  readPciDevice,
+  vfAddresses,
+} from '@amphipod/linux';
 import { linkFind, openRtnl, type Rtnl, type VfInfo, vfList } from '@amphipod/netlink';
 import { deviceHolder, unwantedSettings } from '@amphipod/plugins';
 import { defineCommand, outputOption } from '../command.ts';
@@ -71,7 +78,8 @@ function describeCard(rtnl: Rtnl, card: PciDevice): DeviceRow[] {
     const [netdev] = pciNetdevs(vfAddress);
     const now = settings.find(({ index }) => index === vf);
     return {
-      ...common({ ...card, address: vfAddress }),
+      // Gone between the two looks: its address is all there is to tell.
+      ...common(readPciDevice(vfAddress) ?? { address: vfAddress }),
       ...(pf !== undefined && { pf }),
       vf,
       ...(netdev !== undefined && { interface: netdev }),
@@ -87,7 +95,7 @@ function describeCard(rtnl: Rtnl, card: PciDevice): DeviceRow[] {
   return [row, ...functions];
 }
 
-function common({ address, driver, numaNode }: PciDevice) {
+function common({ address, driver, numaNode }: Pick<PciDevice, 'address' | 'driver' | 'numaNode'>) {
   return { address, ...(driver !== undefined && { driver }), ...(numaNode !== undefined && { numaNode }) };
 }
 
