@@ -137,6 +137,7 @@ describe('the daemon’s own configuration', () => {
         'cni bridge ADD',
         'cni portmap ADD',
         'run-pod-sandbox.network',
+        'run-pod-sandbox.further-networks',
         'run-pod-sandbox.init',
         'run-pod-sandbox.ready',
       ],
